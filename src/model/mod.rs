@@ -1,0 +1,36 @@
+//! What the sealed payloads say: configuration, trees, snapshots. Layouts: `format-spec/05-trees.md`, `06-snapshots.md`.
+
+pub mod codec;
+pub mod config;
+pub mod node;
+pub mod paging;
+pub mod snapshot;
+pub mod tree;
+
+/// Bounds that readers enforce (`format-spec/08-limits.md`). Units are bytes unless the name says otherwise.
+pub mod limits {
+    /// A blob's plaintext.
+    pub const BLOB_MAX: usize = 4 << 20;
+    /// A segment's plaintext.
+    pub const SEGMENT_MAX: usize = 16 << 20;
+    /// The plaintext of all base blobs of one segment.
+    pub const BASES_MAX: usize = 16 << 20;
+    /// Base blobs of one segment, in number.
+    pub const BASES_COUNT_MAX: usize = 4096;
+    /// How many segments deep bases may lean on bases.
+    pub const DELTA_DEPTH_MAX: usize = 8;
+    /// A whole pack.
+    pub const PACK_MAX: u64 = 1 << 30;
+    /// A sealed metadata object (index, snapshot), and a pack's directory.
+    pub const META_MAX: u64 = 64 << 20;
+    /// A symbolic link's target.
+    pub const LINK_MAX: usize = 64 << 10;
+    /// All extended attributes of one entry: names and values.
+    pub const XATTRS_MAX: usize = 1 << 20;
+    /// Directories inside one another.
+    pub const DEPTH_MAX: usize = 16_384;
+    /// Pages of one directory or one list of extents on top of one another.
+    pub const LEVELS_MAX: usize = 16;
+    /// Problems listed in a snapshot; the rest is only counted.
+    pub const PROBLEMS_MAX: usize = 1000;
+}

@@ -1,0 +1,125 @@
+//! Names of files as bytes: validated, ordered, and shown to people without letting them steer a terminal.
+
+use std::{ffi::OsStr, fmt, os::unix::ffi::OsStrExt};
+
+/// Longest name of one directory entry, in bytes (NAME_MAX of every Linux file system).
+pub const NAME_MAX: usize = 255;
+
+/// The name of one directory entry: not empty, not `.` or `..`, no `/` and no NUL, at most [`NAME_MAX`] bytes.
+/// Ordered bytewise.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Box<[u8]>);
+
+/// Bytes that cannot name a directory entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadName(pub Vec<u8>);
+
+impl fmt::Display for BadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\" cannot be the name of a directory entry", Shown(&self.0))
+    }
+}
+
+impl Name {
+    /// Checks that the bytes are one plain path component.
+    pub fn new(bytes: impl Into<Box<[u8]>>) -> Result<Self, BadName> {
+        let bytes = bytes.into();
+        let plain = !bytes.is_empty()
+            && bytes.len() <= NAME_MAX
+            && *bytes != *b"."
+            && *bytes != *b".."
+            && !bytes.iter().any(|&b| b == b'/' || b == 0);
+        if plain { Ok(Name(bytes)) } else { Err(BadName(bytes.into_vec())) }
+    }
+
+    /// The name's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The name for system calls.
+    pub fn as_os_str(&self) -> &OsStr {
+        OsStr::from_bytes(&self.0)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", Shown(&self.0))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Shown(&self.0).fmt(f)
+    }
+}
+
+impl bincode::Encode for Name {
+    fn encode<E: bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), bincode::error::EncodeError> {
+        self.0.encode(encoder)
+    }
+}
+
+impl<C> bincode::Decode<C> for Name {
+    fn decode<D: bincode::de::Decoder<Context = C>>(decoder: &mut D) -> Result<Self, bincode::error::DecodeError> {
+        let bytes: Vec<u8> = bincode::Decode::decode(decoder)?;
+        Name::new(bytes).map_err(|bad| bincode::error::DecodeError::OtherString(bad.to_string()))
+    }
+}
+
+bincode::impl_borrow_decode!(Name);
+
+/// Bytes from a backup, a file system or a peer, made safe to print: valid UTF-8 as it is; control characters,
+/// direction overrides, backslashes and bytes that are not UTF-8 as escapes that can be read back.
+pub struct Shown<'a>(pub &'a [u8]);
+
+/// True for characters that would steer a terminal or disguise a name.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        for part in self.0.utf8_chunks() {
+            for c in part.valid().chars() {
+                match c {
+                    '\\' => f.write_str("\\\\")?,
+                    '\n' => f.write_str("\\n")?,
+                    '\t' => f.write_str("\\t")?,
+                    '\r' => f.write_str("\\r")?,
+                    c if is_unsafe(c) && c.is_ascii() => write!(f, "\\x{:02x}", c as u32)?,
+                    c if is_unsafe(c) => write!(f, "\\u{{{:x}}}", c as u32)?,
+                    c => f.write_char(c)?,
+                }
+            }
+            for byte in part.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_components_are_names() {
+        for bad in [&b""[..], b".", b"..", b"a/b", b"a\0b", &[b'x'; 256]] {
+            assert!(Name::new(bad).is_err(), "{}", Shown(bad));
+        }
+        for good in [&b"..."[..], b"\xff\n", &[b'x'; 255], b"-rf"] {
+            assert!(Name::new(good).is_ok(), "{}", Shown(good));
+        }
+    }
+
+    #[test]
+    fn escapes_reach_no_terminal() {
+        let nasty = b"a\x1b[31m\n\xff\xe2\x80\xae\\ \xc3\xa4\xc2\x9b";
+        assert_eq!(Shown(nasty).to_string(), "a\\x1b[31m\\n\\xff\\u{202e}\\\\ ä\\u{9b}");
+    }
+}

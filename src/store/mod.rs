@@ -1,0 +1,119 @@
+//! Where objects live. A [`Store`] knows names and bytes; it knows nothing of keys, packs or snapshots.
+//!
+//! The trait asks only for what a folder, an SFTP server, S3 and a plain HTTP server all have: create-only put, ranged
+//! get, listing by prefix, remove. What differs is told by [`Capabilities`]. A new concern (retry, throttle, …) is a store
+//! around a store. Every implementation passes `conformance`.
+
+use crate::error::Result;
+use std::{fmt, sync::Arc};
+
+/// An object's name in a store: parts of `[0-9a-z.-]` between single slashes, such as `packs/3f/3f…`. Safe on every file
+/// system, FAT included.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName(String);
+
+impl ObjectName {
+    /// Checks the text; `None` when it is not such a name.
+    pub fn new(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        let part_ok = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'z' | b'.' | b'-'))
+        };
+        (text.len() <= 255 && text.split('/').all(part_ok)).then_some(ObjectName(text))
+    }
+
+    /// The whole text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The last part.
+    pub fn leaf(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its length in bytes.
+    pub len: u64,
+    /// When it was stored, by the store's clock, in seconds since 1970; zero where the store does not tell.
+    pub stored: i64,
+}
+
+/// What came of a put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// The object is there now, durable after the next [`Store::sync`].
+    Created,
+    /// An object of that name was there before; it was not touched.
+    Existed,
+}
+
+/// What a store can do beyond the minimum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Of two puts of one name at the same time exactly one is told [`Put::Created`].
+    pub exclusive_create: bool,
+    /// [`Entry::stored`] and [`Store::now`] come from the store's own clock.
+    pub clock: bool,
+    /// Objects can be removed.
+    pub remove: bool,
+}
+
+/// An object on its way into the store: bytes are appended, then it gets its name or is dropped without a trace.
+pub trait Upload: Send {
+    /// Appends bytes.
+    fn append(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Gives the object its name, unless the name is taken. Durable after the next [`Store::sync`].
+    fn finish(self: Box<Self>, name: &ObjectName) -> Result<Put>;
+}
+
+/// A place for immutable objects.
+///
+/// Errors are [`crate::error::Error::Missing`] for an object that is not there and [`crate::error::Error::Store`] for all else. A failed
+/// sync is final: it is never repeated for the same bytes, since the kernel may have dropped them.
+pub trait Store: Send + Sync {
+    /// The place, for messages.
+    fn place(&self) -> String;
+    /// What this store can do.
+    fn capabilities(&self) -> Capabilities;
+    /// A whole object; fails when it is longer than `max` bytes, before memory is taken.
+    fn get(&self, name: &ObjectName, max: u64) -> Result<Vec<u8>>;
+    /// Fills `out` with the object's bytes from `offset`; fails when the object ends before that.
+    fn get_range(&self, name: &ObjectName, offset: u64, out: &mut [u8]) -> Result<()>;
+    /// Begins an object of which the name is not yet known.
+    fn upload(&self) -> Result<Box<dyn Upload + '_>>;
+    /// The objects whose names begin with `prefix`, which is empty or ends with `/`, in no order. Things that are
+    /// not objects (temporary files, other people's files) are left out.
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()>;
+    /// One object's entry; `None` when it is not there.
+    fn stat(&self, name: &ObjectName) -> Result<Option<Entry>>;
+    /// Removes an object; no error when it is not there.
+    fn remove(&self, name: &ObjectName) -> Result<()>;
+    /// Returns when everything put (or removed) by this process so far is durable.
+    fn sync(&self) -> Result<()>;
+    /// The store's clock, in seconds since 1970; `None` without [`Capabilities::clock`].
+    fn now(&self) -> Result<Option<i64>>;
+
+    /// Stores a whole object unless its name is taken.
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put> {
+        let mut upload = self.upload()?;
+        upload.append(bytes)?;
+        upload.finish(name)
+    }
+}
+
+/// A store shared between threads.
+pub type SharedStore = Arc<dyn Store>;
