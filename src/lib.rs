@@ -2,11 +2,18 @@
 
 #![deny(unsafe_code)]
 
+pub mod chunk;
+pub mod compress;
 pub mod error;
+pub mod hash;
 pub mod id;
+pub mod keys;
 pub mod model;
 pub mod monitor;
 pub mod name;
+pub mod object;
+pub mod seal;
+pub mod segment;
 pub mod series;
 pub mod store;
 pub mod world;

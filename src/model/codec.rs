@@ -10,6 +10,13 @@ use std::fmt;
 #[derive(Debug)]
 pub struct Malformed(String);
 
+impl Malformed {
+    /// Says what is wrong.
+    pub fn new(what: impl Into<String>) -> Self {
+        Malformed(what.into())
+    }
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

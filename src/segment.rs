@@ -1,0 +1,256 @@
+//! The data path in one file: blobs → plaintext → packed → sealed, and back. Layout: `format-spec/03-packs.md`.
+
+use crate::{
+    compress::{CodecError, Compression, Compressor, Decompressor},
+    error::{Error, Result},
+    hash::{BlobKind, BlobNamer},
+    id::BlobId,
+    object::HEADER_LEN,
+    seal::{self, SealKey, TAG_LEN},
+};
+use bincode::{Decode, Encode};
+
+/// The plaintext as it is.
+pub const CODEC_RAW: u8 = 0;
+/// One Zstandard frame.
+pub const CODEC_ZSTD: u8 = 1;
+/// One Zstandard frame that leans on base blobs.
+pub const CODEC_ZSTD_BASED: u8 = 2;
+
+/// A blob's place in a segment, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct BlobEntry {
+    /// Its name.
+    pub id: BlobId,
+    /// Its [`BlobKind`] as a number.
+    pub kind: u8,
+    /// Its length in bytes.
+    pub len: u32,
+}
+
+/// What one must know to open a segment besides its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recipe {
+    /// How it is packed.
+    pub codec: u8,
+    /// Length of the plaintext.
+    pub raw: u32,
+    /// Nonce.
+    pub counter: u64,
+}
+
+/// Associated data of a segment: the pack's header, the codec and the plaintext's length; never the pack's name, so that a
+/// segment can move verbatim.
+fn associated_data(header: &[u8; HEADER_LEN], codec: u8, raw: u32) -> [u8; HEADER_LEN + 5] {
+    let mut ad = [0; HEADER_LEN + 5];
+    ad[..HEADER_LEN].copy_from_slice(header);
+    ad[HEADER_LEN] = codec;
+    ad[HEADER_LEN + 1..].copy_from_slice(&raw.to_le_bytes());
+    ad
+}
+
+/// Seals segments and proves them; one for each thread.
+pub struct Sealer {
+    compressor: Compressor,
+    opener: Opener,
+    proof: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl Sealer {
+    /// Makes the contexts.
+    pub fn new(compression: Compression) -> Result<Self> {
+        let compressor = Compressor::new(compression).map_err(encoder_failed)?;
+        Ok(Sealer { compressor, opener: Opener::default(), proof: Vec::new(), plain: Vec::new() })
+    }
+
+    /// Packs and seals `plain`, leaning on `prefix` unless it is empty, into `out`.
+    pub fn seal(
+        &mut self,
+        header: &[u8; HEADER_LEN],
+        key: &SealKey,
+        counter: u64,
+        plain: &[u8],
+        prefix: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Recipe> {
+        let codec = if !prefix.is_empty() {
+            self.compressor.compress_with_prefix(plain, prefix, out).map_err(encoder_failed)?;
+            CODEC_ZSTD_BASED
+        } else if self.compressor.compress(plain, out).map_err(encoder_failed)? {
+            CODEC_ZSTD
+        } else {
+            out.clear();
+            out.extend_from_slice(plain);
+            CODEC_RAW
+        };
+        let raw = plain.len() as u32;
+        seal::seal_segment(key, counter, &associated_data(header, codec, raw), out);
+        Ok(Recipe { codec, raw, counter })
+    }
+
+    /// Proves a sealed segment: opens it again, decompresses it and recomputes the ids of its blobs. Encoders have bugs and
+    /// memory flips bits; what does not prove is not published.
+    pub fn prove(
+        &mut self,
+        header: &[u8; HEADER_LEN],
+        key: &SealKey,
+        recipe: Recipe,
+        prefix: &[u8],
+        sealed: &[u8],
+        blobs: &[BlobEntry],
+        namer: &BlobNamer,
+    ) -> Result<()> {
+        let broken =
+            |why: String| Error::Hardware { what: format!("a segment that was just sealed does not prove: {why}") };
+        self.proof.clear();
+        self.proof.extend_from_slice(sealed);
+        self.opener
+            .open(header, key, recipe, prefix, &mut self.proof, &mut self.plain)
+            .map_err(|e| broken(e.to_string()))?;
+        match verify_blobs(&self.plain, blobs, namer) {
+            Some(bad) => Err(broken(format!("blob {} has other bytes", bad.id))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn encoder_failed(e: CodecError) -> Error {
+    Error::Hardware { what: format!("compression failed: {e}") }
+}
+
+/// The first blob whose bytes are not what its id says; `None` when all are right and fill `plain` exactly.
+pub fn verify_blobs(plain: &[u8], blobs: &[BlobEntry], namer: &BlobNamer) -> Option<BlobEntry> {
+    let mut rest = plain;
+    for blob in blobs {
+        let right = rest.split_at_checked(blob.len as usize).and_then(|(bytes, after)| {
+            rest = after;
+            let kind = BlobKind::from_number(blob.kind)?;
+            (namer.name(kind, bytes) == blob.id).then_some(())
+        });
+        if right.is_none() {
+            return Some(*blob);
+        }
+    }
+    if rest.is_empty() { None } else { blobs.last().copied() }
+}
+
+/// A segment that does not open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenError {
+    /// The tag does not verify: other bytes, another key, another place.
+    Tag,
+    /// It verifies but does not decompress as its directory says.
+    Codec(CodecError),
+    /// A codec of the future.
+    UnknownCodec(u8),
+}
+
+impl std::fmt::Display for OpenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            OpenError::Tag => f.write_str("its tag does not verify"),
+            OpenError::Codec(e) => e.fmt(f),
+            OpenError::UnknownCodec(codec) => write!(f, "codec {codec} is not known"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// Opens segments; one for each thread.
+#[derive(Default)]
+pub struct Opener {
+    decompressor: Decompressor,
+}
+
+impl Opener {
+    /// Opens `sealed` (whose bytes are used up) into `plain`. The blobs in it are not yet verified against their ids.
+    pub fn open(
+        &mut self,
+        header: &[u8; HEADER_LEN],
+        key: &SealKey,
+        recipe: Recipe,
+        prefix: &[u8],
+        sealed: &mut Vec<u8>,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), OpenError> {
+        debug_assert!(sealed.len() >= TAG_LEN);
+        if !seal::open_segment(key, recipe.counter, &associated_data(header, recipe.codec, recipe.raw), sealed) {
+            return Err(OpenError::Tag);
+        }
+        match recipe.codec {
+            CODEC_RAW if sealed.len() == recipe.raw as usize => {
+                std::mem::swap(plain, sealed);
+                Ok(())
+            }
+            CODEC_RAW => {
+                Err(OpenError::Codec(CodecError(format!("holds {} bytes in place of {}", sealed.len(), recipe.raw))))
+            }
+            CODEC_ZSTD => {
+                self.decompressor.decompress(sealed, &[], recipe.raw as usize, plain).map_err(OpenError::Codec)
+            }
+            CODEC_ZSTD_BASED => {
+                self.decompressor.decompress(sealed, prefix, recipe.raw as usize, plain).map_err(OpenError::Codec)
+            }
+            other => Err(OpenError::UnknownCodec(other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(len: usize, seed: u8) -> Vec<u8> {
+        let mut out = vec![0; len];
+        blake3::Hasher::new_keyed(&[seed; 32]).finalize_xof().fill(&mut out);
+        out
+    }
+
+    fn round_trip(plain: &[u8], prefix: &[u8]) -> (u8, usize) {
+        let (header, key) = ([9; HEADER_LEN], SealKey::new([3; 32]));
+        let namer = BlobNamer::new([1; 32], [2; 32], [3; 32]);
+        let mut sealer = Sealer::new(Compression::default()).unwrap();
+        let mut sealed = Vec::new();
+        let recipe = sealer.seal(&header, &key, 1, plain, prefix, &mut sealed).unwrap();
+        let blobs = [BlobEntry { id: namer.name(BlobKind::Data, plain), kind: 1, len: plain.len() as u32 }];
+        sealer.prove(&header, &key, recipe, prefix, &sealed, &blobs, &namer).unwrap();
+        let len = sealed.len();
+        let mut out = Vec::new();
+        Opener::default().open(&header, &key, recipe, prefix, &mut sealed.clone(), &mut out).unwrap();
+        assert_eq!(out, plain);
+        let mut wrong = sealed.clone();
+        wrong[len / 2] ^= 4;
+        assert!(sealer.prove(&header, &key, recipe, prefix, &wrong, &blobs, &namer).is_err());
+        (recipe.codec, len)
+    }
+
+    #[test]
+    fn segments_come_back_by_every_codec() {
+        assert_eq!(round_trip(&noise(100_000, 1), &[]).0, CODEC_RAW);
+        assert_eq!(round_trip(&vec![b'a'; 100_000], &[]).0, CODEC_ZSTD);
+        let base = noise(100_000, 1);
+        let mut changed = base.clone();
+        changed[50_000] ^= 1;
+        let (codec, len) = round_trip(&changed, &base);
+        assert_eq!(codec, CODEC_ZSTD_BASED);
+        assert!(len < 1000, "{len}");
+    }
+
+    #[test]
+    fn a_bomb_is_cut_off() {
+        let (header, key) = ([9; HEADER_LEN], SealKey::new([3; 32]));
+        let mut sealer = Sealer::new(Compression::default()).unwrap();
+        let mut sealed = Vec::new();
+        // A frame of 16 MiB whose directory admits to 1000 bytes: sealed by one who holds the keys.
+        let mut recipe = sealer.seal(&header, &key, 0, &vec![0; 16 << 20], &[], &mut sealed).unwrap();
+        assert!(seal::open_segment(&key, 0, &associated_data(&header, recipe.codec, recipe.raw), &mut sealed));
+        recipe.raw = 1000;
+        seal::seal_segment(&key, 0, &associated_data(&header, recipe.codec, recipe.raw), &mut sealed);
+        let mut out = Vec::new();
+        let result = Opener::default().open(&header, &key, recipe, &[], &mut sealed, &mut out);
+        assert!(matches!(result, Err(OpenError::Codec(_))), "{result:?}");
+        assert!(out.capacity() < 1 << 20);
+    }
+}
