@@ -25,7 +25,7 @@ pub const EXTENTS_IN_NODE: usize = 32;
 /// Takes finished pages.
 pub trait PageSink {
     /// Stores a page unless it is known, and names it.
-    fn page(&mut self, kind: BlobKind, bytes: Vec<u8>) -> Result<BlobId>;
+    fn store_page(&mut self, kind: BlobKind, bytes: Vec<u8>) -> Result<BlobId>;
 }
 
 /// Gives pages back, already verified against their ids.
@@ -128,7 +128,7 @@ impl TreeBuilder {
             codec::encode_into(&names, &mut page);
         }
         self.leaf.drain_into(&mut page);
-        let id = sink.page(BlobKind::Tree, page)?;
+        let id = sink.store_page(BlobKind::Tree, page)?;
         if let Some(first) = self.first.take() {
             self.add_child(0, TreeChild { first, id }, sink)?;
         }
@@ -157,7 +157,7 @@ impl TreeBuilder {
         codec::encode_into(&1u32, &mut page);
         level.items.drain_into(&mut page);
         level.closed += 1;
-        let id = sink.page(BlobKind::Tree, page)?;
+        let id = sink.store_page(BlobKind::Tree, page)?;
         self.add_child(at + 1, TreeChild { first: first.first, id }, sink)
     }
 
@@ -166,7 +166,7 @@ impl TreeBuilder {
         if self.inner.is_empty() && self.first.is_none() {
             let mut page = Vec::new();
             codec::encode_into(&TreePage::Leaf(Leaf::default()), &mut page);
-            return sink.page(BlobKind::Tree, page);
+            return sink.store_page(BlobKind::Tree, page);
         }
         if self.first.is_some() {
             self.close_leaf(sink)?;
@@ -237,7 +237,7 @@ impl ListBuilder {
         let mut page = Vec::with_capacity(self.leaf.bytes.len() + 16);
         codec::encode_into(&0u32, &mut page);
         self.leaf.drain_into(&mut page);
-        let id = sink.page(BlobKind::List, page)?;
+        let id = sink.store_page(BlobKind::List, page)?;
         let len = std::mem::take(&mut self.leaf_len);
         self.add_child(0, ListChild { len, id }, sink)
     }
@@ -266,7 +266,7 @@ impl ListBuilder {
         level.items.drain_into(&mut page);
         level.closed += 1;
         let len = std::mem::take(&mut level.len);
-        let id = sink.page(BlobKind::List, page)?;
+        let id = sink.store_page(BlobKind::List, page)?;
         self.add_child(at + 1, ListChild { len, id }, sink)
     }
 
@@ -444,7 +444,7 @@ mod tests {
     }
 
     impl PageSink for Pages {
-        fn page(&mut self, _: BlobKind, bytes: Vec<u8>) -> Result<BlobId> {
+        fn store_page(&mut self, _: BlobKind, bytes: Vec<u8>) -> Result<BlobId> {
             let id = BlobId(*blake3::hash(&bytes).as_bytes());
             if self.pages.insert(id, bytes).is_none() {
                 self.stored.push(id);
@@ -535,7 +535,7 @@ mod tests {
         let TreePage::Inner(mut children) = TreePage::decode(&pages.pages[&root]).unwrap() else { panic!() };
         let (a, b) = (children[1].id, children[2].id);
         (children[1].id, children[2].id) = (b, a);
-        let root = pages.page(BlobKind::Tree, codec::encode(&TreePage::Inner(children))).unwrap();
+        let root = pages.store_page(BlobKind::Tree, codec::encode(&TreePage::Inner(children))).unwrap();
         let mut leaves = TreeLeaves::new(&pages, root);
         let result = std::iter::from_fn(|| leaves.next_leaf().transpose()).collect::<Result<Vec<_>>>();
         assert!(matches!(result, Err(Error::Corrupt { .. })));
