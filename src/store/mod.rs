@@ -24,6 +24,13 @@ impl ObjectName {
         (text.len() <= 255 && text.split('/').all(part_ok)).then_some(ObjectName(text))
     }
 
+    /// A name of parts that are known to be fine: hexadecimal text and folders of the format.
+    pub fn of_parts(parts: &[&str]) -> Self {
+        let name = ObjectName(parts.join("/"));
+        debug_assert!(ObjectName::new(name.as_str()).is_some());
+        name
+    }
+
     /// The whole text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,0 +1,10 @@
+//! Which pack and segment hold a blob: sealed index objects in the store, and a derived table on the client's own disk.
+
+pub mod mapped;
+pub mod object;
+pub mod run;
+pub mod table;
+
+pub use object::IndexObject;
+pub use run::{Located, Run};
+pub use table::{BlobIndex, Membership};
