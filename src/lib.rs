@@ -14,6 +14,7 @@ pub mod monitor;
 pub mod name;
 pub mod object;
 pub mod pack;
+pub mod repo;
 pub mod seal;
 pub mod segment;
 pub mod series;

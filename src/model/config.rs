@@ -62,8 +62,8 @@ impl Config {
         }
         let c = &self.chunker;
         let sane = c.min >= 64
-            && c.min % 2 == 0
-            && c.max % 2 == 0
+            && c.min.is_multiple_of(2)
+            && c.max.is_multiple_of(2)
             && c.average.is_power_of_two()
             && (256..=1 << 22).contains(&c.average)
             && c.min <= c.average

@@ -1,0 +1,196 @@
+//! A repository: a store, keys that open it, and what the format makes of both.
+
+pub mod reader;
+pub mod slots;
+pub mod snapshots;
+pub mod writer;
+
+pub use reader::BlobReader;
+pub use slots::{SlotInfo, Unlock};
+pub use snapshots::{Listed, Snapshots};
+pub use writer::{Lane, Writer, Written};
+
+use crate::{
+    error::{Error, Result},
+    hash::BlobNamer,
+    id::{PackId, RepoId, hex},
+    index::{BlobIndex, table::Unreadable},
+    keys::{
+        Keyring,
+        slot::{Costs, Note, Secret},
+    },
+    model::{codec, config::Config},
+    object::{self, Kind},
+    store::{ObjectName, Put, SharedStore, Store},
+    world::{Clock, Entropy},
+};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Longest `config` in bytes.
+const CONFIG_MAX: u64 = 64 << 10;
+
+/// What a repository is told of the world around it.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives random bytes.
+    pub entropy: Arc<dyn Entropy>,
+    /// Folder for derived tables of all repositories; without one they stay in memory.
+    pub cache: Option<PathBuf>,
+}
+
+/// An open repository.
+#[derive(Clone)]
+pub struct Repository {
+    store: SharedStore,
+    keys: Keyring,
+    config: Config,
+    around: Surroundings,
+    namer: BlobNamer,
+}
+
+fn config_name() -> ObjectName {
+    ObjectName::of_parts(&["config"])
+}
+
+/// Reads `config` and the repository's id from its header, which needs no key.
+fn read_config(store: &dyn Store) -> Result<(Vec<u8>, RepoId)> {
+    let none = |why: &str| Error::NoRepository { place: store.place(), why: why.into() };
+    let bytes = match store.get(&config_name(), CONFIG_MAX) {
+        Ok(bytes) => bytes,
+        Err(Error::Missing { .. }) => {
+            return Err(none("it holds no config; make a repository there with `vault init`"));
+        }
+        Err(Error::Corrupt { .. }) => return Err(none("its config is not a vault repository's")),
+        Err(error) => return Err(error),
+    };
+    match object::read_header(&bytes, Kind::Config, &"config") {
+        Ok(repo) => Ok((bytes, repo)),
+        Err(Error::Corrupt { .. }) => Err(none("its config is not a vault repository's; choose another folder")),
+        Err(error) => Err(error),
+    }
+}
+
+impl Repository {
+    /// Makes a repository that `secret` opens as owner. Nothing of it counts before `config`, which is written last: after
+    /// an interruption it may be made again.
+    pub fn init(
+        store: SharedStore,
+        secret: &Secret,
+        costs: Costs,
+        label: &str,
+        config: Config,
+        around: Surroundings,
+    ) -> Result<Self> {
+        if store.stat(&config_name())?.is_some() {
+            return Err(Error::refused(format!("there is a repository at {} already", store.place())));
+        }
+        let created = around.clock.now().sec;
+        let config = Config { created, ..config };
+        config.validate()?;
+        let keys = Keyring::generate(&*around.entropy)?;
+        let note = Note { role: keys.role(), created, label: label.to_owned() };
+        slots::store_slot(&*store, &keys, secret, costs, &note, &*around.entropy)?;
+        let bytes = object::seal_envelope(
+            Kind::Config,
+            keys.repo(),
+            &keys.config_key(),
+            &codec::encode(&config),
+            &*around.entropy,
+        )?;
+        if store.put(&config_name(), &bytes)? == Put::Existed {
+            return Err(Error::refused(format!("another process has just made a repository at {}", store.place())));
+        }
+        store.sync()?;
+        Ok(Repository { store, namer: keys.blob_namer(), keys, config, around })
+    }
+
+    /// Opens a repository.
+    pub fn open(store: SharedStore, unlock: &Unlock, around: Surroundings) -> Result<Self> {
+        let (bytes, repo) = read_config(&*store)?;
+        let keys = slots::open_keys(&*store, repo, unlock)?;
+        let payload = match (object::open_envelope(Kind::Config, repo, &keys.config_key(), &bytes, &"config"), unlock) {
+            // A sheet of another repository is well-formed; that it is the wrong one shows here.
+            (Err(Error::Corrupt { .. }), Unlock::Root(_)) => {
+                return Err(Error::WrongKey { why: "this recovery sheet belongs to another repository".into() });
+            }
+            (payload, _) => payload?,
+        };
+        let config: Config = codec::decode(&payload).map_err(|e| Error::corrupt("config", e))?;
+        config.validate()?;
+        Ok(Repository { store, namer: keys.blob_namer(), keys, config, around })
+    }
+
+    /// Where the objects live.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Names blobs.
+    pub fn namer(&self) -> &BlobNamer {
+        &self.namer
+    }
+
+    /// Tells the time.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.around.clock
+    }
+
+    /// Gives random bytes.
+    pub fn entropy(&self) -> &dyn Entropy {
+        &*self.around.entropy
+    }
+
+    /// The folder for this repository's derived tables, made when it is not there.
+    fn cache_folder(&self) -> Option<PathBuf> {
+        let root = self.around.cache.as_ref()?;
+        let folder = root.join(hex(self.keys.repo().as_bytes())).join("index");
+        make_private_folder(&folder).ok()?;
+        Some(folder)
+    }
+
+    /// All blobs that the index objects list. `fresh` makes the local tables anew from the store.
+    pub fn load_index(&self, fresh: bool) -> Result<(BlobIndex, Unreadable)> {
+        BlobIndex::load(&*self.store, self.keys.repo(), &self.keys.index_key(), self.cache_folder(), fresh)
+    }
+
+    /// The packs in the store, with their lengths.
+    pub fn list_packs(&self) -> Result<HashMap<PackId, u64>> {
+        let mut packs = HashMap::new();
+        self.store.list("packs/", &mut |entry| {
+            if let Ok(id) = PackId::parse(entry.name.leaf())
+                && crate::pack::object_name(&id) == entry.name
+            {
+                packs.insert(id, entry.len);
+            }
+            Ok(())
+        })?;
+        Ok(packs)
+    }
+}
+
+impl std::fmt::Debug for Repository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Repository({}, {:?})", self.store.place(), self.keys)
+    }
+}
+
+fn make_private_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}

@@ -1,0 +1,173 @@
+//! Blobs from the store: located, opened, verified. Segments that were opened are kept for a while, within a bound.
+
+use super::Repository;
+use crate::{
+    error::{Error, Result},
+    hash::BlobKind,
+    id::{BlobId, PackId},
+    index::{BlobIndex, Located, table::Place},
+    model::{limits, paging::PageSource},
+    object::{self, HEADER_LEN, Kind},
+    pack,
+    seal::SealKey,
+    segment::{OpenError, Opener},
+};
+use lru::LruCache;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+/// Opened segments that are kept, in bytes.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// Reads blobs. Shared by threads.
+pub struct BlobReader<'r> {
+    repo: &'r Repository,
+    index: &'r BlobIndex,
+    keys: Mutex<HashMap<[u8; 32], SealKey>>,
+    opened: Mutex<Opened>,
+    openers: Mutex<Vec<Opener>>,
+}
+
+struct Opened {
+    segments: LruCache<(PackId, u64), Arc<Vec<u8>>>,
+    bytes: usize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl<'r> BlobReader<'r> {
+    /// Reads the blobs that `index` knows.
+    pub fn new(repo: &'r Repository, index: &'r BlobIndex) -> Self {
+        BlobReader {
+            repo,
+            index,
+            keys: Mutex::default(),
+            opened: Mutex::new(Opened { segments: LruCache::unbounded(), bytes: 0 }),
+            openers: Mutex::default(),
+        }
+    }
+
+    /// The repository.
+    pub fn repo(&self) -> &'r Repository {
+        self.repo
+    }
+
+    /// The index.
+    pub fn index(&self) -> &'r BlobIndex {
+        self.index
+    }
+
+    fn key(&self, located: &Located) -> Result<SealKey> {
+        if let Some(key) = lock(&self.keys).get(&located.key.enc) {
+            return Ok(key.clone());
+        }
+        let key = self.repo.keys().unwrap_key(located.kind, &located.key, &pack::object_name(&located.pack))?;
+        lock(&self.keys).insert(located.key.enc, key.clone());
+        Ok(key)
+    }
+
+    fn header(&self, kind: Kind) -> [u8; HEADER_LEN] {
+        object::header(kind, self.repo.keys().repo())
+    }
+
+    /// Opens a segment whose bytes were read by the caller (they are used up). Its blobs are not yet verified.
+    pub fn open_sealed(&self, located: &Located, sealed: &mut Vec<u8>, plain: &mut Vec<u8>) -> Result<()> {
+        self.open_at_depth(located, sealed, plain, 0)
+    }
+
+    fn open_at_depth(&self, located: &Located, sealed: &mut Vec<u8>, plain: &mut Vec<u8>, depth: usize) -> Result<()> {
+        let key = self.key(located)?;
+        let prefix = self.prefix(located, depth)?;
+        let mut opener = lock(&self.openers).pop().unwrap_or_default();
+        let opened = opener.open(&self.header(located.kind), &key, located.recipe, &prefix, sealed, plain);
+        lock(&self.openers).push(opener);
+        opened.map_err(|e| {
+            let name = pack::object_name(&located.pack);
+            let what = format!("the segment at {}: {e}", located.offset);
+            match e {
+                OpenError::UnknownCodec(_) => Error::unsupported(name, what),
+                _ => Error::corrupt(name, what),
+            }
+        })
+    }
+
+    /// The plaintext that a segment leans on.
+    fn prefix(&self, located: &Located, depth: usize) -> Result<Vec<u8>> {
+        if located.bases.is_empty() {
+            return Ok(Vec::new());
+        }
+        if depth >= limits::DELTA_DEPTH_MAX {
+            return Err(Error::corrupt(pack::object_name(&located.pack), "segments lean on one another too deeply"));
+        }
+        let kind = if located.kind == Kind::DataPack { BlobKind::Data } else { BlobKind::Tree };
+        let mut prefix = Vec::new();
+        for base in &located.bases {
+            prefix.extend_from_slice(&self.blob_at_depth(kind, base, depth + 1)?);
+            if prefix.len() > limits::BASES_MAX {
+                return Err(Error::corrupt(pack::object_name(&located.pack), "a segment's bases are too long"));
+            }
+        }
+        Ok(prefix)
+    }
+
+    /// An opened segment, from the cache or the store.
+    fn segment(&self, located: &Located, depth: usize) -> Result<Arc<Vec<u8>>> {
+        let at = (located.pack, located.offset);
+        if let Some(plain) = lock(&self.opened).segments.get(&at) {
+            return Ok(plain.clone());
+        }
+        let mut sealed = vec![0; located.stored as usize];
+        self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;
+        let mut plain = Vec::new();
+        self.open_at_depth(located, &mut sealed, &mut plain, depth)?;
+        let plain = Arc::new(plain);
+        let mut opened = lock(&self.opened);
+        opened.bytes += plain.len();
+        if let Some((_, old)) = opened.segments.push(at, plain.clone()) {
+            opened.bytes -= old.len();
+        }
+        while opened.bytes > CACHE_BYTES && opened.segments.len() > 1 {
+            let Some((_, old)) = opened.segments.pop_lru() else { break };
+            opened.bytes -= old.len();
+        }
+        Ok(plain)
+    }
+
+    /// A blob's verified bytes. Another place is tried when one is damaged.
+    pub fn blob(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
+        self.blob_at_depth(kind, id, 0)
+    }
+
+    fn blob_at_depth(&self, kind: BlobKind, id: &BlobId, depth: usize) -> Result<Vec<u8>> {
+        let mut failure = None;
+        for place in self.index.places(id) {
+            match self.blob_in(kind, id, place, depth) {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => failure.get_or_insert(error),
+            };
+        }
+        Err(failure.unwrap_or_else(|| Error::Missing { object: format!("{kind} {id}, which no index lists,") }))
+    }
+
+    fn blob_in(&self, kind: BlobKind, id: &BlobId, place: Place, depth: usize) -> Result<Vec<u8>> {
+        let lost = || Error::Missing { object: format!("the segment of {kind} {id}") };
+        let located = self.index.locate(place).ok_or_else(lost)?;
+        let plain = self.segment(&located, depth)?;
+        let start = place.row.offset as usize;
+        let bytes = plain.get(start..start + place.row.len as usize);
+        match bytes {
+            Some(bytes) if self.repo.namer().name(kind, bytes) == *id => Ok(bytes.to_vec()),
+            _ => Err(Error::corrupt(pack::object_name(&located.pack), format!("{kind} {id} has other bytes"))),
+        }
+    }
+}
+
+impl PageSource for BlobReader<'_> {
+    fn page(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
+        self.blob(kind, id)
+    }
+}

@@ -1,0 +1,186 @@
+//! Key slots in the store: opening, listing, adding, removing. At no instant is there no slot that opens.
+
+use super::Repository;
+use crate::{
+    error::{Error, Result},
+    hash,
+    id::{KeyId, RepoId},
+    keys::{
+        Keyring, Role,
+        slot::{Costs, Note, SLOT_LEN, Secret, Slot},
+    },
+    seal::SealKey,
+    store::{ObjectName, Store},
+    world::Entropy,
+};
+
+/// What opens a repository.
+#[derive(Debug, Clone)]
+pub enum Unlock {
+    /// A passphrase or key file, for one of the slots.
+    Secret(Secret),
+    /// The root secret of a recovery sheet: needs no slot.
+    Root(SealKey),
+}
+
+/// A slot in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotInfo {
+    /// Its name.
+    pub id: KeyId,
+    /// True when a passphrase opens it, false for a key file.
+    pub takes_passphrase: bool,
+    /// Role, time and label.
+    pub note: Note,
+}
+
+fn object_name(id: &KeyId) -> ObjectName {
+    ObjectName::of_parts(&["keys", &id.to_string()])
+}
+
+/// The slots of this repository, and why others could not be used.
+fn read_slots(store: &dyn Store, repo: RepoId) -> Result<(Vec<Slot>, Vec<Error>)> {
+    let mut names = Vec::new();
+    store.list("keys/", &mut |entry| {
+        if KeyId::parse(entry.name.leaf()).is_ok() {
+            names.push(entry.name);
+        }
+        Ok(())
+    })?;
+    names.sort();
+    let (mut slots, mut unusable) = (Vec::new(), Vec::new());
+    for name in names {
+        let slot = store.get(&name, SLOT_LEN as u64).and_then(|bytes| {
+            if crate::id::hex(&hash::object_name(&bytes)) != name.leaf() {
+                return Err(Error::corrupt(&name, "its bytes are not those of its name"));
+            }
+            Slot::read(&bytes, repo, &name)
+        });
+        match slot {
+            Ok(Some(slot)) => slots.push(slot),
+            // Left over from a repository that was never finished.
+            Ok(None) => {}
+            Err(error @ (Error::Corrupt { .. } | Error::Unsupported { .. } | Error::Missing { .. })) => {
+                unusable.push(error)
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((slots, unusable))
+}
+
+/// Opens the keys of the repository.
+pub fn open_keys(store: &dyn Store, repo: RepoId, unlock: &Unlock) -> Result<Keyring> {
+    let secret = match unlock {
+        Unlock::Root(root) => return Ok(Keyring::owner(repo, root.clone())),
+        Unlock::Secret(secret) => secret,
+    };
+    let (slots, mut unusable) = read_slots(store, repo)?;
+    for slot in &slots {
+        match slot.open(secret, &object_name(&slot.id())) {
+            Ok(Some(keys)) => return Ok(keys),
+            Ok(None) => {}
+            Err(error) => unusable.push(error),
+        }
+    }
+    let what = match secret {
+        Secret::Passphrase(_) => "this passphrase",
+        Secret::KeyFile(_) => "this key file",
+    };
+    let mut why = format!("no key slot opens with {what}");
+    for error in &unusable {
+        why = format!("{why}; {error}");
+    }
+    if slots.is_empty() {
+        why = format!("{why}; no usable key slot is left: use the recovery sheet (--recovery-file)");
+    }
+    Err(Error::WrongKey { why })
+}
+
+/// Makes a slot, stores it, and proves that what was stored opens.
+pub fn store_slot(
+    store: &dyn Store,
+    keys: &Keyring,
+    secret: &Secret,
+    costs: Costs,
+    note: &Note,
+    entropy: &dyn Entropy,
+) -> Result<KeyId> {
+    let slot = Slot::seal(keys, secret, costs, note, entropy)?;
+    let name = object_name(&slot.id());
+    store.put(&name, slot.bytes())?;
+    store.sync()?;
+    let back = store.get(&name, SLOT_LEN as u64)?;
+    let opens = match Slot::read(&back, keys.repo(), &name)? {
+        Some(slot) => slot.open(secret, &name)?.is_some(),
+        None => false,
+    };
+    if opens {
+        Ok(slot.id())
+    } else {
+        Err(Error::corrupt(&name, "the key slot that was just stored does not open; no other slot was touched"))
+    }
+}
+
+impl Repository {
+    /// The slots, oldest first, and why others could not be used.
+    pub fn list_slots(&self) -> Result<(Vec<SlotInfo>, Vec<Error>)> {
+        let (slots, mut unusable) = read_slots(self.store(), self.keys().repo())?;
+        let mut infos = Vec::new();
+        for slot in slots {
+            let id = slot.id();
+            match slot.note(self.keys(), &object_name(&id)) {
+                Ok(note) => infos.push(SlotInfo { id, takes_passphrase: slot.takes_passphrase(), note }),
+                Err(error) => unusable.push(error),
+            }
+        }
+        infos.sort_by(|a, b| (a.note.created, a.id).cmp(&(b.note.created, b.id)));
+        Ok((infos, unusable))
+    }
+
+    /// Adds a slot in which `secret` opens the repository in this role.
+    pub fn add_slot(&self, role: Role, secret: &Secret, costs: Costs, label: &str) -> Result<KeyId> {
+        let keys = self.keys().narrowed(role)?;
+        let note = Note { role, created: self.clock().now().sec, label: label.to_owned() };
+        store_slot(self.store(), &keys, secret, costs, &note, self.entropy())
+    }
+
+    /// Removes the slot whose id begins so; the last owner slot stays.
+    pub fn remove_slot(&self, prefix: &str) -> Result<SlotInfo> {
+        let (slots, _) = self.list_slots()?;
+        let mut found = slots.iter().filter(|slot| slot.id.to_string().starts_with(prefix));
+        let slot = match (found.next(), found.next()) {
+            (Some(slot), None) if !prefix.is_empty() => slot,
+            (Some(_), _) => {
+                return Err(Error::usage(format!("several keys begin with \"{prefix}\": give more digits")));
+            }
+            (None, _) => return Err(Error::usage(format!("no key begins with \"{prefix}\": see `vault key list`"))),
+        };
+        let owners = slots.iter().filter(|slot| slot.note.role == Role::Owner).count();
+        if slot.note.role == Role::Owner && owners == 1 {
+            return Err(Error::refused(
+                "this is the last owner key: without it only the recovery sheet opens the repository; add another first",
+            ));
+        }
+        self.store().remove(&object_name(&slot.id))?;
+        self.store().sync()?;
+        Ok(slot.clone())
+    }
+
+    /// Replaces the slot that `old` opens by one that `new` opens, in the same role, under the same label: the new one is
+    /// proved before the old one goes.
+    pub fn change_secret(&self, old: &Secret, new: &Secret, costs: Costs) -> Result<KeyId> {
+        let (slots, _) = read_slots(self.store(), self.keys().repo())?;
+        for slot in slots {
+            let name = object_name(&slot.id());
+            if let Some(keys) = slot.open(old, &name)? {
+                let note = Note { created: self.clock().now().sec, ..slot.note(&keys, &name)? };
+                let id = store_slot(self.store(), &keys, new, costs, &note, self.entropy())?;
+                self.store().remove(&name)?;
+                self.store().sync()?;
+                return Ok(id);
+            }
+        }
+        Err(Error::WrongKey { why: "no key slot opens with the old secret".into() })
+    }
+}

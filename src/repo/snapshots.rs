@@ -1,0 +1,242 @@
+//! Snapshots in the store. Layout: `format-spec/06-snapshots.md`.
+
+use super::Repository;
+use crate::{
+    error::{Error, Result},
+    hash,
+    id::{SeriesTag, SnapshotId},
+    keys::{
+        Keyring,
+        wrap::{WRAPPED_LEN, WrappedKey},
+    },
+    model::{
+        codec, limits,
+        snapshot::{Head, Snapshot},
+        tree,
+    },
+    object::{self, HEADER_LEN, Kind, NONCE_LEN, TAG_LEN},
+    repo::writer::Written,
+    seal,
+    series::{Address, Series, Version},
+    store::ObjectName,
+    world::{Entropy, random},
+};
+
+const WRAP: usize = HEADER_LEN;
+const HEAD_NONCE: usize = WRAP + WRAPPED_LEN;
+const HEAD: usize = HEAD_NONCE + NONCE_LEN;
+const HEAD_PLAIN: usize = 128;
+const BODY_NONCE: usize = HEAD + HEAD_PLAIN + TAG_LEN;
+const BODY: usize = BODY_NONCE + NONCE_LEN;
+const STEP: usize = object::ENVELOPE_STEP;
+const _: () = assert!(HEAD_NONCE == 112 && HEAD == 136 && BODY_NONCE == 280 && BODY == 304);
+
+/// A snapshot with its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub id: SnapshotId,
+    /// Its length in the store, in bytes.
+    pub len: u64,
+    /// What it says.
+    pub snapshot: Snapshot,
+}
+
+/// The repository's snapshots.
+#[derive(Debug, Default)]
+pub struct Snapshots {
+    /// Those that could be read, by series, oldest first.
+    pub listed: Vec<Listed>,
+    /// Objects that could not be read, with the reason.
+    pub unreadable: Vec<(String, Error)>,
+}
+
+fn object_name(tag: &SeriesTag, id: &SnapshotId) -> ObjectName {
+    ObjectName::of_parts(&["snapshots", &tag.to_string(), &id.to_string()])
+}
+
+/// Seals a snapshot.
+pub fn seal_snapshot(keys: &Keyring, snapshot: &Snapshot, entropy: &dyn Entropy) -> Result<Vec<u8>> {
+    let mut object = object::header(Kind::Snapshot, keys.repo()).to_vec();
+    let (body_key, wrapped) = keys.fresh_key(Kind::Snapshot, entropy)?;
+    object.extend_from_slice(&wrapped.to_bytes());
+    let nonce: [u8; NONCE_LEN] = random(entropy)?;
+    let head = object::pad(&codec::encode(&snapshot.head), 0, 0, HEAD_PLAIN);
+    let mut sealed = Vec::new();
+    seal::seal_append(&keys.head_key(), &nonce, &object, &head, &mut sealed);
+    object.extend_from_slice(&nonce);
+    object.extend_from_slice(&sealed);
+    let nonce: [u8; NONCE_LEN] = random(entropy)?;
+    let body = object::pad(&codec::encode(snapshot), BODY, TAG_LEN, STEP);
+    sealed.clear();
+    seal::seal_append(&body_key, &nonce, &object, &body, &mut sealed);
+    object.extend_from_slice(&nonce);
+    object.extend_from_slice(&sealed);
+    Ok(object)
+}
+
+/// Opens a snapshot's head, which every role can.
+pub fn open_head(keys: &Keyring, bytes: &[u8], name: &dyn std::fmt::Display) -> Result<Head> {
+    object::expect_header(bytes, Kind::Snapshot, keys.repo(), name)?;
+    let damaged = || Error::corrupt(name, "its head does not verify");
+    let before = bytes.get(..HEAD_NONCE).ok_or_else(damaged)?;
+    let (nonce, sealed) =
+        bytes.get(HEAD_NONCE..BODY_NONCE).and_then(|part| part.split_first_chunk()).ok_or_else(damaged)?;
+    let plain = seal::open(&keys.head_key(), nonce, before, sealed).ok_or_else(damaged)?;
+    let payload = object::unpad(&plain).ok_or_else(damaged)?;
+    codec::decode(payload).map_err(|e| Error::corrupt(name, e))
+}
+
+/// Opens a snapshot and checks all that can be checked within it.
+pub fn open_snapshot(keys: &Keyring, bytes: &[u8], tag: &SeriesTag, name: &dyn std::fmt::Display) -> Result<Snapshot> {
+    let head = open_head(keys, bytes, name)?;
+    if bytes.len() % STEP != 0 {
+        return Err(Error::corrupt(name, "its length is not a multiple of 4096"));
+    }
+    let damaged = || Error::corrupt(name, "it does not verify under this repository's key");
+    let wrapped = bytes.get(WRAP..).and_then(|rest| rest.first_chunk()).ok_or_else(damaged)?;
+    let key = keys.unwrap_key(Kind::Snapshot, &WrappedKey::from_bytes(wrapped), name)?;
+    let before = bytes.get(..BODY_NONCE).ok_or_else(damaged)?;
+    let (nonce, sealed) = bytes.get(BODY_NONCE..).and_then(|rest| rest.split_first_chunk()).ok_or_else(damaged)?;
+    let plain = seal::open(&key, nonce, before, sealed).ok_or_else(damaged)?;
+    let payload = object::unpad(&plain).ok_or_else(|| Error::corrupt(name, "its padding is wrong"))?;
+    let snapshot: Snapshot = codec::decode(payload).map_err(|e| Error::corrupt(name, e))?;
+    let bad = |what: &str| Err(Error::corrupt(name, what));
+    if snapshot.head != head {
+        return bad("its head and its body differ");
+    }
+    let series = Series::parse(&snapshot.series).map_err(|e| Error::corrupt(name, e))?;
+    if keys.series_tag(&series) != *tag {
+        return bad("it lies in the folder of another series");
+    }
+    if !snapshot.sources.is_sorted_by(|a, b| a.root.name < b.root.name) {
+        return bad("its sources are not sorted, or occur twice");
+    }
+    for source in &snapshot.sources {
+        tree::check_node(&source.root).map_err(|e| Error::corrupt(name, e))?;
+    }
+    Ok(snapshot)
+}
+
+impl Repository {
+    /// Publishes a snapshot whose blobs are durable, which [`Written`] attests, and returns when it is durable itself.
+    pub fn publish(&self, snapshot: &Snapshot, _written: &Written) -> Result<SnapshotId> {
+        let series = Series::parse(&snapshot.series)?;
+        let bytes = seal_snapshot(self.keys(), snapshot, self.entropy())?;
+        if bytes.len() as u64 > limits::META_MAX {
+            return Err(Error::refused("the snapshot's description and configuration are too long"));
+        }
+        let id = SnapshotId(hash::object_name(&bytes));
+        self.store().put(&object_name(&self.keys().series_tag(&series), &id), &bytes)?;
+        self.store().sync()?;
+        Ok(id)
+    }
+
+    /// Names of the snapshots in the store: of one series, or of all.
+    pub fn snapshot_names(&self, series: Option<&Series>) -> Result<Vec<(SeriesTag, SnapshotId, u64)>> {
+        let prefix = match series {
+            Some(series) => format!("snapshots/{}/", self.keys().series_tag(series)),
+            None => "snapshots/".into(),
+        };
+        let mut names = Vec::new();
+        self.store().list(&prefix, &mut |entry| {
+            let mut parts = entry.name.as_str().split('/').skip(1);
+            if let (Some(Ok(tag)), Some(Ok(id)), None) =
+                (parts.next().map(SeriesTag::parse), parts.next().map(SnapshotId::parse), parts.next())
+            {
+                names.push((tag, id, entry.len));
+            }
+            Ok(())
+        })?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn snapshot_bytes(&self, tag: &SeriesTag, id: &SnapshotId) -> Result<Vec<u8>> {
+        let name = object_name(tag, id);
+        let bytes = self.store().get(&name, limits::META_MAX)?;
+        if hash::object_name(&bytes) != id.0 {
+            return Err(Error::corrupt(&name, "its bytes are not those of its name"));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads one snapshot.
+    pub fn read_snapshot(&self, tag: &SeriesTag, id: &SnapshotId) -> Result<Listed> {
+        let bytes = self.snapshot_bytes(tag, id)?;
+        let snapshot = open_snapshot(self.keys(), &bytes, tag, &object_name(tag, id))?;
+        Ok(Listed { id: *id, len: bytes.len() as u64, snapshot })
+    }
+
+    /// Reads the snapshots of one series, or of all.
+    pub fn snapshots(&self, series: Option<&Series>) -> Result<Snapshots> {
+        let mut out = Snapshots::default();
+        for (tag, id, _) in self.snapshot_names(series)? {
+            match self.read_snapshot(&tag, &id) {
+                Ok(listed) => out.listed.push(listed),
+                Err(error @ (Error::Corrupt { .. } | Error::Missing { .. } | Error::Unsupported { .. })) => {
+                    out.unreadable.push((object_name(&tag, &id).to_string(), error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        out.listed.sort_by(|a, b| {
+            let key = |l: &Listed| (l.snapshot.head.sequence, l.id);
+            a.snapshot.series.cmp(&b.snapshot.series).then(key(a).cmp(&key(b)))
+        });
+        Ok(out)
+    }
+
+    /// The head of the newest snapshot of a series, with its name; every role can ask.
+    pub fn newest_head(&self, series: &Series) -> Result<Option<(SnapshotId, Head)>> {
+        let mut newest: Option<(SnapshotId, Head)> = None;
+        for (tag, id, _) in self.snapshot_names(Some(series))? {
+            // One that cannot be read does not keep the next from being made: it is no predecessor.
+            let Ok(bytes) = self.snapshot_bytes(&tag, &id) else { continue };
+            let Ok(head) = open_head(self.keys(), &bytes, &object_name(&tag, &id)) else { continue };
+            if newest.as_ref().is_none_or(|(other, last)| (last.sequence, *other) < (head.sequence, id)) {
+                newest = Some((id, head));
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Finds the snapshot that an address names. `instant` turns a date or time as the user wrote it into the last second it
+    /// means.
+    pub fn resolve(&self, address: &Address, instant: &dyn Fn(&str) -> Result<i64>) -> Result<Listed> {
+        let what = match &address.series {
+            Some(series) => series.to_string(),
+            None => "the repository".into(),
+        };
+        if let Version::Id(prefix) = &address.version {
+            let names = self.snapshot_names(address.series.as_ref())?;
+            let mut found = names.iter().filter(|(_, id, _)| id.to_string().starts_with(prefix));
+            return match (found.next(), found.next()) {
+                (Some((tag, id, _)), None) => self.read_snapshot(tag, id),
+                (Some(_), Some(_)) => {
+                    Err(Error::usage(format!("several snapshots begin with {prefix}: give more digits")))
+                }
+                (None, _) => {
+                    Err(Error::usage(format!("no snapshot of {what} begins with {prefix}: see `vault snapshots`")))
+                }
+            };
+        }
+        let all = self.snapshots(address.series.as_ref())?;
+        let until = match &address.version {
+            Version::At(text) => Some(instant(text)?),
+            Version::Age(age) => Some(self.clock().now().sec.saturating_sub_unsigned(*age)),
+            _ => None,
+        };
+        let damaged = all.unreadable.len();
+        let newest =
+            all.listed.into_iter().rfind(|listed| until.is_none_or(|until| listed.snapshot.head.time.sec <= until));
+        newest.ok_or_else(|| {
+            let hint =
+                if damaged > 0 { format!(" ({damaged} could not be read: see `vault check`)") } else { String::new() };
+            match until {
+                Some(_) => Error::usage(format!("{what} has no snapshot that old{hint}: see `vault snapshots {what}`")),
+                None => Error::usage(format!("{what} has no snapshots{hint}: see `vault snapshots`")),
+            }
+        })
+    }
+}

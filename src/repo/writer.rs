@@ -1,0 +1,265 @@
+//! New blobs into the store, in the order that `format-spec/07-order.md` asks for: packs, then the index that lists them.
+//!
+//! ```text
+//! many Lanes ── sealed, proved segments ──▶ packer thread ──▶ packs ──▶ sync ──▶ index objects ──▶ sync
+//! ```
+
+use super::Repository;
+use crate::{
+    compress::Compression,
+    error::{Error, Result},
+    hash::BlobKind,
+    id::{BlobId, IndexId},
+    index::{BlobIndex, IndexObject, Membership, object as index_object},
+    keys::wrap::WrappedKey,
+    model::paging::PageSink,
+    monitor::{Counter, Monitor},
+    object::{self, HEADER_LEN, Kind},
+    pack::{PackEntry, PackWriter, home_of, write::Sealed},
+    seal::SealKey,
+    segment::{BlobEntry, Sealer},
+};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Sealed segments that wait for the packer: bounds memory, and lets lanes go on while it syncs.
+const WAITING: usize = 4;
+/// An index object is written when the finished packs hold so many blobs, or are so many.
+const INDEX_BLOBS: usize = 64 << 10;
+const INDEX_PACKS: usize = 16;
+/// A lane takes a fresh key after so many segments: about a pack.
+const KEY_SEGMENTS: u64 = 64;
+
+/// What was written; proof that it is durable and listed in the index.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// New packs of data.
+    pub data_packs: u64,
+    /// New packs of trees.
+    pub tree_packs: u64,
+    /// Plaintext of the new blobs, in bytes.
+    pub bytes_new: u64,
+    /// Length of the new packs, in bytes.
+    pub bytes_stored: u64,
+    _private: (),
+}
+
+/// Takes new blobs, through lanes.
+pub struct Writer<'r> {
+    repo: &'r Repository,
+    index: &'r BlobIndex,
+    compression: Compression,
+    packer: Sender<(Kind, Sealed)>,
+    bytes_new: AtomicU64,
+    monitor: &'r dyn Monitor,
+}
+
+impl Repository {
+    /// Runs `work`, which stores blobs through lanes of the writer that it is given, and returns when all of it is durable and
+    /// listed in the index.
+    ///
+    /// When `work` fails or is cancelled, what it had stored is listed in the index all the same, so that the next run finds
+    /// it; no snapshot refers to it. When the store fails, nothing more is written.
+    pub fn write<T>(
+        &self,
+        index: &BlobIndex,
+        compression: Compression,
+        monitor: &dyn Monitor,
+        work: impl FnOnce(&Writer<'_>) -> Result<T>,
+    ) -> Result<(T, Written)> {
+        let (send, receive) = bounded(WAITING);
+        std::thread::scope(|scope| {
+            let packer = std::thread::Builder::new()
+                .name("packer".into())
+                .spawn_scoped(scope, || Packer::new(self, index, monitor).run(receive))
+                .map_err(|e| Error::store("start a thread for", "packs", e))?;
+            let writer = Writer { repo: self, index, compression, packer: send, bytes_new: AtomicU64::new(0), monitor };
+            let result = work(&writer);
+            let bytes_new = writer.bytes_new.load(Ordering::Relaxed);
+            drop(writer);
+            let written = match packer.join() {
+                Ok(written) => written?,
+                Err(_) => return Err(Error::Hardware { what: "the thread that writes packs died".into() }),
+            };
+            Ok((result?, Written { bytes_new, ..written }))
+        })
+    }
+}
+
+impl<'r> Writer<'r> {
+    /// A lane for blobs that belong in packs of this kind; each thread has its own.
+    pub fn lane(&self, kind: Kind) -> Result<Lane<'_>> {
+        Ok(Lane {
+            writer: self,
+            kind,
+            header: object::header(kind, self.repo.keys().repo()),
+            sealer: Sealer::new(self.compression)?,
+            key: None,
+            plain: Vec::new(),
+            blobs: Vec::new(),
+        })
+    }
+
+    /// The repository.
+    pub fn repo(&self) -> &'r Repository {
+        self.repo
+    }
+
+    /// What is known of blobs.
+    pub fn index(&self) -> &'r BlobIndex {
+        self.index
+    }
+}
+
+/// Fills segments with blobs; seals and proves them.
+pub struct Lane<'w> {
+    writer: &'w Writer<'w>,
+    kind: Kind,
+    header: [u8; HEADER_LEN],
+    sealer: Sealer,
+    /// The key of the segments, wrapped, and how many it has sealed.
+    key: Option<(SealKey, WrappedKey, u64)>,
+    plain: Vec<u8>,
+    blobs: Vec<BlobEntry>,
+}
+
+impl Lane<'_> {
+    /// Names a blob and stores it unless it is known. Durable when [`Repository::write`] returns.
+    pub fn store(&mut self, kind: BlobKind, bytes: &[u8]) -> Result<BlobId> {
+        debug_assert_eq!(home_of(kind), self.kind);
+        let id = self.writer.repo.namer().name(kind, bytes);
+        if self.writer.index.claim(&id) == Membership::New {
+            let target = self.writer.repo.config().segment_target as usize;
+            if !self.plain.is_empty() && self.plain.len() + bytes.len() > target {
+                self.flush()?;
+            }
+            self.plain.extend_from_slice(bytes);
+            self.blobs.push(BlobEntry { id, kind: kind as u8, len: bytes.len() as u32 });
+            self.writer.bytes_new.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.writer.monitor.add(Counter::New, bytes.len() as u64);
+            if self.plain.len() >= target {
+                self.flush()?;
+            }
+        }
+        Ok(id)
+    }
+
+    /// Seals what is there as a segment, proves it and passes it on. A lane that is dropped without it loses the rest.
+    pub fn flush(&mut self) -> Result<()> {
+        if self.blobs.is_empty() {
+            return Ok(());
+        }
+        if self.key.as_ref().is_none_or(|(_, _, used)| *used >= KEY_SEGMENTS) {
+            let repo = self.writer.repo;
+            let (key, wrapped) = repo.keys().fresh_key(self.kind, repo.entropy())?;
+            self.key = Some((key, wrapped, 0));
+        }
+        let Some((key, wrapped, used)) = &mut self.key else { return Ok(()) };
+        let counter = *used;
+        *used += 1;
+        let blobs = std::mem::take(&mut self.blobs);
+        let mut bytes = Vec::new();
+        let recipe = self.sealer.seal(&self.header, key, counter, &self.plain, &[], &mut bytes)?;
+        self.sealer.prove(&self.header, key, recipe, &[], &bytes, &blobs, self.writer.repo.namer())?;
+        self.plain.clear();
+        bytes.shrink_to_fit();
+        let sealed = Sealed { bytes, recipe, key: wrapped.clone(), bases: Vec::new(), blobs };
+        // The packer ends early only when the store failed; its own error is the one that is reported.
+        self.writer.packer.send((self.kind, sealed)).map_err(|_| Error::Cancelled)
+    }
+}
+
+impl PageSink for Lane<'_> {
+    fn store_page(&mut self, kind: BlobKind, bytes: Vec<u8>) -> Result<BlobId> {
+        self.store(kind, &bytes)
+    }
+}
+
+/// Puts segments into packs and packs into the index: one thread.
+struct Packer<'r> {
+    repo: &'r Repository,
+    index: &'r BlobIndex,
+    monitor: &'r dyn Monitor,
+    open: [Option<PackWriter<'r>>; 2],
+    finished: Vec<PackEntry>,
+    finished_blobs: usize,
+    written: Written,
+}
+
+impl<'r> Packer<'r> {
+    fn new(repo: &'r Repository, index: &'r BlobIndex, monitor: &'r dyn Monitor) -> Self {
+        Packer {
+            repo,
+            index,
+            monitor,
+            open: [None, None],
+            finished: Vec::new(),
+            finished_blobs: 0,
+            written: Written::default(),
+        }
+    }
+
+    fn run(mut self, segments: Receiver<(Kind, Sealed)>) -> Result<Written> {
+        for (kind, sealed) in segments {
+            if let Err(error) = self.take(kind, sealed) {
+                // What is whole may still be listed: a run after space was made then need not store it again. This may fail
+                // for the same reason, which is no news.
+                self.open = [None, None];
+                let _ = self.write_index();
+                return Err(error);
+            }
+        }
+        for slot in 0..self.open.len() {
+            self.finish(slot)?;
+        }
+        self.write_index()?;
+        Ok(self.written)
+    }
+
+    fn take(&mut self, kind: Kind, sealed: Sealed) -> Result<()> {
+        let slot = usize::from(kind == Kind::TreePack);
+        if self.open[slot].is_none() {
+            self.open[slot] = Some(PackWriter::new(self.repo.store(), kind, self.repo.keys().repo())?);
+        }
+        let Some(pack) = &mut self.open[slot] else { return Ok(()) };
+        self.monitor.add(Counter::Stored, sealed.bytes.len() as u64);
+        pack.add(sealed)?;
+        if pack.len() >= u64::from(self.repo.config().pack_target) {
+            self.finish(slot)?;
+            if self.finished_blobs >= INDEX_BLOBS || self.finished.len() >= INDEX_PACKS {
+                self.write_index()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, slot: usize) -> Result<()> {
+        let Some(pack) = self.open[slot].take() else { return Ok(()) };
+        let entry = pack.finish(&self.repo.keys().directory_key(), self.repo.entropy())?;
+        match slot {
+            0 => self.written.data_packs += 1,
+            _ => self.written.tree_packs += 1,
+        }
+        self.written.bytes_stored += entry.len;
+        self.finished_blobs += entry.blob_count();
+        self.finished.push(entry);
+        Ok(())
+    }
+
+    /// Makes the finished packs durable, then lists them.
+    fn write_index(&mut self) -> Result<()> {
+        if self.finished.is_empty() {
+            return Ok(());
+        }
+        let store = self.repo.store();
+        store.sync()?;
+        let keys = self.repo.keys();
+        let object = IndexObject { packs: std::mem::take(&mut self.finished) };
+        self.finished_blobs = 0;
+        let bytes = object.seal(keys.repo(), &keys.index_key(), self.repo.entropy())?;
+        let id = IndexId(crate::hash::object_name(&bytes));
+        store.put(&index_object::object_name(&id), &bytes)?;
+        store.sync()?;
+        self.index.absorb(id, &object.packs)
+    }
+}
