@@ -5,6 +5,7 @@
 //! around a store. Every implementation passes [`conformance`].
 
 pub mod conformance;
+pub mod local;
 pub mod memory;
 
 use crate::error::Result;
