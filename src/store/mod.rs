@@ -2,11 +2,13 @@
 //!
 //! The trait asks only for what a folder, an SFTP server, S3 and a plain HTTP server all have: create-only put, ranged
 //! get, listing by prefix, remove. What differs is told by [`Capabilities`]. A new concern (retry, throttle, …) is a store
-//! around a store. Every implementation passes [`conformance`].
+//! around a store ([`retry::RetryStore`], [`faulty::FaultyStore`]). Every implementation passes [`conformance`].
 
 pub mod conformance;
+pub mod faulty;
 pub mod local;
 pub mod memory;
+pub mod retry;
 
 use crate::error::Result;
 use std::{
