@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod faulty;
 pub mod local;
 pub mod memory;
+pub mod open;
 pub mod retry;
 
 use crate::error::Result;
