@@ -179,7 +179,12 @@ mod tests {
         assert_eq!(store.get(&name, 9).unwrap(), b"bytes");
         assert!(store.stat(&name).unwrap().is_some() && store.now().unwrap().is_some());
         let mut seen = 0;
-        store.list("", &mut |_| Ok(seen += 1)).unwrap();
+        store
+            .list("", &mut |_| {
+                seen += 1;
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(seen, 2);
         store.remove(&name).unwrap();
         store.upload().map(drop).unwrap();
@@ -202,7 +207,12 @@ mod tests {
         store.put(&name, b"bytes").unwrap();
         store.inner.plan(Fault::on(Op::List, 1, ErrorKind::TimedOut).applied());
         let mut seen = 0;
-        store.list("", &mut |_| Ok(seen += 1)).unwrap_err();
+        store
+            .list("", &mut |_| {
+                seen += 1;
+                Ok(())
+            })
+            .unwrap_err();
         assert_eq!((seen, waits.lock().unwrap().len()), (1, 0));
     }
 }

@@ -178,6 +178,17 @@ fn a_failed_flush_is_final() {
 }
 
 #[test]
+fn bytes_that_cannot_be_flushed_get_no_name() {
+    let (dir, store) = store();
+    let mut upload = LocalUpload::begin(&store).unwrap();
+    // A device that knows no fsync.
+    upload.write_to(File::options().write(true).open("/dev/full").unwrap());
+    assert!(matches!(Box::new(upload).finish(&name("packs/a")), Err(Error::Store { .. })));
+    assert_eq!((leftovers(&dir), names(&store, "").len()), (0, 0));
+    assert!(store.sync().is_err());
+}
+
+#[test]
 fn a_full_disk_is_told_as_such_and_leaves_nothing() {
     let (dir, store) = store();
     let mut upload = LocalUpload::begin(&store).unwrap();
@@ -186,6 +197,16 @@ fn a_full_disk_is_told_as_such_and_leaves_nothing() {
     assert!(upload.append(&[0; 10]).is_err(), "what is torn cannot go on");
     assert!(Box::new(upload).finish(&name("packs/a")).is_err());
     assert_eq!((leftovers(&dir), names(&store, "").len()), (0, 0));
+}
+
+#[test]
+fn what_the_disk_began_to_write_is_whole() {
+    let (_dir, store) = store();
+    let whole: Vec<u8> = (0..(20 << 20) + 5u32).map(|i| (i / 251) as u8).collect();
+    let mut upload = store.upload().unwrap();
+    whole.chunks(3 << 20).try_for_each(|piece| upload.append(piece)).unwrap();
+    upload.finish(&name("x")).unwrap();
+    assert!(store.get(&name("x"), 21 << 20).unwrap() == whole);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
     world::{self, KernelEntropy},
 };
 use rustix::{
-    fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW},
+    fs::{Advice, AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW},
     io::Errno,
 };
 use std::{
@@ -20,12 +20,18 @@ use std::{
 /// Random bytes in an upload's name.
 const RANDOM: usize = 16;
 
+/// How much is written before the disk is set to work on it.
+const RUN: u64 = 8 << 20;
+
 /// A file in `tmp`; removed when it is dropped before it has a name.
 pub(super) struct LocalUpload<'s> {
     store: &'s LocalStore,
     tmp: OwnedFd,
     file: File,
     leaf: String,
+    written: u64,
+    /// Up to here the disk was set to work.
+    begun: u64,
     /// A write failed, so the length of the file is not known to be right.
     torn: bool,
     renamed: bool,
@@ -45,7 +51,7 @@ impl<'s> LocalUpload<'s> {
             if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK)
                 && rustix::fs::statat(&tmp, &*leaf, AtFlags::SYMLINK_NOFOLLOW).is_ok()
             {
-                return Ok(LocalUpload { store, tmp, file, leaf, torn: false, renamed: false });
+                return Ok(LocalUpload { store, tmp, file, leaf, written: 0, begun: 0, torn: false, renamed: false });
             }
         }
         Err(failed(Errno::AGAIN))
@@ -97,6 +103,14 @@ impl<'s> LocalUpload<'s> {
         Ok(Put::Created)
     }
 
+    /// Linux begins to write what it is told we will not need again, without waiting, and so leaves little for the fsync
+    /// (measured: a tenth) and little of the backup in the page cache. A write that fails meanwhile is still told to the fsync.
+    fn begin_writeback(&mut self) {
+        let run = std::num::NonZeroU64::new(self.written - self.begun);
+        let _ = rustix::fs::fadvise(&self.file, self.begun, run, Advice::DontNeed);
+        self.begun = self.written;
+    }
+
     #[cfg(test)]
     pub(super) fn leaf(&self) -> &str {
         &self.leaf
@@ -127,7 +141,12 @@ impl Upload for LocalUpload<'_> {
         self.file.write_all(bytes).map_err(|e| {
             self.torn = true;
             self.store_error("write", e)
-        })
+        })?;
+        self.written += bytes.len() as u64;
+        if self.written - self.begun >= RUN {
+            self.begin_writeback();
+        }
+        Ok(())
     }
 
     fn finish(mut self: Box<Self>, name: &ObjectName) -> Result<Put> {
