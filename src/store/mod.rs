@@ -2,13 +2,23 @@
 //!
 //! The trait asks only for what a folder, an SFTP server, S3 and a plain HTTP server all have: create-only put, ranged
 //! get, listing by prefix, remove. What differs is told by [`Capabilities`]. A new concern (retry, throttle, …) is a store
-//! around a store. Every implementation passes `conformance`.
+//! around a store ([`retry::RetryStore`], [`faulty::FaultyStore`]). Every implementation passes [`conformance`].
+
+pub mod conformance;
+pub mod faulty;
+pub mod local;
+pub mod memory;
+pub mod open;
+pub mod retry;
 
 use crate::error::Result;
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-/// An object's name in a store: parts of `[0-9a-z.-]` between single slashes, such as `packs/3f/3f…`. Safe on every file
-/// system, FAT included.
+/// An object's name in a store: parts of `[0-9a-z.-]` between single slashes, such as `packs/3f/3f…`, that neither begin
+/// nor end with a dot (FAT drops dots at the end). Safe on every file system, FAT included.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName(String);
 
@@ -19,6 +29,7 @@ impl ObjectName {
         let part_ok = |part: &str| {
             !part.is_empty()
                 && !part.starts_with('.')
+                && !part.ends_with('.')
                 && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'z' | b'.' | b'-'))
         };
         (text.len() <= 255 && text.split('/').all(part_ok)).then_some(ObjectName(text))
@@ -39,6 +50,11 @@ impl ObjectName {
     /// The last part.
     pub fn leaf(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// What stands before the last slash; empty when there is none.
+    pub fn folder(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 }
 
@@ -71,7 +87,8 @@ pub enum Put {
 /// What a store can do beyond the minimum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Of two puts of one name at the same time exactly one is told [`Put::Created`].
+    /// Of several puts of one name at the same time exactly one is told [`Put::Created`] (none, when that answer was
+    /// lost on its way and asked for again).
     pub exclusive_create: bool,
     /// [`Entry::stored`] and [`Store::now`] come from the store's own clock.
     pub clock: bool,
@@ -80,8 +97,9 @@ pub struct Capabilities {
 }
 
 /// An object on its way into the store: bytes are appended, then it gets its name or is dropped without a trace.
+/// Several uploads may be on their way at once, and be finished by different threads.
 pub trait Upload: Send {
-    /// Appends bytes.
+    /// Appends bytes. After a failure the upload can only be dropped.
     fn append(&mut self, bytes: &[u8]) -> Result<()>;
     /// Gives the object its name, unless the name is taken. Durable after the next [`Store::sync`].
     fn finish(self: Box<Self>, name: &ObjectName) -> Result<Put>;
@@ -89,8 +107,10 @@ pub trait Upload: Send {
 
 /// A place for immutable objects.
 ///
-/// Errors are [`crate::error::Error::Missing`] for an object that is not there and [`crate::error::Error::Store`] for all else. A failed
-/// sync is final: it is never repeated for the same bytes, since the kernel may have dropped them.
+/// Errors are [`Error::Missing`](crate::error::Error::Missing) for an object that is not there,
+/// [`Error::Corrupt`](crate::error::Error::Corrupt) for one that is longer or shorter than the caller knows it must be, and
+/// [`Error::Store`](crate::error::Error::Store) for all else. A failed sync is final: it is never repeated for the same
+/// bytes, since the kernel may have dropped them; this store's syncs fail from then on.
 pub trait Store: Send + Sync {
     /// The place, for messages.
     fn place(&self) -> String;
@@ -109,7 +129,9 @@ pub trait Store: Send + Sync {
     fn stat(&self, name: &ObjectName) -> Result<Option<Entry>>;
     /// Removes an object; no error when it is not there.
     fn remove(&self, name: &ObjectName) -> Result<()>;
-    /// Returns when everything put (or removed) by this process so far is durable.
+    /// Returns when everything put or removed through this store so far is durable, and also the names that
+    /// [`Store::list`], [`Store::stat`] and [`Put::Existed`] told of so far: what a run builds on may have been put by
+    /// another run that was killed before its sync.
     fn sync(&self) -> Result<()>;
     /// The store's clock, in seconds since 1970; `None` without [`Capabilities::clock`].
     fn now(&self) -> Result<Option<i64>>;
@@ -124,3 +146,75 @@ pub trait Store: Send + Sync {
 
 /// A store shared between threads.
 pub type SharedStore = Arc<dyn Store>;
+
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn place(&self) -> String {
+        (**self).place()
+    }
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+    fn get(&self, name: &ObjectName, max: u64) -> Result<Vec<u8>> {
+        (**self).get(name, max)
+    }
+    fn get_range(&self, name: &ObjectName, offset: u64, out: &mut [u8]) -> Result<()> {
+        (**self).get_range(name, offset, out)
+    }
+    fn upload(&self) -> Result<Box<dyn Upload + '_>> {
+        (**self).upload()
+    }
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
+        (**self).list(prefix, each)
+    }
+    fn stat(&self, name: &ObjectName) -> Result<Option<Entry>> {
+        (**self).stat(name)
+    }
+    fn remove(&self, name: &ObjectName) -> Result<()> {
+        (**self).remove(name)
+    }
+    fn sync(&self) -> Result<()> {
+        (**self).sync()
+    }
+    fn now(&self) -> Result<Option<i64>> {
+        (**self).now()
+    }
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put> {
+        (**self).put(name, bytes)
+    }
+}
+
+// A thread that panicked while it held one of the locks here has left nothing half done: they guard single steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// The errors that every implementation gives alike.
+fn too_long(name: &ObjectName, len: u64, max: u64) -> crate::error::Error {
+    crate::error::Error::corrupt(name, format_args!("it is {len} bytes long, and may be {max} at most"))
+}
+
+fn too_short(name: &ObjectName, len: u64, offset: u64, wanted: usize) -> crate::error::Error {
+    crate::error::Error::corrupt(name, format_args!("it ends at byte {len}, before {wanted} bytes from {offset}"))
+}
+
+fn missing(name: &ObjectName) -> crate::error::Error {
+    crate::error::Error::Missing { object: name.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ObjectName;
+
+    #[test]
+    fn names_are_safe_on_every_file_system() {
+        for bad in ["", "/", "a/", "/a", "a//b", ".", "..", "a/../b", ".a", "a.", "A", "a b", "a_b", "ä", "a\0", "a:b"]
+        {
+            assert!(ObjectName::new(bad).is_none(), "{bad:?}");
+        }
+        assert!(ObjectName::new("a".repeat(256)).is_none());
+        let name = ObjectName::new("packs/3f/3f-0.x").unwrap();
+        assert_eq!((name.folder(), name.leaf()), ("packs/3f", "3f-0.x"));
+        let name = ObjectName::new("config").unwrap();
+        assert_eq!((name.folder(), name.leaf()), ("", "config"));
+    }
+}

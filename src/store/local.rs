@@ -1,0 +1,271 @@
+//! A store in a folder: an object is a file `<root>/<name>`, an upload a locked file in `<root>/tmp`.
+//!
+//! **What is durable when.** A name must never become durable before its bytes: after a power cut it would stand for an
+//! empty or torn file. So `finish` flushes the file *before* the rename, outside of any lock, so that many uploads are
+//! flushed at once; and `sync` flushes the folders afterwards, each once: those that were written to, those above them
+//! (they, or another process, may have made them), and those where `list` and `stat` found something, since another run
+//! may have renamed it there and been killed before its own sync.
+//!
+//! **Failed flushes are final.** Linux reports a lost write once and then calls the pages clean, so a second fsync that
+//! succeeds proves nothing. The upload is dropped, and every later `sync` fails too.
+//!
+//! **Leftovers.** An upload holds an exclusive `flock` on its file for as long as it lives. A file in `tmp` that can be
+//! locked has no owner and is removed when a store is opened.
+//!
+//! Symbolic links inside the store are never followed; the root itself may be reached through one.
+
+mod folder;
+mod upload;
+
+use super::{Capabilities, Entry, ObjectName, Store, Upload, lock, missing, too_long, too_short};
+use crate::{
+    error::{Error, Result},
+    name::Shown,
+};
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, Stat},
+    io::Errno,
+};
+use std::{
+    collections::BTreeSet,
+    fs::{DirBuilder, File},
+    io::{self, Read},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{
+            ffi::OsStrExt,
+            fs::{DirBuilderExt, FileExt},
+        },
+    },
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock},
+};
+
+/// The folder of uploads. No object's name begins with it.
+const TMP: &str = "tmp";
+
+/// A store in a folder of this machine (or of a medium, or of another machine, that is mounted here).
+#[derive(Debug)]
+pub struct LocalStore {
+    path: PathBuf,
+    root: OwnedFd,
+    /// Folders to flush at the next sync, by their path under the root.
+    touched: Mutex<BTreeSet<String>>,
+    /// Held during a sync: who finds nothing left to flush must not return before the flush is done.
+    syncing: Mutex<()>,
+    /// The first flush that failed.
+    lost: Mutex<Option<Errno>>,
+    exclusive: OnceLock<bool>,
+}
+
+impl LocalStore {
+    /// Makes the folder, and those above it, where they are missing, and opens it.
+    pub fn create(path: &Path) -> Result<Self> {
+        let failed = |e| Error::store("create", shown(path), e);
+        let absolute = std::path::absolute(path).map_err(failed)?;
+        let stood = absolute.ancestors().skip(1).find(|above| above.is_dir()).map(Path::to_owned);
+        DirBuilder::new().recursive(true).mode(0o700).create(&absolute).map_err(failed)?;
+        let store = Self::open(path)?;
+        // The new folders' own names: up to the one that stood before.
+        for above in absolute.ancestors().skip(1) {
+            folder::flush_path(above, store.root.as_fd()).map_err(|e| failed(e.into()))?;
+            if stood.as_deref() == Some(above) {
+                break;
+            }
+        }
+        Ok(store)
+    }
+
+    /// Opens the folder, which must be there, and removes the uploads of processes that died. A folder that cannot be
+    /// written to opens as well; storing fails then.
+    pub fn open(path: &Path) -> Result<Self> {
+        let root = folder::open_root(path).map_err(|e| Error::store("open", shown(path), e.into()))?;
+        upload::sweep(root.as_fd());
+        Ok(LocalStore {
+            path: path.to_owned(),
+            root,
+            touched: Mutex::default(),
+            syncing: Mutex::default(),
+            lost: Mutex::default(),
+            exclusive: OnceLock::new(),
+        })
+    }
+
+    fn object(&self, doing: &'static str, name: &ObjectName, e: impl Into<io::Error>) -> Error {
+        Error::store(doing, format_args!("{}/{name}", self.place()), e.into())
+    }
+
+    /// Remembers the folder, and those above it, for the next sync. To be called when the change is made, not before: a
+    /// sync in between would forget it.
+    fn touch(&self, folder: &str) {
+        let mut touched = lock(&self.touched);
+        let slashes = folder.match_indices('/').map(|(i, _)| i);
+        for end in slashes.chain([0, folder.len()]) {
+            if let Some(part) = folder.get(..end).filter(|part| !touched.contains(*part)) {
+                touched.insert(part.to_owned());
+            }
+        }
+    }
+
+    /// Notes that a flush failed, which no later sync may hide.
+    fn lose(&self, e: &io::Error) {
+        lock(&self.lost).get_or_insert(Errno::from_io_error(e).unwrap_or(Errno::IO));
+    }
+
+    // Opens an object's file. A folder, a link or a device at its name is an error.
+    fn file(&self, name: &ObjectName) -> Result<(File, u64)> {
+        let failed = |e: Errno| match e {
+            Errno::NOENT => missing(name),
+            e => self.object("read", name, e),
+        };
+        if is_reserved(name) {
+            return Err(missing(name));
+        }
+        let folder = folder::open(self.root.as_fd(), name.folder()).map_err(failed)?;
+        // Not blocking: a named pipe would wait for a writer.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = folder::retry(|| rustix::fs::openat(&folder, name.leaf(), flags, Mode::empty())).map_err(failed)?;
+        let stat = rustix::fs::fstat(&fd).map_err(failed)?;
+        if !is_file(&stat) {
+            return Err(self.object("read", name, io::Error::other("it is not a regular file")));
+        }
+        Ok((File::from(fd), stat.st_size as u64))
+    }
+}
+
+impl Store for LocalStore {
+    fn place(&self) -> String {
+        shown(&self.path)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let exclusive_create = *self.exclusive.get_or_init(|| upload::creates_exclusively(self).unwrap_or(false));
+        Capabilities { exclusive_create, clock: true, remove: true }
+    }
+
+    fn get(&self, name: &ObjectName, max: u64) -> Result<Vec<u8>> {
+        let (file, len) = self.file(name)?;
+        if len > max {
+            return Err(too_long(name, len, max));
+        }
+        let mut bytes = Vec::new();
+        usize::try_from(len)
+            .ok()
+            .and_then(|len| bytes.try_reserve_exact(len).ok())
+            .ok_or_else(|| self.object("read", name, io::ErrorKind::OutOfMemory))?;
+        let read = file.take(len).read_to_end(&mut bytes).map_err(|e| self.object("read", name, e))?;
+        if (read as u64) < len {
+            return Err(too_short(name, read as u64, 0, len as usize));
+        }
+        Ok(bytes)
+    }
+
+    fn get_range(&self, name: &ObjectName, offset: u64, out: &mut [u8]) -> Result<()> {
+        let (file, len) = self.file(name)?;
+        if offset.checked_add(out.len() as u64).is_none_or(|end| end > len) {
+            return Err(too_short(name, len, offset, out.len()));
+        }
+        match file.read_exact_at(out, offset) {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(too_short(name, len, offset, out.len())),
+            done => done.map_err(|e| self.object("read", name, e)),
+        }
+    }
+
+    fn upload(&self) -> Result<Box<dyn Upload + '_>> {
+        Ok(Box::new(upload::LocalUpload::begin(self)?))
+    }
+
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
+        let failed = |folder: &str, e: Errno| Error::store("list", format!("{}/{folder}", self.place()), e.into());
+        let start = match prefix.strip_suffix('/') {
+            Some(start) if ObjectName::new(start).is_some() => start,
+            None if prefix.is_empty() => "",
+            _ => return Err(failed(prefix, Errno::INVAL)),
+        };
+        if start.split('/').next() == Some(TMP) {
+            return Ok(());
+        }
+        match folder::open(self.root.as_fd(), start) {
+            Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(failed(start, e)),
+            Ok(folder) => folder::walk(folder, prefix, &|folder| self.touch(folder), each, &failed),
+        }
+    }
+
+    fn stat(&self, name: &ObjectName) -> Result<Option<Entry>> {
+        if is_reserved(name) {
+            return Ok(None);
+        }
+        let stat = folder::open(self.root.as_fd(), name.folder())
+            .and_then(|folder| rustix::fs::statat(&folder, name.leaf(), AtFlags::SYMLINK_NOFOLLOW));
+        match stat {
+            Ok(stat) if is_file(&stat) => {
+                self.touch(name.folder());
+                Ok(Some(entry(name.clone(), &stat)))
+            }
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(self.object("read", name, e)),
+        }
+    }
+
+    fn remove(&self, name: &ObjectName) -> Result<()> {
+        if is_reserved(name) {
+            return Ok(());
+        }
+        let gone = match folder::open(self.root.as_fd(), name.folder()) {
+            Ok(folder) => rustix::fs::unlinkat(&folder, name.leaf(), AtFlags::empty()),
+            Err(e) => Err(e),
+        };
+        match gone {
+            Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(self.object("remove", name, e)),
+            Ok(()) => {
+                self.touch(name.folder());
+                Ok(())
+            }
+        }
+    }
+
+    fn sync(&self) -> Result<()> {
+        let _turn = lock(&self.syncing);
+        if let Some(lost) = *lock(&self.lost) {
+            return Err(Error::store("go on after a failed flush to", self.place(), lost.into()));
+        }
+        let touched = std::mem::take(&mut *lock(&self.touched));
+        for path in touched {
+            folder::open(self.root.as_fd(), &path).and_then(folder::flush).map_err(|e| {
+                self.lose(&e.into());
+                Error::store("flush", format_args!("{}/{path}", self.place()), e.into())
+            })?;
+        }
+        // A file may have failed while the folders were flushed: its upload was told, and so must be whoever waits here.
+        match *lock(&self.lost) {
+            Some(lost) => Err(Error::store("flush", self.place(), lost.into())),
+            None => Ok(()),
+        }
+    }
+
+    fn now(&self) -> Result<Option<i64>> {
+        upload::LocalUpload::begin(self)?.touched_now().map(Some)
+    }
+}
+
+fn shown(path: &Path) -> String {
+    Shown(path.as_os_str().as_bytes()).to_string()
+}
+
+fn is_reserved(name: &ObjectName) -> bool {
+    name.as_str().split('/').next() == Some(TMP)
+}
+
+fn is_file(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+#[allow(clippy::unnecessary_cast)] // The field is of another type on other machines.
+fn entry(name: ObjectName, stat: &Stat) -> Entry {
+    Entry { name, len: stat.st_size as u64, stored: stat.st_mtime as i64 }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! Folders by descriptor: walked part by part from the store's root, so that no symbolic link is followed.
+
+use super::{TMP, entry, is_file};
+use crate::{
+    error::{Error, Result},
+    store::{Entry, ObjectName},
+};
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Mode, OFlags},
+    io::{self, Errno},
+};
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Asks again for as long as a signal gets in the way.
+pub(super) fn retry<T>(call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    rustix::io::retry_on_intr(call)
+}
+
+/// Opens the root.
+pub(super) fn open_root(path: &Path) -> io::Result<OwnedFd> {
+    retry(|| rustix::fs::open(path, FOLDER, Mode::empty()))
+}
+
+fn step(at: BorrowedFd<'_>, part: &str) -> io::Result<OwnedFd> {
+    retry(|| rustix::fs::openat(at, part, FOLDER | OFlags::NOFOLLOW, Mode::empty()))
+}
+
+fn descend(
+    root: BorrowedFd<'_>,
+    path: &str,
+    step: impl Fn(BorrowedFd<'_>, &str) -> io::Result<OwnedFd>,
+) -> io::Result<OwnedFd> {
+    let mut at = step(root, ".")?;
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        at = step(at.as_fd(), part)?;
+    }
+    Ok(at)
+}
+
+/// Opens the folder at this path under the root.
+pub(super) fn open(root: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
+    descend(root, path, step)
+}
+
+/// Opens the folder at this path under the root and makes what is missing of it.
+pub(super) fn make(root: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
+    descend(root, path, |at, part| match step(at, part) {
+        Err(Errno::NOENT) => match rustix::fs::mkdirat(at, part, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => step(at, part),
+            Err(e) => Err(e),
+        },
+        done => done,
+    })
+}
+
+/// Makes the names in a folder durable. File systems that cannot do that for one folder are flushed as a whole.
+pub(super) fn flush(folder: OwnedFd) -> io::Result<()> {
+    match retry(|| rustix::fs::fsync(&folder)) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => retry(|| rustix::fs::syncfs(&folder)),
+        done => done,
+    }
+}
+
+/// Makes the names in the folder at `path` durable; where it may not be opened, by flushing the file system of `inside`.
+pub(super) fn flush_path(path: &Path, inside: BorrowedFd<'_>) -> io::Result<()> {
+    match open_root(path) {
+        Ok(folder) => flush(folder),
+        Err(_) => retry(|| rustix::fs::syncfs(inside)),
+    }
+}
+
+/// Tells `each` of the objects in `folder`, which has the names that begin with `prefix`, and in those below it, and
+/// `seen` of every folder that has any. What is not an object is passed over, and so is what vanishes meanwhile.
+pub(super) fn walk(
+    folder: OwnedFd,
+    prefix: &str,
+    seen: &dyn Fn(&str),
+    each: &mut dyn FnMut(Entry) -> Result<()>,
+    failed: &dyn Fn(&str, Errno) -> Error,
+) -> Result<()> {
+    let path = prefix.strip_suffix('/').unwrap_or(prefix);
+    let failed_here = |e| failed(path, e);
+    let mut dir = Dir::new(folder).map_err(failed_here)?;
+    let mut any = false;
+    while let Some(found) = dir.read() {
+        let found = found.map_err(failed_here)?;
+        let Ok(leaf) = found.file_name().to_str() else { continue };
+        let Some(name) = ObjectName::new(format!("{prefix}{leaf}")) else { continue };
+        if name.as_str() == TMP {
+            continue;
+        }
+        let here = dir.fd().map_err(failed_here)?;
+        let stat = match rustix::fs::statat(here, leaf, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => continue,
+            Err(e) => return Err(failed(name.as_str(), e)),
+        };
+        if is_file(&stat) {
+            // Before the listener hears of it: it may sync.
+            if !std::mem::replace(&mut any, true) {
+                seen(path);
+            }
+            each(entry(name, &stat))?;
+        } else if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            match step(here, leaf) {
+                Ok(below) => walk(below, &format!("{name}/"), seen, each, failed)?,
+                Err(Errno::NOENT) => {}
+                Err(e) => return Err(failed(name.as_str(), e)),
+            }
+        }
+    }
+    Ok(())
+}

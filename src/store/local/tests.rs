@@ -1,0 +1,252 @@
+use super::{folder, upload::LocalUpload, *};
+use crate::store::{Put, conformance};
+use std::{
+    fs,
+    os::fd::BorrowedFd,
+    os::unix::fs::{FileTypeExt, PermissionsExt, symlink},
+};
+
+fn name(text: &str) -> ObjectName {
+    ObjectName::new(text).unwrap()
+}
+
+fn store() -> (tempfile::TempDir, LocalStore) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(dir.path()).unwrap();
+    (dir, store)
+}
+
+fn names(store: &LocalStore, prefix: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    store
+        .list(prefix, &mut |entry| {
+            found.push(entry.name.to_string());
+            Ok(())
+        })
+        .unwrap();
+    found.sort();
+    found
+}
+
+fn leftovers(dir: &tempfile::TempDir) -> usize {
+    fs::read_dir(dir.path().join(TMP)).map_or(0, |found| found.count())
+}
+
+fn pending(store: &LocalStore) -> Vec<String> {
+    lock(&store.touched).iter().cloned().collect()
+}
+
+#[test]
+fn keeps_the_contract() {
+    let (dir, store) = store();
+    conformance::check(&store).unwrap();
+    assert_eq!(leftovers(&dir), 0);
+}
+
+#[test]
+fn objects_are_plain_private_files() {
+    let (dir, store) = store();
+    store.put(&name("packs/3f/3f0"), b"bytes").unwrap();
+    assert_eq!(fs::read(dir.path().join("packs/3f/3f0")).unwrap(), b"bytes");
+    for (path, mode) in [("packs/3f/3f0", 0o600), ("packs/3f", 0o700), ("packs", 0o700), ("tmp", 0o700)] {
+        assert_eq!(fs::metadata(dir.path().join(path)).unwrap().permissions().mode() & 0o777, mode, "{path}");
+    }
+}
+
+#[test]
+fn create_makes_private_folders_and_open_makes_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a/b");
+    assert!(
+        matches!(LocalStore::open(&path), Err(Error::Store { source, .. }) if source.kind() == io::ErrorKind::NotFound)
+    );
+    LocalStore::create(&path).unwrap().put(&name("x"), b"1").unwrap();
+    LocalStore::create(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(LocalStore::open(&path).unwrap().get(&name("x"), 1).unwrap(), b"1");
+}
+
+#[test]
+fn foreign_things_are_not_listed() {
+    let (dir, store) = store();
+    store.put(&name("index/a"), b"1").unwrap();
+    let index = dir.path().join("index");
+    fs::write(index.join("README.txt"), "").unwrap();
+    fs::write(index.join(".hidden"), "").unwrap();
+    fs::write(index.join("with space"), "").unwrap();
+    fs::create_dir(index.join("folder")).unwrap();
+    fs::create_dir(dir.path().join("lost+found")).unwrap();
+    fs::write(dir.path().join("lost+found/x"), "").unwrap();
+    symlink("a", index.join("link")).unwrap();
+    symlink("index", dir.path().join("linked")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, index.join("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+    assert!(fs::metadata(index.join("pipe")).unwrap().file_type().is_fifo());
+    let _upload = store.upload().unwrap();
+
+    assert_eq!(names(&store, ""), ["index/a"]);
+    assert_eq!(names(&store, "index/"), ["index/a"]);
+    assert_eq!(names(&store, "tmp/"), [""; 0]);
+    for foreign in ["index/link", "index/pipe", "index/folder"] {
+        assert_eq!(store.stat(&name(foreign)).unwrap(), None);
+        assert!(matches!(store.get(&name(foreign), 9), Err(Error::Store { .. })), "{foreign}");
+        assert!(matches!(store.put(&name(foreign), b"1"), Err(Error::Store { .. })), "{foreign}");
+    }
+    assert!(store.get(&name("linked/a"), 9).is_err() && store.put(&name("linked/b"), b"1").is_err());
+    assert!(!index.join("b").exists());
+}
+
+#[test]
+fn a_prefix_is_a_folder() {
+    let (_dir, store) = store();
+    for bad in ["index", "/", "../", "index//"] {
+        assert!(matches!(store.list(bad, &mut |_| Ok(())), Err(Error::Store { .. })), "{bad}");
+    }
+}
+
+#[test]
+fn uploads_have_a_folder_of_their_own() {
+    let (_dir, store) = store();
+    assert!(matches!(store.put(&name("tmp/x"), b"1"), Err(Error::Store { .. })));
+    assert!(matches!(store.put(&name("tmp"), b"1"), Err(Error::Store { .. })));
+    let upload = LocalUpload::begin(&store).unwrap();
+    let inside = name(&format!("tmp/{}", upload.leaf()));
+    assert!(matches!(store.get(&inside, 9), Err(Error::Missing { .. })));
+    assert_eq!(store.stat(&inside).unwrap(), None);
+    store.remove(&inside).unwrap();
+    Box::new(upload).finish(&name("x")).unwrap();
+}
+
+#[test]
+fn opening_sweeps_the_uploads_of_the_dead_and_no_others() {
+    let (dir, store) = store();
+    let alive = store.upload().unwrap();
+    let tmp = dir.path().join(TMP);
+    fs::write(tmp.join("00".repeat(16)), "left by a process that died").unwrap();
+    fs::write(tmp.join("notes.txt"), "not ours").unwrap();
+    let again = LocalStore::open(dir.path()).unwrap();
+    assert_eq!(leftovers(&dir), 2);
+    alive.finish(&name("x")).unwrap();
+    assert_eq!(again.get(&name("x"), 0).unwrap(), b"");
+    assert!(tmp.join("notes.txt").exists());
+}
+
+#[test]
+fn a_sync_flushes_every_folder_up_to_the_root_once() {
+    let (_dir, store) = store();
+    store.put(&name("packs/3f/a"), b"1").unwrap();
+    store.put(&name("packs/3f/b"), b"1").unwrap();
+    store.put(&name("packs/40/c"), b"1").unwrap();
+    assert_eq!(pending(&store), ["", "packs", "packs/3f", "packs/40"]);
+    store.sync().unwrap();
+    assert_eq!(pending(&store), [""; 0]);
+    store.remove(&name("packs/3f/a")).unwrap();
+    store.remove(&name("packs/zz/absent")).unwrap();
+    assert_eq!(pending(&store), ["", "packs", "packs/3f"]);
+}
+
+#[test]
+fn what_others_put_is_flushed_once_it_was_seen() {
+    let (dir, store) = store();
+    let other = LocalStore::open(dir.path()).unwrap();
+    for text in ["index/a", "gone/x/b", "packs/00/c", "keys/d"] {
+        other.put(&name(text), b"1").unwrap();
+    }
+    names(&store, "index/");
+    store.stat(&name("keys/d")).unwrap();
+    store.stat(&name("gone/x/absent")).unwrap();
+    assert_eq!(pending(&store), ["", "index", "keys"]);
+    assert_eq!(store.put(&name("packs/00/c"), b"1").unwrap(), Put::Existed);
+    assert_eq!(pending(&store), ["", "index", "keys", "packs", "packs/00"]);
+}
+
+#[test]
+fn a_failed_flush_is_final() {
+    let (dir, store) = store();
+    store.put(&name("packs/a"), b"1").unwrap();
+    fs::rename(dir.path().join("packs"), dir.path().join("elsewhere")).unwrap();
+    assert!(matches!(store.sync(), Err(Error::Store { .. })));
+    fs::rename(dir.path().join("elsewhere"), dir.path().join("packs")).unwrap();
+    assert!(matches!(store.sync(), Err(Error::Store { .. })));
+    assert_eq!(store.get(&name("packs/a"), 1).unwrap(), b"1");
+    LocalStore::open(dir.path()).unwrap().sync().unwrap();
+
+    store.lose(&Errno::NOSPC.into());
+    assert!(!store.sync().unwrap_err().is_store_full(), "the first failure is the one that counts");
+    let full = LocalStore::open(dir.path()).unwrap();
+    full.lose(&Errno::NOSPC.into());
+    assert!(full.sync().unwrap_err().is_store_full());
+}
+
+#[test]
+fn bytes_that_cannot_be_flushed_get_no_name() {
+    let (dir, store) = store();
+    let mut upload = LocalUpload::begin(&store).unwrap();
+    // A device that knows no fsync.
+    upload.write_to(File::options().write(true).open("/dev/full").unwrap());
+    assert!(matches!(Box::new(upload).finish(&name("packs/a")), Err(Error::Store { .. })));
+    assert_eq!((leftovers(&dir), names(&store, "").len()), (0, 0));
+    assert!(store.sync().is_err());
+}
+
+#[test]
+fn a_full_disk_is_told_as_such_and_leaves_nothing() {
+    let (dir, store) = store();
+    let mut upload = LocalUpload::begin(&store).unwrap();
+    upload.write_to(File::options().write(true).open("/dev/full").unwrap());
+    assert!(upload.append(&[0; 10]).unwrap_err().is_store_full());
+    assert!(upload.append(&[0; 10]).is_err(), "what is torn cannot go on");
+    assert!(Box::new(upload).finish(&name("packs/a")).is_err());
+    assert_eq!((leftovers(&dir), names(&store, "").len()), (0, 0));
+}
+
+#[test]
+fn what_the_disk_began_to_write_is_whole() {
+    let (_dir, store) = store();
+    let whole: Vec<u8> = (0..(20 << 20) + 5u32).map(|i| (i / 251) as u8).collect();
+    let mut upload = store.upload().unwrap();
+    whole.chunks(3 << 20).try_for_each(|piece| upload.append(piece)).unwrap();
+    upload.finish(&name("x")).unwrap();
+    assert!(store.get(&name("x"), 21 << 20).unwrap() == whole);
+}
+
+#[test]
+fn every_way_to_give_a_name_keeps_what_is_there() {
+    let (dir, store) = store();
+    let root = folder::open(store.root.as_fd(), "").unwrap();
+    type Way = fn(&mut LocalUpload<'_>, BorrowedFd<'_>, &str) -> rustix::io::Result<Option<Put>>;
+    let ways: [(&str, Way); 3] = [
+        ("rename", |upload, folder, leaf| upload.rename_if_free(folder, leaf)),
+        ("link", |upload, folder, leaf| upload.link(folder, leaf)),
+        ("check", |upload, folder, leaf| upload.check_then_rename(folder, leaf).map(Some)),
+    ];
+    for (leaf, way) in ways {
+        for (bytes, told) in [(b"first", Put::Created), (b"later", Put::Existed)] {
+            let mut upload = LocalUpload::begin(&store).unwrap();
+            upload.append(bytes).unwrap();
+            assert_eq!(way(&mut upload, root.as_fd(), leaf).unwrap(), Some(told), "{leaf}");
+        }
+        assert_eq!(store.get(&name(leaf), 5).unwrap(), b"first", "{leaf}");
+        assert_eq!(leftovers(&dir), 0, "{leaf}");
+    }
+}
+
+#[test]
+fn a_medium_that_cannot_be_written_to_still_reads() {
+    let (dir, store) = store();
+    store.put(&name("config"), b"bytes").unwrap();
+    // A plain file in the place of `tmp` stops uploads for root, too.
+    fs::remove_dir(dir.path().join(TMP)).unwrap();
+    fs::write(dir.path().join(TMP), "").unwrap();
+    let store = LocalStore::open(dir.path()).unwrap();
+    assert_eq!(store.get(&name("config"), 5).unwrap(), b"bytes");
+    assert_eq!(names(&store, ""), ["config"]);
+    assert!(matches!(store.put(&name("x"), b""), Err(Error::Store { .. })));
+    assert!(store.now().is_err() && !store.capabilities().exclusive_create);
+}
+
+#[test]
+fn local_file_systems_create_exclusively() {
+    let (dir, store) = store();
+    assert!(store.capabilities().exclusive_create);
+    assert_eq!(leftovers(&dir), 0);
+}
