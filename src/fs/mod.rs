@@ -1,0 +1,12 @@
+//! Users' files: the only place that reads or writes them.
+//!
+//! Reading goes from open directory to open directory ([`dir`]), never by a whole path: a path may be longer than the
+//! kernel takes, and a parent that is renamed meanwhile must not lead elsewhere.
+
+pub mod dir;
+pub mod error;
+pub mod listing;
+pub mod stat;
+mod trail;
+
+pub use error::PathError;
