@@ -6,6 +6,7 @@
 pub mod dir;
 pub mod error;
 pub mod listing;
+pub mod metadata;
 pub mod stat;
 mod trail;
 
