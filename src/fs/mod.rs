@@ -5,6 +5,8 @@
 
 pub mod dir;
 pub mod error;
+pub mod extents;
+pub mod fiemap;
 pub mod listing;
 pub mod metadata;
 pub mod stat;
