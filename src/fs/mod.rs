@@ -3,6 +3,7 @@
 //! Reading goes from open directory to open directory ([`dir`]), never by a whole path: a path may be longer than the
 //! kernel takes, and a parent that is renamed meanwhile must not lead elsewhere.
 
+pub mod device;
 pub mod dir;
 pub mod error;
 pub mod extents;
