@@ -6,6 +6,7 @@
 pub mod device;
 pub mod dir;
 pub mod error;
+pub mod exclude;
 pub mod extents;
 pub mod fiemap;
 pub mod listing;
