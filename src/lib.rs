@@ -5,6 +5,7 @@
 pub mod chunk;
 pub mod compress;
 pub mod error;
+pub mod fs;
 pub mod hash;
 pub mod id;
 pub mod index;
