@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod error;
+pub mod fs;
 pub mod id;
 pub mod model;
 pub mod monitor;
