@@ -73,9 +73,11 @@ pub(super) mod tests {
 
     #[test]
     fn numbers_in_an_acl_follow_the_names() {
-        let acl = encode(&[(1, 7, !0), (USER, 6, 1000), (GROUP_OBJ, 4, !0), (GROUP, 6, 50), (MASK, 6, !0), (0x20, 0, !0)]);
+        let acl =
+            encode(&[(1, 7, !0), (USER, 6, 1000), (GROUP_OBJ, 4, !0), (GROUP, 6, 50), (MASK, 6, !0), (0x20, 0, !0)]);
         let map = NameMap::new([(1000, "app")], [(50, "staff")], b"app:x:2000:0", b"staff:x:60:");
-        let expected = encode(&[(1, 7, !0), (USER, 6, 2000), (GROUP_OBJ, 4, !0), (GROUP, 6, 60), (MASK, 6, !0), (0x20, 0, !0)]);
+        let expected =
+            encode(&[(1, 7, !0), (USER, 6, 2000), (GROUP_OBJ, 4, !0), (GROUP, 6, 60), (MASK, 6, !0), (0x20, 0, !0)]);
         assert_eq!(owned(&acl, &Ownership::ByName(map)), expected);
         assert_eq!(owned(&acl, &Ownership::Numeric), acl);
         assert_eq!(owned(b"nonsense", &Ownership::ByName(NameMap::default())), &b"nonsense"[..]);

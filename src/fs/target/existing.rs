@@ -131,9 +131,7 @@ impl TargetDir {
     /// What lies at `name`, if anything; a symbolic link itself, not what it points to.
     pub fn stat(&self, name: &Name) -> Result<Option<Existing>, PathError> {
         match rustix::fs::statat(self.fd(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => {
-                Existing::from_stat(&stat).map(Some).map_err(|source| self.failed(name, "examine", source))
-            }
+            Ok(stat) => Existing::from_stat(&stat).map(Some).map_err(|source| self.failed(name, "examine", source)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.failed(name, "examine", errno)),
         }

@@ -7,7 +7,7 @@
 //!    setting it leaves the ACL as it was;
 //! 4. *times*.
 //!
-//! Only what differs is set, so applying twice changes nothing the second time.
+//! Only what differs is set (and the access time, when there is one), so applying twice changes nothing the second time.
 
 use super::{Existing, Kind, Ownership, TargetDir, acl, beneath, xattrs};
 use crate::{fs::error::PathError, model::node::Meta, name::Name, world::Time};
@@ -220,9 +220,9 @@ fn apply(handle: &Handle<'_>, meta: &Meta, policy: &Policy) -> Result<Shortfall,
         now = handle.stat().map_err(|e| ("examine", e))?;
     }
 
-    let (outcome, result) = xattrs::apply(handle, meta, policy);
+    let outcome = xattrs::apply(handle, meta, policy);
     short.xattrs += u64::from(outcome.missing);
-    if let Err(e) = result {
+    if let Some(e) = outcome.failure {
         fail("set extended attributes of", e);
     }
 
@@ -301,10 +301,7 @@ fn unsafe_set_ids(handle: &Handle<'_>, meta: &Meta, policy: &Policy, now: &Exist
 
 fn timestamps(meta: &Meta) -> io::Result<Timestamps> {
     let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-    Ok(Timestamps {
-        last_access: meta.atime.map_or(Ok(omit), timespec)?,
-        last_modification: timespec(meta.mtime)?,
-    })
+    Ok(Timestamps { last_access: meta.atime.map_or(Ok(omit), timespec)?, last_modification: timespec(meta.mtime)? })
 }
 
 /// Larger nanoseconds would be commands ("now", "leave it") to the system.

@@ -137,3 +137,49 @@ fn sweep(dir: BorrowedFd<'_>, room: usize) -> Result<Vec<Name>, (Option<Name>, i
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::target::Target;
+    use std::os::unix::ffi::OsStrExt;
+
+    fn name(bytes: &str) -> Name {
+        Name::new(bytes.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_way_up_is_the_way_down_or_none() {
+        let base = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(base.path().join("target/a/b")).unwrap();
+        let target = Target::open(base.path().join("target").as_os_str().as_bytes()).unwrap();
+        let mut levels = Vec::new();
+        let a = enter(target.root().fd(), &name("a"), &mut levels).unwrap();
+        let b = enter(a.as_fd(), &name("b"), &mut levels).unwrap();
+        assert!(leave(b.as_fd(), levels[0].id).is_ok());
+        std::fs::rename(base.path().join("target/a/b"), base.path().join("b")).unwrap();
+        assert!(leave(b.as_fd(), levels[0].id).is_err());
+    }
+
+    #[test]
+    fn what_is_mounted_is_left_alone() {
+        let target = Target::open(b"/").unwrap();
+        // Opened only: never try to remove these.
+        let error = enter(target.root().fd(), &name("proc"), &mut Vec::new()).unwrap_err().to_string();
+        assert!(error.contains("mounted"), "{error}");
+    }
+
+    #[test]
+    fn few_names_wait_at_once_and_all_are_removed() {
+        let base = tempfile::tempdir().unwrap();
+        for i in 0..100 {
+            std::fs::create_dir_all(base.path().join(format!("t/{i}/x"))).unwrap();
+            std::fs::write(base.path().join(format!("t/{i}/y")), b"").unwrap();
+        }
+        let target = Target::open(base.path().as_os_str().as_bytes()).unwrap();
+        let t = target.root().open_dir(&name("t")).unwrap();
+        assert_eq!(sweep(t.fd(), 3).unwrap_or_default().len(), 3);
+        target.root().remove(&name("t")).unwrap();
+        assert!(target.is_empty().unwrap());
+    }
+}

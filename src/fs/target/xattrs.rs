@@ -15,8 +15,22 @@ pub(super) struct Outcome {
     pub changed: bool,
     /// Something could not be set for want of rights or since the file system has no such attributes.
     pub missing: bool,
-    /// The ACL among it.
+    /// There should be an ACL and it could not be set.
     pub acl_missing: bool,
+    /// The first real failure; the other attributes were tried nevertheless.
+    pub failure: Option<io::Error>,
+}
+
+impl Outcome {
+    /// Counts a refusal as something missing and keeps everything else as a failure.
+    fn refused(&mut self, errno: Errno) {
+        match errno {
+            Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP => self.missing = true,
+            errno => {
+                self.failure.get_or_insert(errno.into());
+            }
+        }
+    }
 }
 
 /// The attributes that an entry is to have.
@@ -25,7 +39,8 @@ fn wanted<'a>(meta: &'a Meta, policy: &'a Policy) -> BTreeMap<&'a [u8], Cow<'a, 
     let kept = meta.xattrs.iter().filter(|xattr| policy.privileges || !privileged(&xattr.name));
     kept.map(|xattr| {
         let value = &xattr.value;
-        let value = if acl::is_acl(&xattr.name) { acl::owned(value, &policy.ownership) } else { Cow::Borrowed(&value[..]) };
+        let value =
+            if acl::is_acl(&xattr.name) { acl::owned(value, &policy.ownership) } else { Cow::Borrowed(&value[..]) };
         (xattr.name.as_slice(), value)
     })
     .collect()
@@ -39,39 +54,35 @@ fn is_ours(name: &[u8]) -> bool {
 
 /// Makes the attributes those of the snapshot: sets what differs, removes what it does not have (also what a new entry
 /// inherited from its directory's default ACL).
-pub(super) fn apply(handle: &Handle<'_>, meta: &Meta, policy: &Policy) -> (Outcome, io::Result<()>) {
-    let mut outcome = Outcome::default();
-    let result = make_same(handle, meta, policy, &mut outcome);
-    (outcome, result)
-}
-
-fn make_same(handle: &Handle<'_>, meta: &Meta, policy: &Policy, outcome: &mut Outcome) -> io::Result<()> {
+pub(super) fn apply(handle: &Handle<'_>, meta: &Meta, policy: &Policy) -> Outcome {
     let wanted = wanted(meta, policy);
-    let present = present(handle, wanted.is_empty())?;
+    let mut outcome = Outcome { acl_missing: wanted.contains_key(acl::ACCESS), ..Outcome::default() };
+    let present = match present(handle, wanted.is_empty()) {
+        Ok(present) => present,
+        Err(e) => return Outcome { failure: Some(e), ..outcome },
+    };
     for name in present.iter().filter(|name| is_ours(name) && !wanted.contains_key(name.as_slice())) {
         match handle.remove_xattr(name) {
             Ok(()) => outcome.changed = true,
             Err(Errno::NODATA) => {}
-            Err(Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP) => outcome.missing = true,
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => outcome.refused(errno),
         }
     }
     for (name, value) in wanted {
-        if present.iter().any(|known| known == name) && has(handle, name, &value) {
-            continue;
-        }
-        match handle.set_xattr(name, &value) {
-            Ok(()) => outcome.changed = true,
-            Err(errno) => {
-                outcome.acl_missing |= name == acl::ACCESS;
-                match errno {
-                    Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP => outcome.missing = true,
-                    errno => return Err(errno.into()),
+        if !(present.iter().any(|known| known == name) && has(handle, name, &value)) {
+            match handle.set_xattr(name, &value) {
+                Ok(()) => outcome.changed = true,
+                Err(errno) => {
+                    outcome.refused(errno);
+                    continue;
                 }
             }
         }
+        if name == acl::ACCESS {
+            outcome.acl_missing = false;
+        }
     }
-    Ok(())
+    outcome
 }
 
 /// True when [`apply`] would change anything.
