@@ -121,12 +121,13 @@ impl TargetDir {
     /// bytes are right. Refuses another kind, and an entry with other names, since these may lie outside the target:
     /// remove such a one and make it anew.
     pub fn apply_to(&self, name: &Name, kind: Kind, meta: &Meta, policy: &Policy) -> Result<Shortfall, PathError> {
-        self.pinned(name, kind, |handle| apply(handle, meta, policy))
+        self.pinned(name, |found| found.only_name(kind), |handle| apply(handle, meta, policy))
     }
 
-    /// True when an entry's extended attributes are not as in the snapshot.
-    pub fn xattrs_differ(&self, name: &Name, kind: Kind, meta: &Meta, policy: &Policy) -> Result<bool, PathError> {
-        self.pinned(name, kind, |handle| {
+    /// True when an entry's extended attributes are not as in the snapshot. It may have other names.
+    pub fn xattrs_differ(&self, name: &Name, meta: &Meta, policy: &Policy) -> Result<bool, PathError> {
+        let any = |_| Ok(());
+        self.pinned(name, any, |handle| {
             xattrs::differ(handle, meta, policy).map_err(|e| ("read extended attributes of", e))
         })
     }
@@ -135,15 +136,16 @@ impl TargetDir {
     fn pinned<T>(
         &self,
         name: &Name,
-        kind: Kind,
+        check: impl FnOnce(Existing) -> io::Result<()>,
         act: impl FnOnce(&Handle<'_>) -> Result<T, Failure>,
     ) -> Result<T, PathError> {
-        let failed = |source| self.failed(name, "set metadata of", source);
+        let failed = |source| self.failed(name, "reach", source);
         let fd = beneath::open(self.fd(), name, OFlags::PATH, Mode::empty()).map_err(failed)?;
         let stat = rustix::fs::fstat(&fd).map_err(|errno| failed(errno.into()))?;
-        Existing::from_stat(&stat).and_then(|found| found.only_name(kind)).map_err(failed)?;
+        let found = Existing::from_stat(&stat).map_err(failed)?;
+        check(found).map_err(failed)?;
         let by_path = Some(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-        act(&Handle { fd: fd.as_fd(), kind, by_path }).map_err(|(doing, e)| self.failed(name, doing, e))
+        act(&Handle { fd: fd.as_fd(), kind: found.kind, by_path }).map_err(|(doing, e)| self.failed(name, doing, e))
     }
 }
 
