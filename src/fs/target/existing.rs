@@ -11,7 +11,7 @@ use rustix::{
     fs::{AtFlags, FileType, Stat},
     io::Errno,
 };
-use std::io;
+use std::{fs::File, io};
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,13 @@ pub struct Identity {
     pub device: u64,
     /// Inode number on it.
     pub inode: u64,
+}
+
+impl Identity {
+    /// The inode of an open file.
+    pub fn of(file: &File) -> io::Result<Identity> {
+        Ok(Existing::from_stat(&rustix::fs::fstat(file)?)?.id)
+    }
 }
 
 /// An entry of the target.

@@ -203,8 +203,8 @@ fn nothing_is_created_over_anything() {
 fn a_hard_link_is_made_to_the_inode_that_was_made_and_no_other() {
     let place = Place::new();
     let root = &place.root;
-    root.create_file(&name("a")).unwrap();
-    let id = root.stat(&name("a")).unwrap().unwrap().id;
+    let id = Identity::of(&root.create_file(&name("a")).unwrap()).unwrap();
+    assert_eq!(root.stat(&name("a")).unwrap().unwrap().id, id);
     let dir = root.make_dir(&name("dir")).unwrap();
     dir.hard_link((root, &name("a")), id, &name("b")).unwrap();
     assert_eq!(dir.stat(&name("b")).unwrap().unwrap().id, id);
