@@ -18,11 +18,11 @@ const RANKS: &[&[Module]] = &[
       ("name", VOCABULARY), ("series", VOCABULARY), ("monitor", VOCABULARY)],
     // Transforms: bytes in, bytes out.
     &[("chunk", &[]), ("hash", &[]), ("compress", &[]),
-      ("seal", &["keys"]), ("keys", &["seal"]),
-      ("segment", &["chunk", "hash", "compress", "seal", "keys"])],
+      ("seal", &[]), ("object", &["seal"]), ("keys", &["chunk", "hash", "seal", "object"]),
+      ("segment", &["chunk", "hash", "compress", "seal", "object", "keys"])],
     // Places and layouts.
     &[("store", &[]), ("model", &[]),
-      ("pack", &["model"]), ("index", &["model", "pack"]), ("fs", &["model"])],
+      ("pack", &["store", "model"]), ("index", &["store", "model", "pack"]), ("fs", &["model"])],
     // The repository, then one verb each.
     &[("repo", &[])],
     &[("ops", &[])],

@@ -12,6 +12,7 @@ pub mod fiemap;
 pub mod listing;
 pub mod metadata;
 pub mod stat;
+pub mod target;
 mod trail;
 
 pub use error::PathError;

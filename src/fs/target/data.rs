@@ -1,0 +1,52 @@
+//! A file's bytes and holes. Failures are the system's: the caller knows the path ([`super::TargetDir::path_of`]).
+
+use rustix::{fs::FallocateFlags, io::Errno};
+use std::{fs::File, io, os::unix::fs::FileExt};
+
+/// Bytes looked at in one go where holes cannot be punched.
+const STEP: usize = 64 << 10;
+
+/// Sets a file's length. What is added is a hole, and stays one where nothing is written.
+pub fn set_len(file: &File, len: u64) -> io::Result<()> {
+    file.set_len(len)
+}
+
+/// Writes all of `bytes` at `offset`.
+pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(bytes, offset)
+}
+
+/// Makes a stretch of an existing file a hole: it reads as zeros and, where the file system can, takes no room. The
+/// file's length stays as it is. The file must be open for reading too.
+pub fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    let len = len.min(file.metadata()?.len().saturating_sub(offset));
+    if len == 0 {
+        return Ok(());
+    }
+    match rustix::fs::fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => zero(file, offset, len),
+        other => Ok(other?),
+    }
+}
+
+/// Writes zeros where something else is.
+pub(super) fn zero(file: &File, mut offset: u64, len: u64) -> io::Result<()> {
+    let mut buffer = vec![0; STEP];
+    let zeros = vec![0; STEP];
+    let mut left = len;
+    while left > 0 {
+        let step = usize::try_from(left).unwrap_or(STEP).min(STEP);
+        let read = match file.read_at(buffer.get_mut(..step).unwrap_or_default(), offset) {
+            Ok(0) => return Ok(()),
+            Ok(read) => read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        if buffer.iter().take(read).any(|&b| b != 0) {
+            file.write_all_at(zeros.get(..read).unwrap_or_default(), offset)?;
+        }
+        offset += read as u64;
+        left -= read as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,597 @@
+//! What a hostile tree or target tries, and what must come back exactly.
+
+use super::{beneath, data, *};
+use crate::{
+    model::node::{Body, Content, Meta, Node, Xattr},
+    world::Time,
+};
+use rustix::{fs::XattrFlags, process::geteuid};
+use std::{
+    fs::File,
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink},
+    path::PathBuf,
+};
+
+fn name(bytes: impl AsRef<[u8]>) -> Name {
+    Name::new(bytes.as_ref()).unwrap()
+}
+
+/// A target beside a place that must never be touched.
+struct Place {
+    base: tempfile::TempDir,
+    root: TargetDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        let base = tempfile::tempdir().unwrap();
+        fs::create_dir(base.path().join("outside")).unwrap();
+        fs::write(base.path().join("outside/precious"), b"precious").unwrap();
+        let path = base.path().join("deep/er/target");
+        let target = Target::create_or_open(path.as_os_str().as_bytes()).unwrap();
+        assert!(target.is_empty().unwrap());
+        Place { root: target.root().clone(), base }
+    }
+
+    fn inside(&self, path: &str) -> PathBuf {
+        self.base.path().join("deep/er/target").join(path)
+    }
+
+    fn outside(&self, path: &str) -> PathBuf {
+        self.base.path().join("outside").join(path)
+    }
+
+    fn assert_outside_untouched(&self) {
+        assert_eq!(fs::read_dir(self.outside("")).unwrap().count(), 1);
+        assert_eq!(fs::read(self.outside("precious")).unwrap(), b"precious");
+        assert_eq!(fs::metadata(self.outside("precious")).unwrap().nlink(), 1);
+    }
+}
+
+fn plain(mode: u32) -> Meta {
+    Meta {
+        mode,
+        uid: geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        mtime: Time { sec: -5, nsec: 123_456_789 },
+        ctime: Time::default(),
+        atime: None,
+        inode: 1,
+        device: 0,
+        links: 1,
+        xattrs: Vec::new(),
+    }
+}
+
+fn with_xattr(mut meta: Meta, name: &[u8], value: &[u8]) -> Meta {
+    meta.xattrs.push(Xattr { name: name.to_vec(), value: value.to_vec() });
+    meta
+}
+
+fn xattr(path: &Path, name: &str) -> Option<Vec<u8>> {
+    let mut buffer = vec![0; 4096];
+    let len = rustix::fs::lgetxattr(path, name, &mut buffer[..]).ok()?;
+    buffer.truncate(len);
+    Some(buffer)
+}
+
+fn set_xattr(path: &Path, name: &str, value: &[u8]) {
+    rustix::fs::lsetxattr(path, name, value, XattrFlags::empty()).unwrap();
+}
+
+/// True when root; says which test was not run otherwise.
+fn root_for(test: &str) -> bool {
+    let root = geteuid().is_root();
+    if !root {
+        eprintln!("not run, needs root: {test}");
+    }
+    root
+}
+
+/// True when the temporary directory has ACLs and user attributes.
+fn xattrs_for(test: &str) -> bool {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let acl = acl::tests::encode(&[(1, 6, !0), (2, 4, 1234), (4, 4, !0), (16, 4, !0), (32, 0, !0)]);
+    let has = rustix::fs::setxattr(file.path(), acl::ACCESS, &acl, XattrFlags::empty()).is_ok()
+        && rustix::fs::setxattr(file.path(), "user.test", b"", XattrFlags::empty()).is_ok();
+    if !has {
+        eprintln!("not run, needs ACLs and user attributes in the temporary directory: {test}");
+    }
+    has
+}
+
+#[test]
+fn planted_symbolic_links_lead_nowhere() {
+    let place = Place::new();
+    symlink(place.outside(""), place.inside("dir")).unwrap();
+    symlink(place.outside("precious"), place.inside("file")).unwrap();
+    symlink(place.outside("new"), place.inside("dangling")).unwrap();
+    let root = &place.root;
+    assert!(root.open_dir(&name("dir")).is_err());
+    assert!(root.make_dir(&name("dir")).is_err());
+    assert!(root.descend(&[name("dir")]).is_err());
+    fs::create_dir(place.inside("real")).unwrap();
+    symlink("..", place.inside("real/up")).unwrap();
+    assert!(root.descend(&[name("real"), name("up"), name("real")]).is_err());
+    assert!(root.create_file(&name("file")).is_err());
+    assert!(root.create_file(&name("dangling")).is_err());
+    assert!(root.open_existing(&name("file")).is_err());
+    assert!(root.open_to_compare(&name("file")).is_err());
+    assert!(root.apply_to(&name("file"), Kind::File, &plain(0o777), &Policy::default()).is_err());
+    assert_eq!(root.stat(&name("file")).unwrap().unwrap().kind, Kind::Symlink);
+
+    let temp = root.temp_file().unwrap();
+    write_at(temp.file(), b"new", 0).unwrap();
+    root.rename_over(temp, &name("file")).unwrap();
+    assert_eq!(fs::read(place.inside("file")).unwrap(), b"new");
+    assert!(place.inside("file").symlink_metadata().unwrap().is_file());
+    root.remove(&name("dir")).unwrap();
+    place.assert_outside_untouched();
+    assert_eq!(fs::metadata(place.outside("precious")).unwrap().permissions().mode() & 0o777, 0o644);
+}
+
+#[test]
+fn without_openat2_the_same_holds() {
+    let place = Place::new();
+    fs::create_dir_all(place.inside("a/b")).unwrap();
+    symlink(place.outside(""), place.inside("a/link")).unwrap();
+    let root = place.root.fd();
+    assert!(beneath::chain_by_component(root, &[name("a"), name("b")]).unwrap().is_some());
+    assert!(beneath::chain_by_component(root, &[name("a"), name("link")]).is_err());
+    let a = beneath::open_by_component(root, &name("a"), beneath::DIRECTORY, Mode::empty()).unwrap();
+    assert!(beneath::open_by_component(a.as_fd(), &name("link"), beneath::DIRECTORY, Mode::empty()).is_err());
+    let create = OFlags::RDWR | OFlags::CREATE;
+    assert!(beneath::open_by_component(a.as_fd(), &name("link"), create, Mode::RUSR).is_err());
+    place.assert_outside_untouched();
+}
+
+#[test]
+fn no_name_leads_up() {
+    for bad in [&b".."[..], b".", b"/etc", b"a/../..", b""] {
+        assert!(Name::new(bad).is_err());
+    }
+}
+
+#[test]
+fn a_file_with_other_names_is_not_written_in_place() {
+    let place = Place::new();
+    fs::hard_link(place.outside("precious"), place.inside("file")).unwrap();
+    let error = place.root.open_existing(&name("file")).unwrap_err().to_string();
+    assert!(error.contains("other names"), "{error}");
+    assert!(place.root.apply_to(&name("file"), Kind::File, &plain(0o777), &Policy::default()).is_err());
+    assert!(place.root.open_to_compare(&name("file")).is_ok());
+    assert!(!place.root.xattrs_differ(&name("file"), &plain(0o777), &Policy::default()).unwrap());
+
+    let temp = place.root.temp_file().unwrap();
+    write_at(temp.file(), b"other", 0).unwrap();
+    place.root.rename_over(temp, &name("file")).unwrap();
+    assert_eq!(fs::read(place.inside("file")).unwrap(), b"other");
+    assert_eq!(place.root.list().unwrap(), [name("file")]);
+    place.assert_outside_untouched();
+}
+
+#[test]
+fn only_regular_files_are_opened() {
+    let place = Place::new();
+    assert!(place.root.special(&name("pipe"), Special::Fifo).unwrap().is_some());
+    assert!(place.root.open_existing(&name("pipe")).is_err());
+    assert!(place.root.open_to_compare(&name("pipe")).is_err());
+    place.root.make_dir(&name("dir")).unwrap();
+    assert!(place.root.open_existing(&name("dir")).is_err());
+    assert!(place.root.open_existing(&name("none")).is_err());
+}
+
+#[test]
+fn nothing_is_created_over_anything() {
+    let place = Place::new();
+    let root = &place.root;
+    root.create_file(&name("a")).unwrap();
+    assert_eq!(root.create_file(&name("a")).unwrap_err().source.kind(), io::ErrorKind::AlreadyExists);
+    assert!(root.symlink(&name("a"), b"x").is_err());
+    assert!(root.special(&name("a"), Special::Fifo).is_err());
+    assert!(root.make_dir(&name("a")).is_err());
+    assert!(root.make_dir(&name("d")).unwrap().is_new());
+    assert!(!root.make_dir(&name("d")).unwrap().is_new());
+    let temp = root.temp_file().unwrap();
+    assert!(root.rename_over(temp, &name("d")).is_err());
+    assert_eq!(root.list().unwrap(), [name("a"), name("d")]);
+    assert_eq!(fs::metadata(place.inside("a")).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(fs::metadata(place.inside("d")).unwrap().permissions().mode() & 0o7777, 0o700);
+}
+
+#[test]
+fn a_hard_link_is_made_to_the_inode_that_was_made_and_no_other() {
+    let place = Place::new();
+    let root = &place.root;
+    let id = Identity::of(&root.create_file(&name("a")).unwrap()).unwrap();
+    assert_eq!(root.stat(&name("a")).unwrap().unwrap().id, id);
+    let dir = root.make_dir(&name("dir")).unwrap();
+    dir.hard_link((root, &name("a")), id, &name("b")).unwrap();
+    assert_eq!(dir.stat(&name("b")).unwrap().unwrap().id, id);
+    assert_eq!(dir.stat(&name("b")).unwrap().unwrap().links, 2);
+
+    fs::remove_file(place.inside("a")).unwrap();
+    fs::hard_link(place.outside("precious"), place.inside("a")).unwrap();
+    assert!(dir.hard_link((root, &name("a")), id, &name("c")).is_err());
+    assert!(dir.stat(&name("c")).unwrap().is_none());
+    fs::remove_file(place.inside("a")).unwrap();
+    symlink(place.outside("precious"), place.inside("a")).unwrap();
+    assert!(dir.hard_link((root, &name("a")), id, &name("c")).is_err());
+    assert!(dir.stat(&name("c")).unwrap().is_none());
+    fs::remove_file(place.inside("a")).unwrap();
+    place.assert_outside_untouched();
+
+    let link = root.symlink(&name("s"), b"anything").unwrap();
+    root.hard_link((root, &name("s")), link, &name("t")).unwrap();
+    assert_eq!(root.read_link(&name("t")).unwrap(), b"anything");
+}
+
+#[test]
+fn paths_longer_than_the_system_takes_are_made_and_removed() {
+    let place = Place::new();
+    let names: Vec<Name> = (0..600).map(|i| name(format!("{i}-{}", "x".repeat(100 + i % 150)))).collect();
+    let mut dir = place.root.clone();
+    for n in &names {
+        dir = dir.make_dir(n).unwrap();
+        dir.symlink(&name("out"), place.outside("").as_os_str().as_bytes()).unwrap();
+    }
+    dir.create_file(&name("end")).unwrap();
+    assert!(dir.path().len() > 60_000);
+    let again = place.root.descend(&names).unwrap();
+    assert_eq!(again.path(), dir.path());
+    assert!(again.stat(&name("end")).unwrap().is_some());
+    assert!(beneath::chain_by_component(place.root.fd(), &names).unwrap().is_some());
+    place.root.remove(&names[0]).unwrap();
+    assert!(place.root.list().unwrap().is_empty());
+    place.assert_outside_untouched();
+}
+
+#[test]
+fn a_tree_is_removed_and_what_it_points_to_is_not() {
+    let place = Place::new();
+    for i in 0..50 {
+        fs::create_dir_all(place.inside(&format!("t/{}/{i}/sub", i % 7))).unwrap();
+        fs::write(place.inside(&format!("t/{}/{i}/sub/file", i % 7)), b"x").unwrap();
+        symlink(place.outside(""), place.inside(&format!("t/{}/{i}/link", i % 7))).unwrap();
+    }
+    fs::hard_link(place.outside("precious"), place.inside("t/precious")).unwrap();
+    fs::write(place.inside("kept"), b"x").unwrap();
+    place.root.remove(&name("t")).unwrap();
+    assert_eq!(place.root.list().unwrap(), [name("kept")]);
+    assert_eq!(place.root.remove(&name("t")).unwrap_err().source.kind(), io::ErrorKind::NotFound);
+    place.assert_outside_untouched();
+}
+
+#[test]
+fn names_are_bytes() {
+    let place = Place::new();
+    let mut names = vec![name(b"\xff\xfe\n\x1b[31m"), name([b'x'; 255]), name(b"-rf"), name("ä")];
+    for n in &names {
+        place.root.create_file(n).unwrap();
+    }
+    names.sort();
+    assert_eq!(place.root.list().unwrap(), names);
+    let error = place.root.create_file(&name(b"\xff\xfe\n\x1b[31m")).unwrap_err().to_string();
+    assert!(error.contains("/\\xff\\xfe\\n\\x1b[31m: "), "{error}");
+    for n in &names {
+        place.root.remove(n).unwrap();
+    }
+}
+
+#[test]
+fn holes_stay_holes() {
+    let place = Place::new();
+    let file = place.root.create_file(&name("sparse")).unwrap();
+    set_len(&file, 1 << 36).unwrap();
+    write_at(&file, &[7; 4096], 1 << 30).unwrap();
+    let blocks = || {
+        file.sync_all().unwrap();
+        fs::metadata(place.inside("sparse")).unwrap().blocks() * 512
+    };
+    assert!((4096..=1 << 17).contains(&blocks()), "{}", blocks());
+
+    write_at(&file, &vec![7; 8 << 20], 0).unwrap();
+    let full = blocks();
+    punch_hole(&file, 0, 8 << 20).unwrap();
+    assert!(blocks() + (7 << 20) < full, "{} of {full}", blocks());
+    let mut buffer = [1; 100];
+    std::os::unix::fs::FileExt::read_exact_at(&file, &mut buffer, 4 << 20).unwrap();
+    assert_eq!(buffer, [0; 100]);
+    punch_hole(&file, (1 << 36) - 10, u64::MAX).unwrap();
+    punch_hole(&file, u64::MAX, u64::MAX).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), 1 << 36);
+}
+
+#[test]
+fn where_holes_cannot_be_punched_zeros_are_written() {
+    let place = Place::new();
+    let file = place.root.create_file(&name("f")).unwrap();
+    write_at(&file, &[7; 200_000], 0).unwrap();
+    data::zero(&file, 10, 199_000).unwrap();
+    let bytes = fs::read(place.inside("f")).unwrap();
+    assert_eq!(bytes.len(), 200_000);
+    assert!(bytes.iter().enumerate().all(|(i, &b)| (b == 0) == (10..199_010).contains(&i)));
+}
+
+#[test]
+fn times_come_back_to_the_nanosecond_on_everything() {
+    let place = Place::new();
+    let root = &place.root;
+    let policy = Policy::default();
+    let mut meta = plain(0o750);
+    let dir = root.make_dir(&name("dir")).unwrap();
+    let file = dir.create_file(&name("file")).unwrap();
+    dir.symlink(&name("link"), b"nowhere").unwrap();
+    dir.special(&name("pipe"), Special::Fifo).unwrap();
+    dir.special(&name("socket"), Special::Socket).unwrap();
+    write_at(&file, b"x", 0).unwrap();
+    assert!(apply_file(&dir, &name("file"), &file, &meta, &policy).unwrap().is_none());
+    for (n, kind) in [("link", Kind::Symlink), ("pipe", Kind::Fifo), ("socket", Kind::Socket)] {
+        assert!(dir.apply_to(&name(n), kind, &meta, &policy).unwrap().is_none(), "{n}");
+    }
+    meta.atime = Some(Time { sec: 1, nsec: 1 });
+    assert!(dir.apply(&meta, &policy).unwrap().is_none());
+    for n in ["dir/file", "dir/link", "dir/pipe", "dir/socket", "dir"] {
+        let found = fs::symlink_metadata(place.inside(n)).unwrap();
+        assert_eq!((found.mtime(), found.mtime_nsec()), (-5, 123_456_789), "{n}");
+        assert!(found.is_symlink() || found.mode() & 0o7777 == 0o750, "{n}: {:o}", found.mode());
+    }
+    let found = fs::metadata(place.inside("dir")).unwrap();
+    assert_eq!((found.atime(), found.atime_nsec()), (1, 1));
+    assert!(fs::symlink_metadata(place.inside("dir/pipe")).unwrap().file_type().is_fifo());
+    assert!(dir.apply_to(&name("pipe"), Kind::Symlink, &meta, &policy).is_err());
+
+    let found = dir.stat(&name("file")).unwrap().unwrap();
+    assert!(!found.metadata_differs(&meta, &policy.ownership));
+    assert!(found.metadata_differs(&plain(0o644), &policy.ownership));
+    let body = |size| Body::File { size, content: Content::Extents(Vec::new()) };
+    let node = |size| Node { name: name("file"), meta: meta.clone(), body: body(size) };
+    assert!(!found.contents_differ(&node(1)) && found.contents_differ(&node(2)));
+
+    // Commands to the system in place of nanoseconds.
+    meta.mtime.nsec = 0x3fff_ffff;
+    assert!(apply_file(&dir, &name("file"), &file, &meta, &policy).is_err());
+}
+
+#[test]
+fn applying_again_changes_nothing() {
+    let place = Place::new();
+    let file = place.root.create_file(&name("f")).unwrap();
+    let meta = plain(0o755);
+    apply_file(&place.root, &name("f"), &file, &meta, &Policy::default()).unwrap();
+    let ctime = |m: fs::Metadata| (m.ctime(), m.ctime_nsec());
+    let before = ctime(file.metadata().unwrap());
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    place.root.apply_to(&name("f"), Kind::File, &meta, &Policy::default()).unwrap();
+    assert_eq!(ctime(file.metadata().unwrap()), before);
+}
+
+/// `cap_net_raw+ep` as the kernel keeps it (revision 2).
+const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+#[test]
+fn owner_acl_mode_and_capability_come_back_as_they_were() {
+    if !(root_for("owner_acl_mode_and_capability") && xattrs_for("owner_acl_mode_and_capability")) {
+        return;
+    }
+    let place = Place::new();
+    let acl = acl::tests::encode(&[(1, 7, !0), (2, 6, 1234), (4, 5, !0), (8, 7, 77), (16, 6, !0), (32, 1, !0)]);
+    // The source, made by other means: what stat and getxattr tell of it is what a snapshot holds.
+    let source = place.base.path().join("source");
+    fs::write(&source, b"").unwrap();
+    std::os::unix::fs::chown(&source, Some(4321), Some(8765)).unwrap();
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o6711)).unwrap();
+    set_xattr(&source, "system.posix_acl_access", &acl);
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o6761)).unwrap();
+    set_xattr(&source, "security.capability", &CAPABILITY);
+    set_xattr(&source, "trusted.t", b"t");
+    set_xattr(&source, "user.u", b"");
+    let stat = fs::metadata(&source).unwrap();
+    let mut meta = Meta { uid: stat.uid(), gid: stat.gid(), ..plain(stat.mode() & 0o7777) };
+    assert_eq!(meta.mode, 0o6761);
+    for n in ["security.capability", "system.posix_acl_access", "trusted.t", "user.u"] {
+        meta = with_xattr(meta, n.as_bytes(), &xattr(&source, n).unwrap());
+    }
+
+    let check = |n: &str| {
+        let found = fs::metadata(place.inside(n)).unwrap();
+        assert_eq!((found.uid(), found.gid(), found.mode()), (stat.uid(), stat.gid(), stat.mode()), "{n}");
+        for x in &meta.xattrs {
+            let x_name = std::str::from_utf8(&x.name).unwrap();
+            assert_eq!(xattr(&place.inside(n), x_name).as_ref(), Some(&x.value), "{n} {x_name}");
+        }
+        assert_eq!(xattr(&place.inside(n), "user.stale"), None);
+        assert_eq!(found.mtime_nsec(), 123_456_789);
+    };
+    let policy = Policy::default();
+    let new = place.root.create_file(&name("new")).unwrap();
+    assert!(apply_file(&place.root, &name("new"), &new, &meta, &policy).unwrap().is_none());
+    check("new");
+    // In place, over what is different in everything, by either way.
+    for n in ["old", "pinned"] {
+        let old = place.root.create_file(&name(n)).unwrap();
+        set_xattr(&place.inside(n), "user.stale", b"x");
+        set_xattr(&place.inside(n), "user.u", b"longer");
+        fs::set_permissions(place.inside(n), fs::Permissions::from_mode(0o4777)).unwrap();
+        assert!(place.root.xattrs_differ(&name(n), &meta, &policy).unwrap());
+        let short = match n {
+            "old" => apply_file(&place.root, &name(n), &old, &meta, &policy),
+            _ => place.root.apply_to(&name(n), Kind::File, &meta, &policy),
+        };
+        assert!(short.unwrap().is_none());
+        assert!(!place.root.xattrs_differ(&name(n), &meta, &policy).unwrap());
+        check(n);
+    }
+    // And back to nothing: no ACL, capability or attribute of before is left.
+    // With the same owner, since a change of owner would clear the capability by itself.
+    let bare = Meta { uid: 4321, gid: 8765, ..plain(0o640) };
+    assert!(apply_file(&place.root, &name("new"), &new, &bare, &policy).unwrap().is_none());
+    for x in &meta.xattrs {
+        assert_eq!(xattr(&place.inside("new"), std::str::from_utf8(&x.name).unwrap()), None);
+    }
+    assert_eq!(new.metadata().unwrap().mode() & 0o7777, 0o640);
+    // Without privileges.
+    let tame = Policy { privileges: false, ..Policy::default() };
+    assert_eq!(apply_file(&place.root, &name("new"), &new, &meta, &tame).unwrap().set_ids, 1);
+    assert_eq!(new.metadata().unwrap().mode() & 0o7777, 0o761);
+    assert_eq!(xattr(&place.inside("new"), "security.capability"), None);
+    assert_eq!(xattr(&place.inside("new"), "trusted.t"), None);
+    assert!(xattr(&place.inside("new"), "user.u").is_some());
+}
+
+#[test]
+fn acls_of_directories_come_back_and_inherited_ones_go() {
+    if !xattrs_for("acls_of_directories") {
+        return;
+    }
+    let place = Place::new();
+    let acl = acl::tests::encode(&[(1, 7, !0), (2, 7, 1234), (4, 5, !0), (16, 7, !0), (32, 5, !0)]);
+    let meta = with_xattr(with_xattr(plain(0o2775), acl::ACCESS, &acl), acl::DEFAULT, &acl);
+    let dir = place.root.make_dir(&name("dir")).unwrap();
+    assert!(dir.apply(&meta, &Policy::default()).unwrap().is_none());
+    assert_eq!(xattr(&place.inside("dir"), "system.posix_acl_access").as_ref(), Some(&acl));
+    assert_eq!(xattr(&place.inside("dir"), "system.posix_acl_default").as_ref(), Some(&acl));
+    assert_eq!(fs::metadata(place.inside("dir")).unwrap().mode() & 0o7777, 0o2775);
+
+    let file = dir.create_file(&name("f")).unwrap();
+    assert!(xattr(&place.inside("dir/f"), "system.posix_acl_access").is_some());
+    assert!(apply_file(&dir, &name("f"), &file, &plain(0o664), &Policy::default()).unwrap().is_none());
+    assert_eq!(xattr(&place.inside("dir/f"), "system.posix_acl_access"), None);
+    assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o664);
+    let nonsense = with_xattr(plain(0o664), acl::ACCESS, b"nonsense");
+    assert_eq!(apply_file(&dir, &name("f"), &file, &nonsense, &Policy::default()).unwrap().xattrs, 1);
+    assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o604);
+}
+
+#[test]
+fn where_an_acl_cannot_be_set_the_mode_gives_no_more_than_it_did() {
+    let place = Place::new();
+    let file = place.root.create_file(&name("f")).unwrap();
+    // The first attribute fails for good, the ACL (of a version that no kernel knows) is refused.
+    let acl = acl::tests::encode(&[(1, 6, !0), (2, 7, 1234), (4, 4, !0), (16, 7, !0), (32, 0, !0)]);
+    let mut other = acl.clone();
+    other[0] = 3;
+    let meta = with_xattr(with_xattr(plain(0o670), b"bad\0name", b""), acl::ACCESS, &other);
+    assert!(apply_file(&place.root, &name("f"), &file, &meta, &Policy::default()).is_err());
+    let found = file.metadata().unwrap();
+    assert_eq!((found.mode() & 0o7777, found.mtime()), (0o600, -5));
+    if xattrs_for("where_an_acl_cannot_be_set") {
+        let meta = with_xattr(with_xattr(plain(0o670), b"bad\0name", b""), acl::ACCESS, &acl);
+        assert!(apply_file(&place.root, &name("f"), &file, &meta, &Policy::default()).is_err());
+        assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o670);
+        assert_eq!(xattr(&place.inside("f"), "system.posix_acl_access").as_ref(), Some(&acl));
+        // A mode and an ACL that contradict each other: the mode counts.
+        let file = place.root.create_file(&name("g")).unwrap();
+        let meta = with_xattr(plain(0o600), acl::ACCESS, &acl);
+        assert!(apply_file(&place.root, &name("g"), &file, &meta, &Policy::default()).unwrap().is_none());
+        assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o600);
+    }
+}
+
+#[test]
+fn an_ordinary_user_restores_what_he_may_and_the_rest_is_counted() {
+    if !root_for("an_ordinary_user_restores_what_he_may") {
+        return;
+    }
+    let place = Place::new();
+    std::os::unix::fs::chown(place.inside(""), Some(65534), Some(65534)).unwrap();
+    let root = place.root.clone();
+    // Identities belong to threads: the others stay root.
+    let work = move || {
+        use rustix::{
+            fs::{Gid, Uid},
+            thread,
+        };
+        let (uid, gid) = (Uid::from_raw(65534), Gid::from_raw(65534));
+        thread::set_thread_groups(&[]).unwrap();
+        thread::set_thread_res_gid(gid, gid, gid).unwrap();
+        thread::set_thread_res_uid(uid, uid, uid).unwrap();
+        let file = root.create_file(&name("f")).unwrap();
+        let meta = with_xattr(Meta { uid: 0, gid: 0, ..plain(0o6755) }, b"trusted.t", b"t");
+        let mut sum = apply_file(&root, &name("f"), &file, &meta, &Policy::default()).unwrap();
+        assert_eq!(root.special(&name("null"), Special::CharDevice { major: 1, minor: 3 }).unwrap(), None);
+        sum += Shortfall::DEVICE;
+        assert_eq!(sum, Shortfall { owners: 1, modes: 0, set_ids: 1, xattrs: 1, devices: 1 });
+        let own = Meta { uid: 65534, gid: 65534, ..plain(0o6755) };
+        assert!(apply_file(&root, &name("f"), &file, &own, &Policy::default()).unwrap().is_none());
+        file.metadata().unwrap().mode() & 0o7777
+    };
+    assert_eq!(std::thread::spawn(work).join().unwrap(), 0o6755);
+}
+
+#[test]
+fn links_and_devices_get_owner_and_attributes_by_themselves() {
+    if !root_for("links_and_devices_get_owner_and_attributes") {
+        return;
+    }
+    let place = Place::new();
+    let root = &place.root;
+    symlink(place.outside("precious"), place.inside("link")).unwrap();
+    let meta = with_xattr(Meta { uid: 11, gid: 12, ..plain(0o777) }, b"trusted.t", b"t");
+    assert!(root.apply_to(&name("link"), Kind::Symlink, &meta, &Policy::default()).unwrap().is_none());
+    let found = fs::symlink_metadata(place.inside("link")).unwrap();
+    assert_eq!((found.uid(), found.gid(), found.mtime()), (11, 12, -5));
+    assert_eq!(xattr(&place.inside("link"), "trusted.t").unwrap(), b"t");
+    assert_eq!(xattr(&place.outside("precious"), "trusted.t"), None);
+    assert_eq!(fs::metadata(place.outside("precious")).unwrap().uid(), 0);
+    assert!(fs::metadata(place.outside("precious")).unwrap().mtime() > 0);
+
+    let device = Special::CharDevice { major: 1, minor: 3 };
+    assert!(root.special(&name("c"), Special::CharDevice { major: 4096, minor: 0 }).is_err());
+    if root.special(&name("null"), device).unwrap().is_none() {
+        eprintln!("not run, needs the right to make devices: links_and_devices_get_owner_and_attributes");
+        return;
+    }
+    let meta = Meta { uid: 11, gid: 12, ..plain(0o620) };
+    assert!(root.apply_to(&name("null"), Kind::CharDevice, &meta, &Policy::default()).unwrap().is_none());
+    let found = root.stat(&name("null")).unwrap().unwrap();
+    assert_eq!((found.kind, found.rdev, found.mode, found.uid), (Kind::CharDevice, (1, 3), 0o620, 11));
+    let node = Node { name: name("null"), meta, body: Body::CharDevice { major: 1, minor: 5 } };
+    assert!(!found.is_kind_of(&node));
+}
+
+#[test]
+fn a_set_id_bit_never_acts_for_somebody_else() {
+    let place = Place::new();
+    let skip = Policy { ownership: Ownership::Skip, ..Policy::default() };
+    let file = place.root.create_file(&name("f")).unwrap();
+    let others = Meta { uid: 54_321, gid: 54_321, ..plain(0o6755) };
+    let short = apply_file(&place.root, &name("f"), &file, &others, &skip).unwrap();
+    assert_eq!((short.set_ids, short.owners), (1, 0));
+    assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o755);
+    apply_file(&place.root, &name("f"), &file, &plain(0o4755), &skip).unwrap();
+    assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o4755);
+    let nobody = Meta { uid: u32::MAX, ..plain(0o4755) };
+    let short = apply_file(&place.root, &name("f"), &file, &nobody, &Policy::default()).unwrap();
+    assert_eq!((short.set_ids, short.owners), (1, 1));
+    assert_eq!(short.to_string(), "1 owners not set, 1 set-id bits left out");
+}
+
+#[test]
+fn case_is_probed_and_leaves_nothing() {
+    let place = Place::new();
+    // The temporary directory of a test machine on Linux does not fold; `vault` is told otherwise by folding ones.
+    assert!(!place.root.folds_case().unwrap());
+    assert!(place.root.list().unwrap().is_empty());
+    assert_eq!(folded(&name("README")), folded(&name("ReadMe")));
+    assert_eq!(folded(&name("ÄΣ")), folded(&name("äς")));
+    assert_ne!(folded(&name(b"\xffA")), folded(&name(b"\xfea")));
+    let temp = place.root.temp_file().unwrap();
+    assert!(is_temporary(&place.root.list().unwrap()[0]) && !is_temporary(&name(".vault-restore-x")));
+    place.root.discard(temp).unwrap();
+}
+
+#[test]
+fn a_target_that_is_no_directory_is_an_error() {
+    let place = Place::new();
+    let file = place.outside("precious");
+    assert!(matches!(Target::create_or_open(file.as_os_str().as_bytes()), Err(Error::Target { .. })));
+    assert!(matches!(Target::open(b"/nonexistent/x"), Err(Error::Target { .. })));
+    assert!(Target::create_or_open(b"a\0b").is_err());
+    // The user's own links are followed.
+    symlink(place.outside(""), place.inside("mine")).unwrap();
+    let target = Target::create_or_open(place.inside("mine").as_os_str().as_bytes()).unwrap();
+    assert_eq!(target.root().list().unwrap(), [name("precious")]);
+    target.sync().unwrap();
+    let _: &File = &target.root().open_to_compare(&name("precious")).unwrap();
+}
