@@ -14,6 +14,7 @@ pub mod model;
 pub mod monitor;
 pub mod name;
 pub mod object;
+pub mod ops;
 pub mod pack;
 pub mod repo;
 pub mod seal;
