@@ -1,4 +1,9 @@
 //! One verb each: plan (plain data), then apply. An operation tells its monitor what it does and returns a report.
 
+pub mod check;
+pub mod dump;
 pub mod lookup;
+pub mod restore;
+pub mod snapshot;
+pub mod stats;
 pub mod walk;
