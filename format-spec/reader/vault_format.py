@@ -150,7 +150,7 @@ class Decoder:
     def index_pack(self):
         p = Struct(id=self.id(), length=self.u64(), kind=self.u8())
         check(p.kind in BLOBS_OF_PACK, f"kind {p.kind} is no pack")
-        check(p.length <= MAX_PACK, "a pack longer than 1 GiB")
+        check(104 <= p.length <= MAX_PACK, "a pack's length is out of bounds")
         p.directory = self.directory(p.kind, p.length - 32)
         return p
 

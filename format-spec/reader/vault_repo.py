@@ -174,7 +174,7 @@ class Repository:
             self.keys = Keys(self.repo, root=secret)
         for name in self.names("keys") if method else ():
             data = self.attempt(f"keys/{name}", self.read, 512, "keys", name)
-            if data and data[:10] == f.MAGIC + b"\1\0" and data[16:32] == self.repo:
+            if data and data[16:32] == self.repo:  # slots of other repositories are skipped
                 self.keys = self.attempt(f"keys/{name}", open_slot, data, self.repo, method, secret)
             if self.keys:
                 break
