@@ -79,22 +79,24 @@ class Program:
 
     def ls(self, snapshot):
         for source in snapshot.body.sources:
-            stack = [(iter([source.root]), b"")]
+            stack, names = [iter([source.root])], []
             while stack:
                 try:
-                    node = next(stack[-1][0], None)
+                    node = next(stack[-1], None)
                 except (Damaged, Unsupported, OSError) as e:
-                    self.report(stack[-1][1], f"directory is incomplete: {e}")
+                    self.report(b"/".join(names), f"directory is incomplete: {e}")
                     node = None
                 if node is None:
                     stack.pop()
+                    del names[-1:]
                     continue
-                path = stack[-1][1] + node.name
+                path = b"/".join(names + [node.name])
                 print(f"{node.type:6} {getattr(node, 'size', 0):12} {show(path)}" +
                       (f" -> {show(node.target)}" if node.type == "link" else ""))
                 if node.type == "dir":
                     check(len(stack) <= 16384, "too many directories inside one another")
-                    stack.append((self.repo.nodes(node.tree), path + b"/"))
+                    stack.append(self.repo.nodes(node.tree))
+                    names.append(node.name)
 
     def main(self):
         parser = argparse.ArgumentParser(description="Reads a vault repository.")

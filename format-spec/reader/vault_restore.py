@@ -14,6 +14,15 @@ from vault_format import DATA, MAX_DEPTH, Damaged, Unsupported, check
 FAILURES = (Damaged, Unsupported, OSError, ValueError, OverflowError)
 
 
+def parts(path):
+    """A path is (path of the parent, name): in a deep tree every directory shares what is above it."""
+    found = []
+    while path:
+        path, name = path
+        found.append(name)
+    return found[::-1]
+
+
 class Restore:
     def __init__(self, repo, report):
         self.repo, self.report, self.notes = repo, report, Counter()
@@ -26,16 +35,16 @@ class Restore:
         for source in sources:
             self.names_of = {}  # (device, inode) -> (path, body) of the first name of a file with several
             self.stack = []  # directories being filled: (descriptor, node, iterator over children, path)
-            self.entry(self.top, source.root, (source.root.name,))
+            self.entry(self.top, source.root, (None, source.root.name))
             while self.stack:
                 fd, node, children, path = self.stack[-1]
                 try:
                     child = next(children, None)
                 except FAILURES as e:
-                    self.report(b"/".join(path), f"directory is incomplete: {e}")
+                    self.report(b"/".join(parts(path)), f"directory is incomplete: {e}")
                     child = None
                 if child:
-                    self.entry(fd, child, path + (child.name,))
+                    self.entry(fd, child, (path, child.name))
                 else:
                     self.stack.pop()
                     self.attempt(path, self.metadata, fd, node)
@@ -46,7 +55,7 @@ class Restore:
         try:
             return action(*args)
         except FAILURES as e:
-            self.report(b"/".join(path), str(e))
+            self.report(b"/".join(parts(path)), str(e))
 
     def entry(self, parent, node, path):
         self.attempt(path, self.make, parent, node, path)
@@ -106,11 +115,12 @@ class Restore:
     def hard_link(self, first, parent, name):
         fd = os.dup(self.top)
         try:
-            for part in first[:-1]:
+            *above, last = parts(first)
+            for part in above:
                 below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
                 os.close(fd)
                 fd = below
-            os.link(first[-1], name, src_dir_fd=fd, dst_dir_fd=parent, follow_symlinks=False)
+            os.link(last, name, src_dir_fd=fd, dst_dir_fd=parent, follow_symlinks=False)
         finally:
             os.close(fd)
 

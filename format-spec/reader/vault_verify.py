@@ -36,26 +36,29 @@ class Verify:
 
     def pack(self, name):
         pack_id = bytes.fromhex(name)
-        with open(self.repo.pack_path(pack_id), "rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        check(blake3(data).hex() == name, "the hash of the bytes is not the name")
-        pack = self.repo.read_directory(pack_id)
-        segments = pack.directory.segments
-        bare = (segments[-1].offset + segments[-1].stored if segments else 32) + pack.size + 32
-        step = max(4096, (1 << bare.bit_length() - 1) // 32)
-        check(pack.length == -(-bare // step) * step, "the padding is not that of chapter 03")
+        self.repo.attempt(f"pack {name}", self.whole_pack, pack_id)  # whatever that says, the segments tell what is lost
         listed = self.repo.packs.get(pack_id)
         if not listed:
             self.note(f"pack {name}", "is in no index object: not part of the contents")
-            return
+        elif not (self.repo.keys.data_sk if listed.kind == f.DATA_PACK else self.repo.keys.meta_sk):
+            self.note(f"pack {name}", "this role cannot open it: its segments are unchecked")
+            self.good.update(blob.id for s in listed.directory.segments for blob in s.blobs)
+        else:
+            for number, s in enumerate(listed.directory.segments):
+                self.repo.attempt("segment", self.segment, pack_id, number, s)
+
+    def whole_pack(self, pack_id):
+        """Name, footer, directory, padding, and what the index says."""
+        with open(self.repo.pack_path(pack_id), "rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        check(blake3(data) == pack_id, "the hash of the bytes is not the name")
+        pack = self.repo.read_directory(pack_id)
+        segments, listed = pack.directory.segments, self.repo.packs.get(pack_id, pack)
+        bare = (segments[-1].offset + segments[-1].stored if segments else 32) + pack.size + 32
+        step = max(4096, (1 << bare.bit_length() - 1) // 32)
+        check(pack.length == -(-bare // step) * step, "the padding is not that of chapter 03")
         check((listed.kind, listed.length, listed.directory) == (pack.kind, pack.length, pack.directory),
               "the index tells otherwise than the pack's own directory")
-        if pack.kind == f.DATA_PACK and not self.repo.keys.data_sk or not self.repo.keys.meta_sk:
-            self.note(f"pack {name}", "this role cannot open it: its segments are unchecked")
-            self.good.update(blob.id for s in segments for blob in s.blobs)
-            return
-        for number, s in enumerate(segments):
-            self.repo.attempt(f"pack {name}", self.segment, pack_id, number, s)
 
     def segment(self, pack_id, number, s):
         plain, _ = self.repo.segment(pack_id, number)
@@ -70,37 +73,40 @@ class Verify:
 
     def node(self, root, where):
         """Everything below a root, each distinct tree once, children before parents, without recursion."""
-        stack = [Struct(node=root, children=iter([root]), entries=0, bytes=0, height=0, path=where)]
+        frame = lambda name, node, children: Struct(name=name, node=node, children=children, entries=0, bytes=0, height=0, whole=True)
+        shown = lambda *last: "/".join([s.name for s in stack] + [n.decode("utf-8", "surrogateescape") for n in last])
+        stack = [frame(where, root, iter([root]))]
         while stack:
             top = stack[-1]
             try:
                 child = next(top.children, None)
             except (Damaged, Unsupported, OSError) as e:
-                self.report(top.path, str(e))
-                child = None
+                self.report(shown(), str(e))
+                child, top.whole = None, False
             if child is None:
-                self.leave(stack)
+                self.leave(stack, shown())
                 continue
-            path = top.path + "/" + child.name.decode("utf-8", "surrogateescape")
             if child.type == "dir" and child.tree not in self.trees:
                 if len(stack) > f.MAX_DEPTH:
-                    self.report(path, "too many directories inside one another")
+                    self.report(shown(child.name), "too many directories inside one another")
+                    top.whole = False
                     continue
-                stack.append(Struct(node=child, children=self.repo.nodes(child.tree), entries=0, bytes=0, height=0, path=path))
+                stack.append(frame(child.name.decode("utf-8", "surrogateescape"), child, self.repo.nodes(child.tree)))
                 continue
             if child.type == "file":
-                self.repo.attempt(path, self.file, child)
+                self.repo.attempt(shown(child.name), self.file, child)
             self.count(top, child)
 
-    def leave(self, stack):
+    def leave(self, stack, path):
         done = stack.pop()
         if stack:
             self.trees[done.node.tree] = done.entries, done.bytes, done.height
-            if (done.entries, done.bytes) != (done.node.entries, done.node.bytes):
-                self.note(done.path, f"has {done.entries} entries, {done.bytes} bytes; its node says {done.node.entries}, {done.node.bytes}")
+            stack[-1].whole &= done.whole
+            if done.whole and (done.entries, done.bytes) != (done.node.entries, done.node.bytes):
+                self.note(path, f"has {done.entries} entries, {done.bytes} bytes; its node says {done.node.entries}, {done.node.bytes}")
             self.count(stack[-1], done.node)
             if done.height >= f.MAX_DEPTH:
-                self.report(done.path, "too many directories inside one another")
+                self.report(path, "too many directories inside one another")
 
     def count(self, top, child):
         entries, size, height = self.trees[child.tree] if child.type == "dir" else (0, child.size if child.type == "file" else 0, -1)
