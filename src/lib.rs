@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod chunk;
+pub mod cli;
 pub mod compress;
 pub mod error;
 pub mod fs;

@@ -129,11 +129,34 @@ pub struct Address {
     pub path: Option<Vec<u8>>,
 }
 
+/// How many bytes of `rest`, which begins with a colon, belong to the time at the end of `head`: `:05` or `:05:06` after
+/// `…@2026-03-02T04`, with a zone after it (`Z`, `+01:00`). A path that looks so is written with a slash in front.
+fn clock_len(head: &[u8], rest: &[u8]) -> usize {
+    let Some(at) = head.iter().rposition(|&b| b == b'@') else { return 0 };
+    let two = |text: &[u8]| matches!(text, [b':', a, b, ..] if a.is_ascii_digit() && b.is_ascii_digit());
+    let ends = |len: usize| matches!(rest.get(len), None | Some(b':'));
+    let zone = |len: usize| match rest.get(len) {
+        Some(b'Z') => 1,
+        Some(b'+' | b'-') if rest.get(len + 3..).is_some_and(two) => 6,
+        _ => 0,
+    };
+    let hour = &head[at + 1..];
+    if hour.len() != 13 || !matches!(hour[10], b'T' | b't' | b' ') || !two(rest) {
+        return 0;
+    }
+    let len = if rest.get(3..).is_some_and(two) && (ends(6) || zone(6) > 0) { 6 } else { 3 };
+    let len = len + zone(len);
+    if ends(len) { len } else { 0 }
+}
+
 impl Address {
     /// Reads `SERIES[@VERSION][:PATH]` or `ID[:PATH]`.
     pub fn parse(text: &[u8]) -> Result<Self> {
         let (head, path) = match text.iter().position(|&b| b == b':') {
-            Some(colon) => (&text[..colon], Some(text[colon + 1..].to_vec())),
+            Some(colon) => {
+                let colon = colon + clock_len(&text[..colon], &text[colon..]);
+                (&text[..colon], text.get(colon + 1..).map(<[u8]>::to_vec))
+            }
             None => (text, None),
         };
         let head = std::str::from_utf8(head)
@@ -165,6 +188,26 @@ mod tests {
         assert_eq!(address("a1b2c3").series, None);
         assert_eq!(address("a1b2c3:app/x").version, Version::Id("a1b2c3".into()));
         assert_eq!(address("alpha/vm1/a/b/c@a1b2c3d4").series.unwrap().as_str(), "alpha/vm1/a/b/c");
+    }
+
+    #[test]
+    fn the_colons_of_a_time_begin_no_path() {
+        for (text, version, path) in [
+            ("a/b/c@2026-03-02T04:05", "2026-03-02T04:05", None),
+            ("a/b/c@2026-03-02T04:05:06", "2026-03-02T04:05:06", None),
+            ("a/b/c@2026-03-02T04:05:06Z:x", "2026-03-02T04:05:06Z", Some("x")),
+            ("a/b/c@2026-03-02T04:05:06+01:00:x", "2026-03-02T04:05:06+01:00", Some("x")),
+            ("a/b/c@2026-03-02T04:05:app/x", "2026-03-02T04:05", Some("app/x")),
+            ("a/b/c@2026-03-02T04:app", "2026-03-02T04", Some("app")),
+            ("a/b/c@2026-03-02T04:05x", "2026-03-02T04", Some("05x")),
+            ("a/b/c@2026-03-02T04:/05", "2026-03-02T04", Some("/05")),
+            ("a/b/c@2026-03-02:05", "2026-03-02", Some("05")),
+        ] {
+            let address = address(text);
+            assert_eq!(address.version, Version::At(version.into()), "{text}");
+            assert_eq!(address.path, path.map(|path| path.as_bytes().to_vec()), "{text}");
+        }
+        assert_eq!(address("a/b/c:x@2026-03-02T04:05").path, Some(b"x@2026-03-02T04:05".to_vec()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod dump;
 pub mod lookup;
+pub mod ls;
 pub mod restore;
 pub mod snapshot;
 pub mod stats;

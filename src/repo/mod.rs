@@ -110,6 +110,11 @@ impl Repository {
         Ok(Repository { store, namer: keys.blob_namer(), keys, config, around })
     }
 
+    /// The id of the repository in a store, which needs no key; [`Error::NoRepository`] when there is none.
+    pub fn identify(store: &dyn Store) -> Result<RepoId> {
+        read_config(store).map(|(_, repo)| repo)
+    }
+
     /// Opens a repository.
     pub fn open(store: SharedStore, unlock: &Unlock, around: Surroundings) -> Result<Self> {
         let (bytes, repo) = read_config(&*store)?;

@@ -1,0 +1,176 @@
+//! What can be typed. What a command takes stands in the command's own file.
+
+use super::{check, completions, dump, init, key, ls, man, restore, snapshot, snapshots, stats};
+use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
+use std::{ffi::OsString, path::PathBuf};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  vault snapshot --init --repo /mnt/backup /srv/wiki     make a repository, and the first snapshot
+  export VAULT_REPO=/mnt/backup                          say once where it is
+  vault snapshots                                        what is there
+  vault restore alpha.example.org/-/srv/wiki@3d --target /tmp/wiki
+
+An ADDRESS is SERIES[@VERSION][:PATH] or a snapshot's ID[:PATH]. A SERIES is server/vm/relpath.
+A VERSION is latest, an id, a date (2026-03-02), a time (2026-03-02T04:05) or an age (3d, 12h, 2w).
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 snapshot made but incomplete, 10 no repository,
+12 wrong key, 13 newer format, 20 store full, 130 cancelled.";
+
+/// Encrypted, deduplicated backups for people who run servers
+#[derive(Debug, Parser)]
+#[command(name = "vault", version, styles = STYLES, max_term_width = 100, after_help = EXAMPLES,
+    arg_required_else_help = true, subcommand_required = true, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command has.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The repository's folder [env: VAULT_REPO]
+    #[arg(long, short = 'r', global = true, value_name = "REPO", value_hint = ValueHint::DirPath)]
+    pub repo: Option<OsString>,
+    /// Read the passphrase from FILE (a newline at its end is cut) [env: VAULT_PASSWORD, the passphrase itself]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath,
+        conflicts_with_all = ["password_command", "key_file", "recovery_file"])]
+    pub password_file: Option<PathBuf>,
+    /// Run CMD in a shell and take what it prints as the passphrase
+    #[arg(long, global = true, value_name = "CMD", conflicts_with_all = ["key_file", "recovery_file"])]
+    pub password_command: Option<OsString>,
+    /// Open the repository with a key file
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "recovery_file")]
+    pub key_file: Option<PathBuf>,
+    /// Open the repository with a recovery sheet that was typed into FILE
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub recovery_file: Option<PathBuf>,
+    /// Folder for derived tables; may be deleted at any time [env: VAULT_CACHE_DIR; default: ~/.cache/vault]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub cache_dir: Option<PathBuf>,
+    /// Print progress and results as JSON, one object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress, no notes, no summary: only what was asked for, and problems
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Init(init::Args),
+    Snapshot(Box<snapshot::Args>),
+    Snapshots(snapshots::Args),
+    Ls(ls::Args),
+    Restore(restore::Args),
+    Dump(dump::Args),
+    Stats(stats::Args),
+    Check(check::Args),
+    Key(key::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+impl Command {
+    /// What the result is a result of.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Init(_) => "init",
+            Command::Snapshot(_) => "snapshot",
+            Command::Snapshots(_) => "snapshots",
+            Command::Ls(_) => "ls",
+            Command::Restore(_) => "restore",
+            Command::Dump(_) => "dump",
+            Command::Stats(_) => "stats",
+            Command::Check(_) => "check",
+            Command::Key(key) => key.name(),
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
+        }
+    }
+}
+
+/// Reads a size in bytes: `4096`, `100K`, `1.5 GiB` (powers of 1024), `10MB` (powers of 1000).
+pub fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("\"{text}\" is no size: write 4096, 100K, 1.5G (powers of 1024) or 10MB (powers of 1000)");
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = (&text[..end], text[end..].trim().to_ascii_lowercase());
+    let (prefix, base) = match unit.as_str() {
+        "" | "b" => ("", 1.0),
+        unit => match (unit.strip_suffix("ib"), unit.strip_suffix('b')) {
+            (Some(prefix), _) => (prefix, 1024.0),
+            (None, Some(prefix)) => (prefix, 1000.0),
+            (None, None) => (unit, 1024.0f64),
+        },
+    };
+    let power = match prefix {
+        "" if base == 1.0 => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        "p" => 5,
+        _ => return Err(wrong()),
+    };
+    // Exact where it can be.
+    if let (Ok(whole), factor) = (number.parse::<u64>(), (base as u64).pow(power)) {
+        return whole.checked_mul(factor).ok_or_else(wrong);
+    }
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    Ok((number * f64::powi(base, power as i32)) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn look(command: &clap::Command) {
+            for sub in command.get_subcommands() {
+                let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("vault ") && help.contains("Example"), "{}", sub.get_name());
+                assert!(sub.get_about().is_some(), "{}", sub.get_name());
+                look(sub);
+            }
+        }
+        look(&Cli::command());
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("12b", 12),
+            ("1k", 1024),
+            ("100K", 100 << 10),
+            ("3MiB", 3 << 20),
+            ("10MB", 10_000_000),
+            ("1.5G", 3 << 29),
+            ("2 GiB", 2 << 30),
+            ("1T", 1 << 40),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "x", "1x", "-1", "1.2.3", "1 i", "99999999P", "1ib"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}

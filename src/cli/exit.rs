@@ -1,0 +1,174 @@
+//! Exit codes, which are API.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | failed, or done with problems (`restore`, `check`, `ls`, `snapshots`) |
+//! | 2 | the request makes no sense or names nothing |
+//! | 3 | the snapshot was made, but some of its sources could not be read |
+//! | 10 | there is no repository |
+//! | 12 | wrong passphrase or key |
+//! | 13 | written by a newer program |
+//! | 20 | the store is full |
+//! | 130 | cancelled |
+
+use crate::error::Error;
+use serde_json::Value;
+use std::{fmt, io};
+
+/// How a command ended that did what it could.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is well.
+    Good,
+    /// Something is wrong, and was told.
+    Bad,
+    /// A snapshot was made of which something is missing.
+    Incomplete,
+}
+
+/// What a command hands back: how it ended, and what its last JSON line says.
+pub struct Done {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The fields of the result.
+    pub result: Value,
+}
+
+impl Done {
+    /// All is well.
+    pub fn good(result: Value) -> Self {
+        Done { outcome: Outcome::Good, result }
+    }
+
+    /// Good, unless something is wrong.
+    pub fn unless(wrong: bool, result: Value) -> Self {
+        Done { outcome: if wrong { Outcome::Bad } else { Outcome::Good }, result }
+    }
+}
+
+/// Why a command did not get to its end.
+#[derive(Debug)]
+pub enum Failure {
+    /// The library says so.
+    Vault(Error),
+    /// The result cannot be printed.
+    Output(io::Error),
+    /// A file of the user's own (a key, a list of patterns, a sheet) cannot be read or made.
+    File { doing: &'static str, path: String, source: io::Error },
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Vault(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Failure::Output(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Vault(error) => error.fmt(f),
+            Failure::Output(error) => write!(f, "cannot write the output: {error}"),
+            Failure::File { doing, path, source } => write!(f, "cannot {doing} {path}: {source}"),
+        }
+    }
+}
+
+impl Failure {
+    /// True when whoever read the output has gone: nobody wants a message.
+    pub fn is_quiet(&self) -> bool {
+        matches!(self, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// A word for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Failure::Vault(error) if error.is_store_full() => "store-full",
+            Failure::Vault(error) => match error {
+                Error::NoRepository { .. } => "no-repository",
+                Error::WrongKey { .. } => "wrong-key",
+                Error::NotPermitted { .. } => "not-permitted",
+                Error::Unsupported { .. } => "unsupported",
+                Error::Corrupt { .. } => "corrupt",
+                Error::Missing { .. } => "missing",
+                Error::Store { .. } => "store",
+                Error::Target { .. } => "target",
+                Error::Command { .. } => "command",
+                Error::Usage { .. } => "usage",
+                Error::Refused { .. } => "refused",
+                Error::Cancelled => "cancelled",
+                Error::Hardware { .. } => "hardware",
+            },
+            Failure::Output(_) => "output",
+            Failure::File { .. } => "file",
+        }
+    }
+}
+
+/// Cancelled by the user: also the code of a second Ctrl-C.
+pub const CANCELLED: u8 = 130;
+/// Usage: also the code that clap gives.
+pub const USAGE: u8 = 2;
+
+/// The code for what came of a command.
+pub fn code(result: &Result<Outcome, Failure>) -> u8 {
+    match result {
+        Ok(Outcome::Good) => 0,
+        Ok(Outcome::Bad) => 1,
+        Ok(Outcome::Incomplete) => 3,
+        Err(failure) if failure.is_quiet() => 0,
+        Err(Failure::Output(_) | Failure::File { .. }) => 1,
+        Err(Failure::Vault(error)) => match error {
+            Error::Usage { .. } => USAGE,
+            Error::NoRepository { .. } => 10,
+            Error::WrongKey { .. } => 12,
+            Error::Unsupported { .. } => 13,
+            error if error.is_store_full() => 20,
+            Error::Cancelled => CANCELLED,
+            _ => 1,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_those_of_the_table() {
+        let text = || "x".to_owned();
+        let io = |kind| io::Error::from(kind);
+        let store = |kind| Error::store("write", "packs/1", io(kind));
+        for (error, expected) in [
+            (Error::NoRepository { place: text(), why: text() }, 10),
+            (Error::WrongKey { why: text() }, 12),
+            (Error::unsupported("config", "x"), 13),
+            (store(io::ErrorKind::StorageFull), 20),
+            (store(io::ErrorKind::QuotaExceeded), 20),
+            (store(io::ErrorKind::PermissionDenied), 1),
+            (Error::Target { path: text(), source: io(io::ErrorKind::StorageFull) }, 1),
+            (Error::usage("x"), 2),
+            (Error::refused("x"), 1),
+            (Error::Cancelled, 130),
+            (Error::corrupt("x", "y"), 1),
+            (Error::Missing { object: text() }, 1),
+            (Error::NotPermitted { what: text() }, 1),
+            (Error::Command { command: text(), why: text() }, 1),
+            (Error::Hardware { what: text() }, 1),
+        ] {
+            let said = error.to_string();
+            assert_eq!(code(&Err(error.into())), expected, "{said}");
+        }
+        assert_eq!(code(&Ok(Outcome::Good)), 0);
+        assert_eq!(code(&Ok(Outcome::Bad)), 1);
+        assert_eq!(code(&Ok(Outcome::Incomplete)), 3);
+        assert_eq!(code(&Err(io(io::ErrorKind::BrokenPipe).into())), 0);
+        assert_eq!(code(&Err(io(io::ErrorKind::StorageFull).into())), 1);
+    }
+}

@@ -1,0 +1,188 @@
+//! `vault init`
+
+use super::{
+    args,
+    exit::{Done, Failure},
+    secrets,
+    session::Session,
+    sheet,
+};
+use crate::{
+    error::{Error, Result},
+    keys::{
+        Role,
+        slot::{Costs, Secret},
+    },
+    model::{
+        config::{ChunkerConfig, Config},
+        limits,
+    },
+    repo::Repository,
+    store::open::{self as stores, Place},
+};
+use serde_json::json;
+use std::{io::ErrorKind, path::PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  vault init --repo /mnt/backup
+  VAULT_PASSWORD=… vault init --repo /mnt/backup --recovery-sheet /root/sheet.txt
+  vault init --repo /mnt/backup --key-file-out /root/vault.key     for scripts without a passphrase";
+
+/// How dear it is to try passphrases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kdf {
+    /// 64 MiB of memory: every command pays it
+    Default,
+    /// 1 GiB of memory
+    Strong,
+    /// 19 MiB of memory, for small machines
+    Low,
+}
+
+impl From<Kdf> for Costs {
+    fn from(kdf: Kdf) -> Self {
+        match kdf {
+            Kdf::Default => Costs::DEFAULT,
+            Kdf::Strong => Costs::STRONG,
+            Kdf::Low => Costs::LOW,
+        }
+    }
+}
+
+/// How a new repository is made.
+#[derive(Debug, Clone, clap::Args)]
+pub struct NewRepository {
+    /// Write the recovery sheet to FILE, which only its owner can read
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub recovery_sheet: Option<PathBuf>,
+    /// Also make a key file that opens the repository without a passphrase
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub key_file_out: Option<PathBuf>,
+    /// How dear it is to try passphrases
+    #[arg(long, value_enum, default_value_t = Kdf::Default)]
+    pub kdf: Kdf,
+    /// Average length of the chunks that files are cut into, a power of two
+    #[arg(long, value_name = "SIZE", value_parser = chunk_size, default_value = "128K")]
+    pub chunk_size: u32,
+}
+
+/// Make a repository
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    new: NewRepository,
+}
+
+fn chunk_size(text: &str) -> Result<u32, String> {
+    match args::size(text)? {
+        size @ 4096..=0x40_0000 if size.is_power_of_two() => Ok(size as u32),
+        _ => Err("the average chunk size is a power of two from 4K to 4M".into()),
+    }
+}
+
+fn config(chunk_size: u32) -> Config {
+    let max = chunk_size.saturating_mul(4).min(limits::BLOB_MAX as u32);
+    let chunker = ChunkerConfig { min: chunk_size / 4, average: chunk_size, max, ..ChunkerConfig::default() };
+    Config { chunker, ..Config::default() }
+}
+
+pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
+    let repo = make(session, &args.new)?;
+    Ok(Done::good(json!({
+        "repository": repo.keys().repo().to_string(),
+        "place": repo.store().place(),
+        "recovery_sheet": args.new.recovery_sheet.map(|path| secrets::shown(&path)),
+    })))
+}
+
+/// A folder with other things in it is no place for a repository. What an interrupted `init` leaves is none of them.
+fn check_place(place: &Place) -> Result<()> {
+    let Place::Local(path) = place;
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::store("look into", place, e)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|e| Error::store("look into", place, e))?;
+        if !["keys", "tmp", "lost+found"].iter().any(|known| entry.file_name() == *known) {
+            return Err(Error::refused(format!(
+                "{place} is not empty and holds no vault repository: choose an empty or a new folder"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a repository, tells of it, and hands out its recovery sheet.
+pub fn make(session: &Session, new: &NewRepository) -> Result<Repository, Failure> {
+    let place = session.place()?;
+    if session.global.recovery_file.is_some() {
+        return Err(Error::usage("a new repository has no recovery sheet yet: leave out --recovery-file").into());
+    }
+    if let Ok(store) = stores::open(&place)
+        && Repository::identify(&*store).is_ok()
+    {
+        return Err(Error::refused(format!("there is a repository at {place} already")).into());
+    }
+    check_place(&place)?;
+    for file in [&new.recovery_sheet, &new.key_file_out].into_iter().flatten() {
+        if std::fs::symlink_metadata(file).is_ok() {
+            return Err(Error::refused(format!("{} is there already", secrets::shown(file))).into());
+        }
+    }
+    let secret = match secrets::source(&session.global, &session.screen)? {
+        secrets::Source::Given(crate::repo::Unlock::Secret(secret)) => secret,
+        secrets::Source::Given(crate::repo::Unlock::Root(_)) => {
+            return Err(Error::usage("leave out --recovery-file").into());
+        }
+        secrets::Source::Prompt => secrets::prompt_twice("passphrase for the new repository", &session.interrupts)?,
+    };
+    let label = match secret {
+        Secret::Passphrase(_) => "passphrase of init",
+        Secret::KeyFile(_) => "key file of init",
+    };
+    let (costs, config) = (new.kdf.into(), config(new.chunk_size));
+    let repo = Repository::init(stores::create(&place)?, &secret, costs, label, config, session.surroundings())?;
+    if !session.global.quiet {
+        session.screen.print(&format!("made repository {} at {place}", repo.keys().repo()))?;
+    }
+    if let Some(path) = &new.key_file_out {
+        let key = secrets::make_key_file(path, repo.entropy())?;
+        repo.add_slot(Role::Owner, &key, costs, "key file of init")?;
+        if !session.screen.json {
+            session.screen.say(&format!("The key file {} opens it as well: keep it as safe.", secrets::shown(path)));
+        }
+    }
+    sheet::hand_out(session, &repo, new.recovery_sheet.as_deref())?;
+    Ok(repo)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunk_sizes_make_sound_configurations() {
+        for size in ["4K", "64K", "128K", "1M", "4M"] {
+            config(chunk_size(size).unwrap()).validate().unwrap();
+        }
+        assert_eq!(config(128 << 10).chunker, ChunkerConfig::default());
+        for bad in ["100K", "1K", "8M", "0", "x"] {
+            assert!(chunk_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn other_peoples_folders_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::Local(dir.path().into());
+        check_place(&place).unwrap();
+        std::fs::create_dir(dir.path().join("keys")).unwrap();
+        check_place(&place).unwrap();
+        std::fs::write(dir.path().join("letter"), "").unwrap();
+        assert!(matches!(check_place(&place), Err(Error::Refused { .. })));
+    }
+}

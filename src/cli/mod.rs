@@ -1,0 +1,115 @@
+//! The command line: the only place that prints, and that asks for environment, clock and terminal.
+//!
+//! ```text
+//! args ─▶ a command's file ─▶ session (open the repository) ─▶ ops, with a board as monitor ─▶ report ─▶ human or json
+//!                                                                  └─▶ progress (bars, lines, JSON)      └─▶ exit code
+//! ```
+
+mod address;
+mod args;
+mod board;
+mod check;
+mod completions;
+mod dump;
+mod exit;
+mod host;
+mod human;
+mod init;
+pub mod json;
+mod key;
+mod ls;
+mod man;
+mod progress;
+mod restore;
+mod screen;
+mod secrets;
+mod session;
+mod sheet;
+mod signals;
+mod snapshot;
+mod snapshots;
+mod stats;
+
+use args::{Cli, Command};
+use clap::Parser;
+use exit::{Done, Failure};
+use screen::Screen;
+use serde_json::Value;
+use session::Session;
+use std::{process::ExitCode, sync::Arc};
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let Cli { global, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // That nobody reads it is no reason for another code.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    raise_file_limit();
+    let screen = Arc::new(Screen::new(global.json, global.quiet));
+    let interrupts = match signals::Interrupts::listen(screen.clone()) {
+        Ok(interrupts) => interrupts,
+        Err(error) => {
+            screen.warn(&format!("cannot listen for signals: {error}"));
+            Arc::default()
+        }
+    };
+    let name = command.name();
+    let session = Session { global, screen, interrupts };
+    let result = run(command, &session);
+    ExitCode::from(finish(&session.screen, name, result))
+}
+
+fn run(command: Command, session: &Session) -> Result<Done, Failure> {
+    match command {
+        Command::Init(args) => init::run(args, session),
+        Command::Snapshot(args) => snapshot::run(*args, session),
+        Command::Snapshots(args) => snapshots::run(args, session),
+        Command::Ls(args) => ls::run(args, session),
+        Command::Restore(args) => restore::run(args, session),
+        Command::Dump(args) => dump::run(args, session),
+        Command::Stats(args) => stats::run(args, session),
+        Command::Check(args) => check::run(args, session),
+        Command::Key(args) => key::run(args, session),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
+    }
+}
+
+/// Tells how it ended, and gives the exit code.
+fn finish(screen: &Screen, name: &str, result: Result<Done, Failure>) -> u8 {
+    let (result, fields) = match result {
+        Ok(Done { outcome, result }) => (Ok(outcome), result),
+        Err(failure) => {
+            let error = serde_json::json!({ "kind": failure.kind(), "message": failure.to_string() });
+            (Err(failure), serde_json::json!({ "error": error }))
+        }
+    };
+    let code = exit::code(&result);
+    if let Err(failure) = &result
+        && !failure.is_quiet()
+    {
+        screen.error(&failure.to_string());
+    }
+    // Of a command whose output is data there is no result.
+    if screen.json && !fields.is_null() {
+        let mut event = serde_json::json!({ "event": "result", "command": name, "exit_code": code });
+        if let (Value::Object(event), Value::Object(fields)) = (&mut event, fields) {
+            event.extend(fields);
+        }
+        screen.event(&event);
+    }
+    code
+}
+
+/// As many open files as the system allows: the default of 1024 is a relic of select(2).
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
+}

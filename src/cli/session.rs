@@ -1,0 +1,131 @@
+//! What commands share: the repository's place, opening it, where output goes.
+
+use super::{
+    address,
+    args::Global,
+    exit::Failure,
+    progress::Progress,
+    screen::Screen,
+    secrets::{self, Source},
+    signals::Interrupts,
+};
+use crate::{
+    error::{Error, Result},
+    index::BlobIndex,
+    keys::slot::Secret,
+    name::Shown,
+    repo::{Listed, Repository, Surroundings, Unlock},
+    series::Address,
+    store::{SharedStore, open as stores, open::Place},
+    world::{KernelEntropy, SystemClock},
+};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf, sync::Arc};
+
+/// How often a passphrase may be mistyped.
+const TRIES: usize = 3;
+
+/// One run of the program.
+pub struct Session {
+    /// Options that every command has.
+    pub global: Global,
+    /// Where lines go.
+    pub screen: Arc<Screen>,
+    /// Whether the user wants to stop.
+    pub interrupts: Arc<Interrupts>,
+}
+
+impl Session {
+    /// Where the repository is, or is to be.
+    pub fn place(&self) -> Result<Place> {
+        let given = match &self.global.repo {
+            Some(repo) => repo.clone(),
+            None => std::env::var_os("VAULT_REPO")
+                .ok_or_else(|| Error::usage("which repository? Give --repo DIR, or set VAULT_REPO"))?,
+        };
+        match given.to_str() {
+            Some(text) => stores::parse_place(text),
+            // What is not UTF-8 can only be a path.
+            None => Ok(Place::Local(PathBuf::from(given))),
+        }
+    }
+
+    /// The clock, random bytes, and the folder for derived tables.
+    pub fn surroundings(&self) -> Surroundings {
+        Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(KernelEntropy), cache: self.cache() }
+    }
+
+    fn cache(&self) -> Option<PathBuf> {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let cache = self.global.cache_dir.clone().or_else(|| set("VAULT_CACHE_DIR"));
+        // A relative XDG_CACHE_HOME is to be ignored, says its specification.
+        let of_user = || set("XDG_CACHE_HOME").filter(|path| path.is_absolute()).map(|path| path.join("vault"));
+        let of_home = || set("HOME").map(|home| home.join(".cache/vault"));
+        cache.or_else(of_user).or_else(of_home)
+    }
+
+    /// Opens the repository with what the user gave.
+    pub fn open(&self) -> Result<Repository, Failure> {
+        self.open_keeping_secret().map(|(repo, _)| repo)
+    }
+
+    /// Opens the repository, and tells what opened it.
+    pub fn open_keeping_secret(&self) -> Result<(Repository, Unlock), Failure> {
+        let store = stores::open(&self.place()?)?;
+        // Before anybody is asked for a passphrase.
+        Repository::identify(&*store)?;
+        self.unlock(store)
+    }
+
+    /// Opens the repository that a store is known to hold.
+    pub fn unlock(&self, store: SharedStore) -> Result<(Repository, Unlock), Failure> {
+        let place = store.place();
+        let open = |unlock: &Unlock| Repository::open(store.clone(), unlock, self.surroundings());
+        if let Source::Given(unlock) = secrets::source(&self.global, &self.screen)? {
+            return Ok((open(&unlock)?, unlock));
+        }
+        for left in (0..TRIES).rev() {
+            let passphrase = secrets::prompt(&format!("passphrase for {place}: "), &self.interrupts)?;
+            let unlock = Unlock::Secret(Secret::Passphrase(passphrase));
+            match open(&unlock) {
+                Ok(repo) => return Ok((repo, unlock)),
+                Err(Error::WrongKey { .. }) if left > 0 => self.screen.say("wrong passphrase, try again"),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::WrongKey { why: "no passphrase was right".into() }.into())
+    }
+
+    /// Shows an operation's progress until it is dropped.
+    pub fn progress(&self) -> Progress {
+        Progress::start(&self.screen, &self.interrupts)
+    }
+
+    /// The index; what of it cannot be read is told, and goes on as unknown.
+    pub fn index(&self, repo: &Repository) -> Result<BlobIndex> {
+        let (index, unreadable) = repo.load_index(false)?;
+        for (object, error) in &unreadable {
+            self.screen.warn(&format!("{object}: {error}; what it lists cannot be found: see `vault check`"));
+        }
+        Ok(index)
+    }
+
+    /// The snapshot that an argument names, and the path below it.
+    pub fn resolve(&self, repo: &Repository, text: &OsStr) -> Result<(Listed, Option<Vec<u8>>)> {
+        let address = Address::parse(text.as_bytes())?;
+        match repo.resolve(&address, &|text| address::instant(text, jiff::tz::TimeZone::system())) {
+            Ok(listed) => Ok((listed, address.path)),
+            Err(Error::Usage { what }) => {
+                let hint = address.series.and_then(|series| address::suggestion(repo, &series));
+                Err(Error::usage(format!("{what}{}", hint.unwrap_or_default())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A snapshot as a line names it: `1a2b3c4d of alpha/-/srv/wiki, 2026-03-02 04:05:06`.
+    pub fn name_of(listed: &Listed) -> String {
+        let series = Shown(listed.snapshot.series.as_bytes());
+        let time = super::human::local_time(listed.snapshot.head.time.sec);
+        format!("{} of {series}, {time}", listed.id.short())
+    }
+}

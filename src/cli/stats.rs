@@ -1,0 +1,145 @@
+//! `vault stats`
+
+use super::{
+    exit::{Done, Failure},
+    human::{self, Align, Table},
+    json,
+    session::Session,
+};
+use crate::{
+    name::Shown,
+    ops::stats::{self as op, Stats},
+    world::Time,
+};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+const EXAMPLES: &str = "\
+Examples:
+  vault stats
+  vault stats --json | jq '.bytes_store'";
+
+/// How much there is, and how much of it is worth its space
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {}
+
+pub fn run(_args: Args, session: &Session) -> Result<Done, Failure> {
+    let repo = session.open()?;
+    let progress = session.progress();
+    let stats = op::stats(&repo, progress.monitor());
+    drop(progress);
+    let stats = stats?;
+    if !session.screen.json {
+        print(session, &stats)?;
+    }
+    let series: Vec<Value> = stats
+        .series
+        .iter()
+        .map(|one| {
+            json!({
+                "series": one.series,
+                "snapshots": one.snapshots,
+                "newest": json::time(Time::from_sec(one.newest)),
+                "files": one.files,
+                "bytes": one.bytes,
+                "bytes_all": one.bytes_all,
+                "new_by_snapshot": one.new_by_snapshot,
+            })
+        })
+        .collect();
+    Ok(Done::good(json!({
+        "series": series,
+        "packs": stats.packs,
+        "segments": stats.segments,
+        "blobs": stats.blobs,
+        "bytes_plain": stats.bytes_plain,
+        "bytes_packed": stats.bytes_packed,
+        "bytes_store": stats.bytes_store,
+        "unreadable": stats.unreadable,
+    })))
+}
+
+/// `5.3 : 1`
+fn ratio(of: u64, to: u64) -> String {
+    if to == 0 { "–".into() } else { format!("{:.1} : 1", of as f64 / to as f64) }
+}
+
+/// How numbers went, as a row of little bars.
+fn sparkline(numbers: &[u64]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let max = numbers.iter().copied().max().unwrap_or(0).max(1);
+    numbers.iter().map(|&n| BARS[(n as f64 / max as f64 * 7.0).round() as usize]).collect()
+}
+
+fn print(session: &Session, stats: &Stats) -> io::Result<()> {
+    let out = &mut io::stdout().lock();
+    if !stats.series.is_empty() {
+        let mut table = Table::new(&[
+            ("SERIES", Align::Left),
+            ("SNAPSHOTS", Align::Right),
+            ("NEWEST", Align::Left),
+            ("FILES", Align::Right),
+            ("SIZE", Align::Right),
+            ("ALL VERSIONS", Align::Right),
+            ("NEW, BY SNAPSHOT", Align::Left),
+        ]);
+        for one in &stats.series {
+            table.row(vec![
+                Shown(one.series.as_bytes()).to_string(),
+                human::count(one.snapshots),
+                human::local_time(one.newest),
+                human::count(one.files),
+                human::bytes(one.bytes),
+                human::bytes(one.bytes_all),
+                sparkline(&one.new_by_snapshot),
+            ]);
+        }
+        table.print(out, session.screen.stdout_colours())?;
+        writeln!(out)?;
+    }
+    let all: u64 = stats.series.iter().map(|one| one.bytes_all).fold(0, u64::saturating_add);
+    let snapshots: u64 = stats.series.iter().map(|one| one.snapshots).sum();
+    let mut facts = vec![
+        ("snapshots", format!("{} with {} in all", human::count(snapshots), human::bytes(all))),
+        (
+            "stored",
+            format!(
+                "{} in {}, {}, {}",
+                human::bytes(stats.bytes_store),
+                human::counted(stats.packs, "pack", "packs"),
+                human::counted(stats.segments, "segment", "segments"),
+                human::counted(stats.blobs, "blob", "blobs")
+            ),
+        ),
+        (
+            "deduplication",
+            format!("{} ({} are different)", ratio(all, stats.bytes_plain), human::bytes(stats.bytes_plain)),
+        ),
+        (
+            "compression",
+            format!("{} ({} in packs)", ratio(stats.bytes_plain, stats.bytes_packed), human::bytes(stats.bytes_packed)),
+        ),
+        ("together", ratio(all, stats.bytes_store)),
+    ];
+    if stats.unreadable > 0 {
+        facts.push((
+            "unreadable",
+            format!("{}: see `vault check`", human::counted(stats.unreadable, "snapshot", "snapshots")),
+        ));
+    }
+    human::print_facts(out, &facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pictures_of_numbers() {
+        assert_eq!(sparkline(&[0, 7, 14]), "▁▅█");
+        assert_eq!(sparkline(&[0, 0]), "▁▁");
+        assert_eq!(sparkline(&[]), "");
+        assert_eq!((ratio(53, 10), ratio(1, 0)), ("5.3 : 1".into(), "–".into()));
+    }
+}
