@@ -150,6 +150,19 @@ impl<'m> Control<'m> {
         self.stop.store(true, Ordering::Release);
     }
 
+    /// Runs the work of a thread. Whoever waits for what a thread would have sent waits for ever when it dies: so its end, when
+    /// neither a failure nor the user asked for it, is a failure itself.
+    pub fn watch<T>(&self, name: &str, work: impl FnOnce() -> Result<T, Stopped>) -> Result<T, Stopped> {
+        let broken = || Error::Hardware { what: format!("the {name} thread of the snapshot ended too early (a bug)") };
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        match ended {
+            Ok(Ok(value)) => return Ok(value),
+            // Says nothing when it is known already why all stop.
+            Ok(Err(Stopped)) | Err(_) => self.fail(broken()),
+        }
+        Err(Stopped)
+    }
+
     /// Why all stopped.
     pub fn take_failure(&self) -> Option<Error> {
         lock(&self.failure).take()

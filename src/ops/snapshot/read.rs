@@ -303,14 +303,15 @@ impl<'r, 'a> Cutter<'r, 'a> {
 
     /// Reads once, at most `limit` bytes, making room first; 0 at the end.
     fn read(&mut self, limit: u64, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Result<usize, Broken> {
-        if self.buffer.is_none() {
-            self.buffer = Some(self.reader.buffer()?);
-        }
         if self.filled == BUFFER {
             self.cut_whole_blobs();
             self.pass_on()?;
         }
-        let Some(buffer) = &mut self.buffer else { return Err(Broken::Stopped) };
+        let buffer = match &mut self.buffer {
+            Some(buffer) => buffer,
+            // At the start, and when the last cut fell on the end of the buffer.
+            empty => empty.insert(self.reader.buffer()?),
+        };
         let end = limit.min((BUFFER - self.filled) as u64) as usize + self.filled;
         loop {
             match read(&mut buffer[self.filled..end]) {

@@ -68,11 +68,12 @@ struct Placed {
 
 fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
-    control: &Control<'_>,
-    name: &str,
-    work: impl FnOnce() -> T + Send + 'scope,
-) -> Result<ScopedJoinHandle<'scope, T>, Stopped> {
-    let started = std::thread::Builder::new().name(name.into()).spawn_scoped(scope, work);
+    control: &'scope Control<'_>,
+    name: &'static str,
+    work: impl FnOnce() -> Result<T, Stopped> + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, Result<T, Stopped>>, Stopped> {
+    let watched = move || control.watch(name, work);
+    let started = std::thread::Builder::new().name(name.into()).spawn_scoped(scope, watched);
     control.guard(started.map_err(|e| crate::error::Error::store("start a thread for", name, e)))
 }
 
@@ -103,15 +104,14 @@ pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, thr
         let mut taking = Vec::new();
         for group in groups {
             let plumbing = plumbing.clone();
-            let take = move || -> Vec<Source> {
-                let taken =
-                    group.into_iter().map_while(|placed| one(job, writer, chunker, owners, &plumbing, placed).ok());
-                taken.flatten().collect()
+            let take = move || -> Result<Vec<Source>, Stopped> {
+                let taken = group.into_iter().map(|placed| one(job, writer, chunker, owners, &plumbing, placed));
+                Ok(taken.collect::<Result<Vec<_>, Stopped>>()?.into_iter().flatten().collect())
             };
             taking.extend(spawn(scope, job.control, "source", take));
         }
         drop(plumbing);
-        taking.into_iter().filter_map(|taking| taking.join().ok()).flatten().collect()
+        taking.into_iter().filter_map(|taking| taking.join().ok()?.ok()).flatten().collect()
     })
 }
 

@@ -213,6 +213,16 @@ fn changes_are_found_and_only_they_are_stored() {
 }
 
 #[test]
+fn cuts_may_fall_on_the_end_of_a_buffer() {
+    let dir = tempfile::tempdir().unwrap();
+    // Zeros are cut at the longest length, which divides the buffer.
+    fs::write(dir.path().join("zeros"), vec![0; 3 * super::flow::BUFFER + 5]).unwrap();
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let report = snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    assert_eq!(contents(&repo, &report.snapshot), on_disk(dir.path()));
+}
+
+#[test]
 fn hard_links_are_read_once_and_stay_one_file() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a"), noise(100_000, 1)).unwrap();
