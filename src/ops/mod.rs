@@ -2,7 +2,10 @@
 
 pub mod check;
 pub mod dump;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod lookup;
+pub mod ls;
 pub mod restore;
 pub mod snapshot;
 pub mod stats;
