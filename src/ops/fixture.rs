@@ -2,9 +2,9 @@
 
 use crate::{
     compress::Compression,
-    hash::BlobKind,
-    id::SnapshotId,
-    index::BlobIndex,
+    hash::{self, BlobKind},
+    id::{BlobId, IndexId, SnapshotId},
+    index::{self, BlobIndex, IndexObject},
     keys::{
         Role,
         slot::{Costs, Secret},
@@ -17,10 +17,13 @@ use crate::{
     },
     monitor::Silent,
     name::Name,
-    object::Kind,
-    repo::{Lane, Listed, Repository, Surroundings, Unlock},
+    object::{self, Kind},
+    pack::{self, PackWriter, write::Sealed},
+    repo::{Lane, Listed, Repository, Surroundings, Unlock, Writer, Written},
     seal::SealKey,
-    store::memory::MemoryStore,
+    segment::{BlobEntry, Sealer},
+    series::Series,
+    store::{ObjectName, Store as _, memory::MemoryStore},
     world::{FixedClock, SeededEntropy, Time},
 };
 use std::sync::Arc;
@@ -160,9 +163,8 @@ impl Fixture {
 
     /// Stores a snapshot of these sources, taken at second `time`.
     pub fn snapshot(&self, series: &str, time: i64, sources: Vec<(&str, Item)>) -> Listed {
-        let newest = self.repo.newest_head(&crate::series::Series::parse(series).expect("series")).expect("head");
         let index = self.index();
-        let work = |writer: &crate::repo::Writer<'_>| {
+        let work = |writer: &Writer<'_>| {
             let (mut data, mut tree) = (writer.lane(Kind::DataPack)?, writer.lane(Kind::TreePack)?);
             let mut out = Vec::new();
             for (name, item) in &sources {
@@ -177,6 +179,11 @@ impl Fixture {
             Ok(out)
         };
         let (sources, written) = self.repo.write(&index, Compression::default(), &Silent, work).expect("write");
+        self.publish(series, time, sources, &written)
+    }
+
+    fn publish(&self, series: &str, time: i64, sources: Vec<Source>, written: &Written) -> Listed {
+        let newest = self.repo.newest_head(&Series::parse(series).expect("series")).expect("head");
         let mut totals = Totals::default();
         sources.iter().for_each(|source| totals.add(&source.totals));
         let (previous, sequence) = newest.map_or((None, 1), |(id, head)| (Some(id), head.sequence + 1));
@@ -196,8 +203,58 @@ impl Fixture {
             description: None,
             configuration: None,
         };
-        let id: SnapshotId = self.repo.publish(&snapshot, &written).expect("publish");
+        let id: SnapshotId = self.repo.publish(&snapshot, written).expect("publish");
         Listed { id, len: 0, snapshot }
+    }
+
+    /// Publishes a snapshot whose sources are these, whatever they lead to.
+    pub fn forge_snapshot(&self, series: &str, sources: Vec<(&str, Body)>) -> Listed {
+        let (_, written) = self.repo.write(&self.index(), Compression::default(), &Silent, |_| Ok(())).expect("write");
+        let sources = sources.into_iter().map(|(name, body)| {
+            let meta = Item::new(What::Dir(vec![]), 0o700).meta;
+            let root = Node { name: Name::new(name.as_bytes()).expect("name"), meta, body };
+            let kind = SourceKind::Tree { path: b"/src".to_vec(), device: DeviceClass::Unknown };
+            Source { kind, root, owner: (None, None), totals: Totals::default(), excludes: Vec::new() }
+        });
+        self.publish(series, 1, sources.collect(), &written)
+    }
+
+    /// Stores bytes as a page, whatever they are.
+    pub fn store_page(&self, kind: BlobKind, bytes: &[u8]) -> BlobId {
+        let work = |writer: &Writer<'_>| {
+            let mut lane = writer.lane(Kind::TreePack)?;
+            let id = lane.store(kind, bytes)?;
+            lane.flush()?;
+            Ok(id)
+        };
+        self.repo.write(&self.index(), Compression::default(), &Silent, work).expect("write").0
+    }
+
+    /// Stores and lists a data pack of one segment by hand: blobs under ids that need not be theirs, leaning on other blobs.
+    pub fn forge_pack(&self, blobs: &[(BlobId, &[u8])], bases: &[(BlobId, &[u8])]) -> ObjectName {
+        let (keys, kind) = (self.repo.keys(), Kind::DataPack);
+        let (key, wrapped) = keys.fresh_key(kind, self.repo.entropy()).expect("key");
+        let concat = |of: &[(BlobId, &[u8])]| of.iter().flat_map(|(_, bytes)| bytes.to_vec()).collect::<Vec<u8>>();
+        let (header, mut bytes) = (object::header(kind, keys.repo()), Vec::new());
+        let mut sealer = Sealer::new(Compression::default()).expect("sealer");
+        let recipe = sealer.seal(&header, &key, 0, &concat(blobs), &concat(bases), &mut bytes).expect("seal");
+        let entry = |(id, bytes): &(BlobId, &[u8])| BlobEntry { id: *id, kind: 1, len: bytes.len() as u32 };
+        let sealed = Sealed {
+            bytes,
+            recipe,
+            key: wrapped,
+            bases: bases.iter().map(|(id, _)| *id).collect(),
+            blobs: blobs.iter().map(entry).collect(),
+        };
+        let mut pack = PackWriter::new(self.repo.store(), kind, keys.repo()).expect("pack");
+        pack.add(sealed).expect("segment");
+        let entry = pack.finish(&keys.directory_key(), self.repo.entropy()).expect("finish");
+        let name = pack::object_name(&entry.id);
+        let index = IndexObject { packs: vec![entry] };
+        let bytes = index.seal(keys.repo(), &keys.index_key(), self.repo.entropy()).expect("index");
+        let index_name = index::object::object_name(&IndexId(hash::object_name(&bytes)));
+        self.store.put(&index_name, &bytes).expect("put");
+        name
     }
 
     fn store_item(

@@ -27,7 +27,7 @@ pub(super) fn name_losses(found: &Findings<'_>, reader: &BlobReader<'_>, snapsho
     if damage.is_empty() {
         return Ok(());
     }
-    let pages = Pages { damage: &damage, reader, blamed: Cell::new(None) };
+    let pages = Pages { damage: &damage, reader, blamed: Cell::new(None), last: Cell::new(None) };
     let mut losses = Losses { found, pages: &pages, intact: HashSet::new() };
     for root in snapshots {
         for source in &root.sources {
@@ -42,12 +42,17 @@ struct Pages<'a, 'r> {
     damage: &'a Damage,
     reader: &'a BlobReader<'r>,
     blamed: Cell<Option<Number>>,
+    /// The page that was read last.
+    last: Cell<Option<BlobId>>,
 }
 
 impl PageSource for Pages<'_, '_> {
     fn page(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
         match self.damage.loss(self.reader.index(), id) {
-            None => self.reader.page(kind, id),
+            None => {
+                self.last.set(Some(*id));
+                self.reader.page(kind, id)
+            }
             blamed => {
                 self.blamed.set(blamed);
                 Err(Error::Missing { object: format!("{kind} {}", id.short()) })
@@ -125,9 +130,13 @@ impl Losses<'_, '_> {
 
     /// The finding behind a page that could not be read.
     fn blame(&self, path: &[u8], error: Error) -> Result<Number> {
-        match self.pages.blamed.take() {
+        let misfits = &self.pages.damage.misfits;
+        let misfit = || self.pages.last.get().and_then(|id| misfits.get(&id));
+        // Of two pages that overlap either may have been found; several such are a writer's work, and one of them will do.
+        let number = self.pages.blamed.take().or_else(|| misfit().or(misfits.values().min()).copied());
+        match number {
             Some(number) => Ok(number),
-            // Damage that came since, or that only shows in the order of pages.
+            // Damage that came since.
             None => self.found.judge("index", Error::corrupt(Shown(path), error)),
         }
     }

@@ -66,6 +66,8 @@ pub(super) struct Damage {
     pub(super) in_segments: HashMap<(PackId, u64, BlobId), Number>,
     /// Pages that cannot be used.
     pub(super) pages: HashMap<BlobId, Number>,
+    /// Pages that do not fit where they are, and may well fit elsewhere.
+    pub(super) misfits: HashMap<BlobId, Number>,
     /// Extents whose blob has another length.
     pub(super) extents: HashMap<(BlobId, u32), Number>,
     /// Blobs that no index lists, by half their id, with the finding of the pack that holds them all the same.
@@ -185,6 +187,7 @@ impl Damage {
             && self.segments.is_empty()
             && self.in_segments.is_empty()
             && self.pages.is_empty()
+            && self.misfits.is_empty()
             && self.extents.is_empty()
             && self.unlisted.is_empty()
     }

@@ -169,6 +169,12 @@ impl Check<'_, '_> {
         self.found.damage().pages.insert(*id, number);
     }
 
+    /// A page that is none the worse for it elsewhere.
+    fn misfit(&self, kind: BlobKind, id: &BlobId, what: &str) {
+        let number = self.found.add(&self.object(id), format!("{kind} {}: {what}", id.short()));
+        self.found.damage().misfits.insert(*id, number);
+    }
+
     /// Looks at one page and returns those below.
     fn page(&self, task: &Task) -> Result<Vec<Task>> {
         let (kind, id) = task.id();
@@ -214,7 +220,7 @@ impl Check<'_, '_> {
 
     fn tree(&self, task: &Task, page: TreePage, tasks: &mut Vec<Task>) {
         let Task::Tree { id, first, below, level, depth } = task else { return };
-        let bad = |what| self.spoil(BlobKind::Tree, id, what);
+        let bad = |what| self.misfit(BlobKind::Tree, id, what);
         let (found_first, found_last) = match &page {
             TreePage::Leaf(leaf) => {
                 (leaf.nodes.first().map(|node| &node.name), leaf.nodes.last().map(|node| &node.name))
@@ -255,7 +261,7 @@ impl Check<'_, '_> {
     }
 
     fn list(&self, id: &BlobId, len: u64, level: usize, page: ListPage, tasks: &mut Vec<Task>) {
-        let bad = |what| self.spoil(BlobKind::List, id, what);
+        let bad = |what| self.misfit(BlobKind::List, id, what);
         // Decoding has checked that neither sum overflows.
         match page {
             ListPage::Leaf(extents) if extents.iter().map(Extent::len).sum::<u64>() != len => {
