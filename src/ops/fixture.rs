@@ -23,7 +23,7 @@ use crate::{
     seal::SealKey,
     segment::{BlobEntry, Sealer},
     series::Series,
-    store::{ObjectName, Store as _, memory::MemoryStore},
+    store::{ObjectName, SharedStore, Store as _, memory::MemoryStore},
     world::{FixedClock, SeededEntropy, Time},
 };
 use std::sync::Arc;
@@ -152,6 +152,12 @@ impl Fixture {
             self.repo.add_slot(Role::Maintainer, &secret, Costs::LOW, "maintainer").expect("slot");
         }
         Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), around()).expect("open")
+    }
+
+    /// The same repository opened through another store, which holds the same objects.
+    pub fn reopen(&self, store: SharedStore) -> Repository {
+        let secret = Secret::KeyFile(SealKey::new(OWNER));
+        Repository::open(store, &Unlock::Secret(secret), around()).expect("open")
     }
 
     /// All that is in the index now.

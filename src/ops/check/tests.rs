@@ -12,7 +12,10 @@ use crate::{
     object::Kind,
     ops::fixture::{self, Fixture, Item, Piece},
     pack,
-    store::{ObjectName, Store as _},
+    store::{
+        ObjectName, Store as _,
+        faulty::{Fault, FaultyStore, Op},
+    },
 };
 
 fn run(repo: &Repository, read: ReadData) -> Report {
@@ -375,4 +378,29 @@ fn pages_that_make_no_sense_are_findings_and_name_their_directories() {
         fixture.store.remove(&crate::repo::snapshots::object_name(&tag, &listed.id)).unwrap();
         assert_eq!(run(&fixture.repo, ReadData::None).findings, [], "{what}");
     }
+}
+
+#[test]
+fn a_read_that_fails_is_a_finding_and_a_store_that_fails_is_an_error() {
+    let fixture = repository();
+    let faulty = std::sync::Arc::new(FaultyStore::new(fixture.store.clone()));
+    let repo = fixture.reopen(faulty.clone());
+    let before = faulty.count(Op::Get);
+    assert_eq!(run(&repo, ReadData::Percent(100.0)).findings, []);
+    let (reads, mut findings) = (faulty.count(Op::Get) - before, 0);
+    assert!(reads > 50);
+    for nth in 1..=reads {
+        faulty.plan(Fault::on(Op::Get, nth, std::io::ErrorKind::Other));
+        match check(&repo, ReadData::Percent(100.0), 1, &Silent) {
+            Ok(report) => {
+                assert_ne!(report.findings, [], "read {nth}");
+                findings += 1;
+            }
+            Err(error) => assert!(matches!(error, Error::Store { .. }), "{error}"),
+        }
+        faulty.heal();
+    }
+    assert!(findings > reads / 2, "{findings} of {reads}");
+    faulty.plan(Fault::any(reads / 2, std::io::ErrorKind::Other).lasting());
+    assert!(matches!(check(&repo, ReadData::Percent(100.0), 2, &Silent), Err(Error::Store { .. })));
 }

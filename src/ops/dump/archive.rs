@@ -21,10 +21,17 @@ const OCTAL_11: u64 = 0o77777777777;
 /// An archive that is being written.
 pub(super) struct Archive {
     builder: Builder<Vec<u8>>,
-    /// The first name of each inode that has several, by source, device and inode: with a hash of its contents' list, and how
-    /// many names are still to come.
-    links: HashMap<(usize, u32, u64), (Vec<u8>, blake3::Hash, u32)>,
-    source: usize,
+    /// Files with several names, by device and inode, within one source.
+    links: HashMap<(u32, u64), FirstName>,
+}
+
+/// The name under which a file with several was met first.
+struct FirstName {
+    path: Vec<u8>,
+    /// What the node said of its contents, hashed.
+    body: blake3::Hash,
+    /// Names that are still to come.
+    left: u32,
 }
 
 /// What stands before an entry's contents.
@@ -82,12 +89,11 @@ impl Records {
 
 impl Archive {
     pub(super) fn new() -> Self {
-        Archive { builder: Builder::new(Vec::new()), links: HashMap::new(), source: 0 }
+        Archive { builder: Builder::new(Vec::new()), links: HashMap::new() }
     }
 
     /// Hard links do not cross sources.
     pub(super) fn next_source(&mut self) {
-        self.source += 1;
         self.links.clear();
     }
 
@@ -96,19 +102,20 @@ impl Archive {
         if node.meta.links < 2 || node.is_dir() {
             return None;
         }
-        let key = (self.source, node.meta.device, node.meta.inode);
-        // Names whose contents differ, since the file changed while it was read, are kept apart.
+        let key = (node.meta.device, node.meta.inode);
         let body = blake3::hash(&codec::encode(&node.body));
         match self.links.get_mut(&key) {
-            Some((_, same, _)) if *same != body => None,
-            Some((first, _, left)) => {
-                *left = left.saturating_sub(1);
-                if *left == 0 { self.links.remove(&key).map(|(first, ..)| first) } else { Some(first.clone()) }
-            }
             None => {
-                self.links.insert(key, (path.to_vec(), body, node.meta.links - 1));
+                self.links.insert(key, FirstName { path: path.to_vec(), body, left: node.meta.links - 1 });
                 None
             }
+            // The file changed while it was read: a link would lose one of its states.
+            Some(first) if first.body != body => None,
+            Some(first) if first.left > 1 => {
+                first.left -= 1;
+                Some(first.path.clone())
+            }
+            Some(_) => self.links.remove(&key).map(|first| first.path),
         }
     }
 

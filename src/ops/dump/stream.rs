@@ -26,7 +26,7 @@ const ITEMS: usize = 4096;
 const JOB_BYTES: u64 = 2 << 20;
 /// Workers beyond these only take memory: one writer waits for them.
 const WORKERS_MAX: usize = 8;
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Something that is written in its turn.
 enum Item {
