@@ -56,7 +56,9 @@ impl Task {
                 hasher.update(&id.0).update(&[3, *level as u8]).update(&len.to_le_bytes());
             }
         }
-        std::array::from_fn(|i| hasher.finalize().as_bytes()[i])
+        let mut half = [0; 16];
+        hasher.finalize_xof().fill(&mut half);
+        half
     }
 }
 
@@ -84,7 +86,7 @@ pub(super) fn check(found: &Findings<'_>, reader: &BlobReader<'_>, snapshots: &[
     for root in snapshots {
         let mut tasks = Vec::new();
         for node in &root.sources {
-            check.node(node, 0, &root.object, &mut tasks);
+            check.node(node, 0, &|| root.object.clone(), &mut tasks);
         }
         check.push(tasks);
         // A snapshot at a time: neighbours share nearly all of their pages, and few tasks wait.
@@ -248,7 +250,7 @@ impl Check<'_, '_> {
             }
             TreePage::Leaf(leaf) => {
                 self.found.monitor.add(Counter::Entries, leaf.nodes.len() as u64);
-                let object = self.object(id);
+                let object = || self.object(id);
                 for node in &leaf.nodes {
                     if node.is_dir() && depth + 1 >= limits::DEPTH_MAX {
                         bad("its directories are nested too deeply");
@@ -268,7 +270,7 @@ impl Check<'_, '_> {
                 bad("its lengths do not add up")
             }
             ListPage::Leaf(extents) => {
-                let object = self.object(id);
+                let object = || self.object(id);
                 extents.iter().for_each(|extent| self.extent(extent, &object));
             }
             ListPage::Inner(children) if children.iter().map(|child| child.len).sum::<u64>() != len => {
@@ -282,7 +284,7 @@ impl Check<'_, '_> {
     }
 
     /// What a node leads to. `object` is what findings on the node itself are about.
-    fn node(&self, node: &Node, depth: usize, object: &str, tasks: &mut Vec<Task>) {
+    fn node(&self, node: &Node, depth: usize, object: &dyn Fn() -> String, tasks: &mut Vec<Task>) {
         match &node.body {
             Body::Directory { tree, .. } => {
                 tasks.push(Task::Tree { id: *tree, first: None, below: None, level: 0, depth });
@@ -298,7 +300,7 @@ impl Check<'_, '_> {
     }
 
     /// A data blob must be listed, in the length that the file says. Whether its pack is there was asked for each pack.
-    fn extent(&self, extent: &Extent, object: &str) {
+    fn extent(&self, extent: &Extent, object: &dyn Fn() -> String) {
         let Extent::Data { id, len } = extent else { return };
         let mut listed = None;
         for row in self.runs.iter().flat_map(|run| run.find(id)) {
@@ -311,7 +313,7 @@ impl Check<'_, '_> {
             None => self.found.unlisted(id),
             Some(other) => {
                 let what = format!("a file's extent gives blob {} {len} bytes in place of {other}", id.short());
-                let number = self.found.add(object, what);
+                let number = self.found.add(&object(), what);
                 self.found.damage().extents.insert((*id, *len), number);
             }
         }
