@@ -50,3 +50,22 @@ impl IndexObject {
         Ok(index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{index::run::tests::pack, model::limits, object::TAG_LEN};
+
+    #[test]
+    fn a_segment_that_claims_too_many_bytes_is_refused_before_memory_is_taken() {
+        let mut entry = pack(0, 10);
+        entry.len = limits::PACK_MAX;
+        assert!(entry.validate(&"x").is_ok());
+        entry.directory.segments[0].stored = limits::STORED_MAX as u32;
+        assert!(entry.validate(&"x").is_ok());
+        for stored in [0, TAG_LEN as u32, limits::STORED_MAX as u32 + 1, 900 << 20] {
+            entry.directory.segments[0].stored = stored;
+            assert!(matches!(entry.validate(&"x"), Err(Error::Corrupt { .. })), "{stored}");
+        }
+    }
+}

@@ -178,6 +178,13 @@ impl Run {
             .filter_map(|pack| Some((PackId(id_at(pack, 0)?), u64_at(pack, 32)?, u64_at(pack, 40)? as u8)))
     }
 
+    /// The segments, each with the position of its pack in [`Run::packs`] and the length of its plaintext.
+    pub fn segments(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.section(SEGMENTS)
+            .chunks_exact(SEGMENT_LEN)
+            .filter_map(|segment| Some((u32_at(segment, 8)?, u32_at(segment, 20)?)))
+    }
+
     /// Number of the row at or after which `id` would stand, and the end of its neighbourhood.
     fn neighbourhood(&self, id: &BlobId) -> Option<Range<usize>> {
         let fan = self.bytes.get(self.fan.clone())?;

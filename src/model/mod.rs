@@ -13,6 +13,8 @@ pub mod limits {
     pub const BLOB_MAX: usize = 4 << 20;
     /// A segment's plaintext.
     pub const SEGMENT_MAX: usize = 16 << 20;
+    /// A segment as it lies in a pack: a frame may be a little longer than what it holds.
+    pub const STORED_MAX: usize = 17 << 20;
     /// The plaintext of all base blobs of one segment.
     pub const BASES_MAX: usize = 16 << 20;
     /// Base blobs of one segment, in number.

@@ -1,19 +1,132 @@
-//! What a snapshot holds.
+//! What a snapshot holds: its sources, one directory, or everything below.
 
+use super::{
+    lookup::{Entry, Found, lookup},
+    walk::{Event, TreeWalk},
+};
 use crate::{
     error::{Error, Result},
-    model::node::Node,
+    model::node::{Body, Node},
     repo::{BlobReader, Listed},
 };
 
-/// Calls `each` with path, node, user and group of what `path` names: a directory's entries, a file itself, a snapshot's
-/// sources; with `recursive` all below. Returns the directories that could not be read.
+/// Hears of one entry: its path below the snapshot, itself, the names of its owner and group on the source.
+pub type Each<'a> = dyn FnMut(&[u8], &Node, Option<&str>, Option<&str>) -> Result<()> + 'a;
+
+/// Lists what `path` names: the sources of the snapshot, what is in a directory, or the one entry itself when it is no
+/// directory. `recursive` goes on into what is below, each directory before what is in it.
+///
+/// Directories that cannot be read are returned, by path, and the rest is listed; fails when `path` cannot be found.
 pub fn ls(
-    _reader: &BlobReader<'_>,
-    _listed: &Listed,
-    _path: Option<&[u8]>,
-    _recursive: bool,
-    _each: &mut dyn FnMut(&[u8], &Node, Option<&str>, Option<&str>) -> Result<()>,
+    reader: &BlobReader<'_>,
+    listed: &Listed,
+    path: Option<&[u8]>,
+    recursive: bool,
+    each: &mut Each<'_>,
 ) -> Result<Vec<(Vec<u8>, Error)>> {
-    Err(Error::refused("under construction"))
+    let mut unreadable = Vec::new();
+    match lookup(reader, &listed.snapshot, path)? {
+        Found::Snapshot => {
+            for source in &listed.snapshot.sources {
+                let name = source.root.name.as_bytes();
+                each(name, &source.root, source.owner.0.as_deref(), source.owner.1.as_deref())?;
+                if recursive {
+                    below(reader, &source.root, name, true, each, &mut unreadable)?;
+                }
+            }
+        }
+        Found::Entry(entry) => {
+            let path = plain_path(path.unwrap_or_default());
+            let Entry { node, user, group, .. } = *entry;
+            if node.is_dir() {
+                below(reader, &node, &path, recursive, each, &mut unreadable)?;
+            } else {
+                each(&path, &node, user.as_deref(), group.as_deref())?;
+            }
+        }
+    }
+    Ok(unreadable)
+}
+
+/// The path without slashes and dots that do not count, as [`lookup`] takes it.
+pub(super) fn plain_path(path: &[u8]) -> Vec<u8> {
+    let parts: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
+    parts.join(&b'/')
+}
+
+/// Lists what is in a directory, or nothing when `node` is none.
+fn below(
+    reader: &BlobReader<'_>,
+    node: &Node,
+    path: &[u8],
+    recursive: bool,
+    each: &mut Each<'_>,
+    unreadable: &mut Vec<(Vec<u8>, Error)>,
+) -> Result<()> {
+    let Body::Directory { tree, .. } = node.body else { return Ok(()) };
+    let mut walk = TreeWalk::new(reader, tree, path);
+    while let Some(event) = walk.next() {
+        match event {
+            Event::Entry { node, user, group } => {
+                each(walk.path(), &node, user.as_deref(), group.as_deref())?;
+                if !recursive {
+                    walk.skip();
+                }
+            }
+            Event::Unreadable(error @ (Error::Corrupt { .. } | Error::Missing { .. })) => {
+                unreadable.push((walk.path().to_vec(), error));
+            }
+            Event::Unreadable(error) => return Err(error),
+            Event::Leave => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::fixture::{self, Fixture};
+
+    fn listed(fixture: &Fixture, listed: &Listed, path: Option<&str>, recursive: bool) -> (Vec<String>, usize) {
+        let index = fixture.index();
+        let reader = BlobReader::new(&fixture.repo, &index);
+        let mut lines = Vec::new();
+        let mut each = |path: &[u8], _: &Node, user: Option<&str>, group: Option<&str>| {
+            assert_eq!((user, group), (Some("alice"), Some("staff")));
+            lines.push(String::from_utf8_lossy(path).into_owned());
+            Ok(())
+        };
+        let unreadable = ls(&reader, listed, path.map(str::as_bytes), recursive, &mut each).unwrap();
+        (lines, unreadable.len())
+    }
+
+    #[test]
+    fn lists_sources_directories_and_single_entries() {
+        let fixture = Fixture::new();
+        let sub = fixture::dir(vec![("x", fixture::file(b"x"))]);
+        let app = fixture::dir(vec![("f", fixture::file(b"f")), ("sub", sub)]);
+        let snapshot = fixture.snapshot("h/-/s", 1, vec![("app", app), ("db", fixture::file(b"db"))]);
+        let ls = |path, recursive| listed(&fixture, &snapshot, path, recursive).0;
+        assert_eq!(ls(None, false), ["app", "db"]);
+        assert_eq!(ls(None, true), ["app", "app/f", "app/sub", "app/sub/x", "db"]);
+        assert_eq!(ls(Some("/app//"), false), ["app/f", "app/sub"]);
+        assert_eq!(ls(Some("app/./sub/x"), true), ["app/sub/x"]);
+        assert_eq!(ls(Some("db"), false), ["db"]);
+    }
+
+    #[test]
+    fn the_rest_is_listed_when_directories_cannot_be_read() {
+        let fixture = Fixture::new();
+        fixture.snapshot("h/-/s", 1, vec![("app", fixture::dir(vec![("old", fixture::file(b"old"))]))]);
+        let before = fixture.store.names();
+        let lost = fixture::dir(vec![("f", fixture::file(b"f"))]);
+        let kept = fixture::dir(vec![("old", fixture::file(b"old"))]);
+        let snapshot = fixture.snapshot("h/-/s", 1, vec![("app", kept), ("lost", lost)]);
+        let packs = fixture.store.names().into_iter().filter(|name| !before.contains(name));
+        packs.filter(|name| name.as_str().starts_with("packs/")).for_each(|name| {
+            fixture.store.tamper(&name, |bytes| bytes.truncate(40));
+        });
+        assert_eq!(listed(&fixture, &snapshot, None, true), (["app", "app/old", "lost"].map(String::from).to_vec(), 1));
+    }
 }

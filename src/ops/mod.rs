@@ -2,6 +2,8 @@
 
 pub mod check;
 pub mod dump;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod lookup;
 pub mod ls;
 pub mod restore;

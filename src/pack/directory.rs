@@ -85,7 +85,8 @@ impl PackEntry {
                 return Err(bad("it overlaps its neighbours"));
             }
             free = segment.offset + u64::from(segment.stored);
-            if segment.stored as usize <= TAG_LEN || segment.raw as usize > limits::SEGMENT_MAX {
+            let stored = segment.stored as usize;
+            if !(TAG_LEN + 1..=limits::STORED_MAX).contains(&stored) || segment.raw as usize > limits::SEGMENT_MAX {
                 return Err(bad("its lengths are out of bounds"));
             }
             if segment.key as usize >= self.directory.keys.len() {

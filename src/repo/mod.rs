@@ -13,14 +13,15 @@ pub use writer::{Lane, WriteOptions, Writer, Written};
 use crate::{
     error::{Error, Result},
     hash::BlobNamer,
-    id::{PackId, RepoId, hex},
-    index::{BlobIndex, table::Unreadable},
+    id::{IndexId, PackId, RepoId, hex},
+    index::{self, BlobIndex, IndexObject, table::Unreadable},
     keys::{
         Keyring,
         slot::{Costs, Note, Secret},
     },
     model::{codec, config::Config},
     object::{self, Kind},
+    pack::{self, PackEntry},
     store::{ObjectName, Put, SharedStore, Store},
     world::{Clock, Entropy},
 };
@@ -146,6 +147,32 @@ impl Repository {
         &self.config
     }
 
+    /// Reads `config` again: it must be whole, and say what it said when the repository was opened.
+    pub fn verify_config(&self) -> Result<()> {
+        let name = config_name();
+        let bytes = self.store.get(&name, CONFIG_MAX)?;
+        let key = self.keys.config_key();
+        let payload = object::open_envelope(Kind::Config, self.keys.repo(), &key, &bytes, &name)?;
+        let config: Config = codec::decode(&payload).map_err(|e| Error::corrupt(&name, e))?;
+        config.validate()?;
+        if config == self.config { Ok(()) } else { Err(Error::corrupt(&name, "it has changed since it was opened")) }
+    }
+
+    /// True when the store still answers and holds the repository: a failure was then one object's.
+    pub fn is_there(&self) -> bool {
+        matches!(self.store.stat(&config_name()), Ok(Some(_)))
+    }
+
+    /// Reads an index object and checks it against its name.
+    pub fn read_index_object(&self, id: &IndexId) -> Result<IndexObject> {
+        index::table::read_object(&*self.store, self.keys.repo(), &self.keys.index_key(), id)
+    }
+
+    /// Reads a pack's own directory.
+    pub fn read_directory(&self, id: &PackId) -> Result<PackEntry> {
+        pack::read_directory(&*self.store, id, self.keys.repo(), &self.keys.directory_key())
+    }
+
     /// Names blobs.
     pub fn namer(&self) -> &BlobNamer {
         &self.namer
@@ -179,7 +206,7 @@ impl Repository {
         let mut packs = HashMap::new();
         self.store.list("packs/", &mut |entry| {
             if let Ok(id) = PackId::parse(entry.name.leaf())
-                && crate::pack::object_name(&id) == entry.name
+                && pack::object_name(&id) == entry.name
             {
                 packs.insert(id, entry.len);
             }

@@ -51,7 +51,8 @@ pub struct Snapshots {
     pub unreadable: Vec<(String, Error)>,
 }
 
-fn object_name(tag: &SeriesTag, id: &SnapshotId) -> ObjectName {
+/// A snapshot's name in the store.
+pub fn object_name(tag: &SeriesTag, id: &SnapshotId) -> ObjectName {
     ObjectName::of_parts(&["snapshots", &tag.to_string(), &id.to_string()])
 }
 

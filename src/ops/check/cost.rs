@@ -1,0 +1,173 @@
+//! What damage costs: the paths that are lost, by a second pass over the trees, which only damage calls for.
+
+use super::{
+    findings::{Damage, Findings, Number, half},
+    objects::Root,
+};
+use crate::{
+    error::{Error, Result},
+    hash::BlobKind,
+    id::BlobId,
+    model::{
+        node::{Body, Content, Extent, Node},
+        paging::{PageSource, each_extent},
+    },
+    name::Shown,
+    ops::walk::{Event, TreeWalk},
+    repo::BlobReader,
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeSet, HashSet},
+};
+
+/// Names what each finding costs.
+pub(super) fn name_losses(found: &Findings<'_>, reader: &BlobReader<'_>, snapshots: &[Root]) -> Result<()> {
+    let damage = std::mem::take(&mut *found.damage());
+    if damage.is_empty() {
+        return Ok(());
+    }
+    let pages = Pages { damage: &damage, reader, blamed: Cell::new(None), last: Cell::new(None) };
+    let mut losses = Losses { found, pages: &pages, intact: HashSet::new() };
+    for root in snapshots {
+        for source in &root.sources {
+            losses.source(root, source)?;
+        }
+    }
+    Ok(())
+}
+
+/// Pages that can be used; says which finding is to blame for one that cannot.
+struct Pages<'a, 'r> {
+    damage: &'a Damage,
+    reader: &'a BlobReader<'r>,
+    blamed: Cell<Option<Number>>,
+    /// The page that was read last.
+    last: Cell<Option<BlobId>>,
+}
+
+impl PageSource for Pages<'_, '_> {
+    fn page(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
+        match self.damage.loss(self.reader.index(), id) {
+            None => {
+                self.last.set(Some(*id));
+                self.reader.page(kind, id)
+            }
+            blamed => {
+                self.blamed.set(blamed);
+                Err(Error::Missing { object: format!("{kind} {}", id.short()) })
+            }
+        }
+    }
+}
+
+/// A directory that the walk is in.
+struct Level {
+    tree: BlobId,
+    /// Entries below it that were not seen yet.
+    unseen: u64,
+    intact: bool,
+}
+
+struct Losses<'a, 'r> {
+    found: &'a Findings<'a>,
+    pages: &'a Pages<'a, 'r>,
+    /// Directories below which nothing is lost, by half the id of their root page: looked through once.
+    intact: HashSet<[u8; 16]>,
+}
+
+impl Losses<'_, '_> {
+    fn lose(&self, number: Number, root: &Root, path: &[u8], count: u64) {
+        self.found.lose(number, || format!("{}:{}", root.label, Shown(path)), count);
+    }
+
+    fn source(&mut self, root: &Root, node: &Node) -> Result<()> {
+        let name = node.name.as_bytes();
+        self.file(root, node, name)?;
+        let Body::Directory { tree, entries, .. } = node.body else { return Ok(()) };
+        if self.intact.contains(&half(&tree)) {
+            return Ok(());
+        }
+        let level = |tree, entries| Level { tree, unseen: entries, intact: true };
+        let mut levels = vec![level(tree, entries)];
+        let mut walk = TreeWalk::new(self.pages, tree, name);
+        while let Some(event) = walk.next() {
+            self.found.monitor.check()?;
+            match event {
+                Event::Entry { node, .. } => {
+                    let kept = self.file(root, &node, walk.path())?;
+                    if let Some(parent) = levels.last_mut() {
+                        parent.unseen = parent.unseen.saturating_sub(node.entries());
+                        parent.intact &= kept;
+                    }
+                    match node.body {
+                        Body::Directory { tree, .. } if self.intact.contains(&half(&tree)) => walk.skip(),
+                        Body::Directory { tree, entries, .. } => levels.push(level(tree, entries)),
+                        _ => {}
+                    }
+                }
+                Event::Unreadable(error) => {
+                    if let Some(level) = levels.last_mut() {
+                        level.intact = false;
+                        // The directory itself counts when it says of nothing below it.
+                        let number = self.blame(walk.path(), error)?;
+                        let path = [walk.path(), b"/"].concat();
+                        self.lose(number, root, &path, level.unseen.max(1));
+                    }
+                }
+                Event::Leave => {
+                    let Some(left) = levels.pop() else { continue };
+                    if left.intact {
+                        self.intact.insert(half(&left.tree));
+                    } else if let Some(parent) = levels.last_mut() {
+                        parent.intact = false;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The finding behind a page that could not be read.
+    fn blame(&self, path: &[u8], error: Error) -> Result<Number> {
+        let misfits = &self.pages.damage.misfits;
+        let misfit = || self.pages.last.get().and_then(|id| misfits.get(&id));
+        // Of two pages that overlap either may have been found; several such are a writer's work, and one of them will do.
+        let number = self.pages.blamed.take().or_else(|| misfit().or(misfits.values().min()).copied());
+        match number {
+            Some(number) => Ok(number),
+            // Damage that came since.
+            None => self.found.judge("index", Error::corrupt(Shown(path), error)),
+        }
+    }
+
+    /// False when contents of a file are lost; true for what is no file.
+    fn file(&self, root: &Root, node: &Node, path: &[u8]) -> Result<bool> {
+        let Body::File { size, content } = &node.body else { return Ok(true) };
+        let numbers = RefCell::new(BTreeSet::new());
+        let whole = match content {
+            Content::Extents(extents) => {
+                extents.iter().for_each(|extent| numbers.borrow_mut().extend(self.extent(extent)));
+                Ok(())
+            }
+            Content::Paged(_) => each_extent(self.pages, content, *size, &mut |extent| {
+                numbers.borrow_mut().extend(self.extent(&extent));
+                Ok(())
+            }),
+        };
+        let mut numbers = numbers.into_inner();
+        if let Err(error) = whole {
+            numbers.insert(self.blame(path, error)?);
+        }
+        for number in &numbers {
+            self.lose(*number, root, path, 1);
+        }
+        Ok(numbers.is_empty())
+    }
+
+    fn extent(&self, extent: &Extent) -> Option<Number> {
+        let Extent::Data { id, len } = extent else { return None };
+        let damage = self.pages.damage;
+        damage.extents.get(&(*id, *len)).copied().or_else(|| damage.loss(self.pages.reader.index(), id))
+    }
+}

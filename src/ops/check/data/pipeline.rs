@@ -1,0 +1,254 @@
+//! Readers and workers, and what they share.
+
+use super::{
+    super::{findings::Findings, objects::Stored},
+    Read,
+    cutter::Cutter,
+};
+use crate::{
+    error::{Error, Result},
+    hash::{BlobKind, ObjectHasher},
+    index::Located,
+    keys::Role,
+    monitor::Counter,
+    object::Kind,
+    pack::{self, PackEntry, SegmentEntry},
+    repo::BlobReader,
+    segment,
+};
+use crossbeam_channel::{Receiver, Sender};
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+/// Bytes that are read at once.
+const PIECE: u64 = 4 << 20;
+/// Bytes of segments that wait or are being opened, sealed and plain: bounds memory. A larger segment goes alone.
+const IN_FLIGHT: u64 = 32 << 20;
+
+/// A segment to be verified.
+pub(super) struct Job {
+    pub(super) pack: Arc<PackEntry>,
+    pub(super) segment: usize,
+    pub(super) sealed: Vec<u8>,
+}
+
+impl Job {
+    fn entry(&self) -> Option<&SegmentEntry> {
+        self.pack.directory.segments.get(self.segment)
+    }
+
+    pub(super) fn cost(&self) -> u64 {
+        self.entry().map_or(0, cost)
+    }
+}
+
+pub(super) fn cost(segment: &SegmentEntry) -> u64 {
+    u64::from(segment.stored) + u64::from(segment.raw)
+}
+
+/// What readers and workers share.
+pub(super) struct Shared<'a, 'r> {
+    pub(super) found: &'a Findings<'a>,
+    reader: &'a BlobReader<'r>,
+    stored: &'a Stored,
+    in_flight: Mutex<u64>,
+    less: Condvar,
+    failed: Mutex<Option<Error>>,
+    stop: AtomicBool,
+    packs: AtomicU64,
+    bytes: AtomicU64,
+    unopened: AtomicU64,
+}
+
+impl<'a, 'r> Shared<'a, 'r> {
+    pub(super) fn new(found: &'a Findings<'a>, reader: &'a BlobReader<'r>, stored: &'a Stored) -> Self {
+        Shared {
+            found,
+            reader,
+            stored,
+            in_flight: Mutex::new(0),
+            less: Condvar::new(),
+            failed: Mutex::default(),
+            stop: AtomicBool::new(false),
+            packs: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            unopened: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn fail(&self, error: Error) {
+        let mut failed = self.failed.lock().unwrap_or_else(|e| e.into_inner());
+        // The first says most: the others follow from it.
+        failed.get_or_insert(error);
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn finish(self) -> Result<Read> {
+        if let Some(error) = self.failed.into_inner().unwrap_or_else(|e| e.into_inner()) {
+            return Err(error);
+        }
+        let unopened = self.unopened.into_inner();
+        if unopened > 0 {
+            self.found.note(format!(
+                "the contents of {unopened} data packs were not opened, for which this key lacks the role: their hashes and \
+                 directories were checked"
+            ));
+        }
+        Ok(Read { packs: self.packs.into_inner(), bytes: self.bytes.into_inner() })
+    }
+
+    fn in_flight(&self) -> MutexGuard<'_, u64> {
+        self.in_flight.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Waits until so many bytes may be taken up.
+    pub(super) fn acquire(&self, bytes: u64) {
+        let mut sum = self.in_flight();
+        while *sum > 0 && *sum + bytes > IN_FLIGHT {
+            sum = self.less.wait(sum).unwrap_or_else(|e| e.into_inner());
+        }
+        *sum += bytes;
+    }
+
+    pub(super) fn release(&self, bytes: u64) {
+        *self.in_flight() -= bytes;
+        self.less.notify_all();
+    }
+
+    pub(super) fn read(&self, packs: Receiver<PackEntry>, jobs: Sender<Job>) {
+        for pack in packs {
+            if let Err(error) = self.read_pack(Arc::new(pack), &jobs) {
+                self.fail(error);
+                return;
+            }
+        }
+    }
+
+    /// Reads one pack: hashes it, sends its segments on, compares its directory with the index.
+    fn read_pack(&self, pack: Arc<PackEntry>, jobs: &Sender<Job>) -> Result<()> {
+        let name = pack::object_name(&pack.id);
+        let object = name.as_str();
+        let opens = pack.kind != Kind::DataPack as u8 || self.found.repo.keys().role() == Role::Owner;
+        let len = self.stored.packs.get(&pack.id).copied().unwrap_or(0).min(pack.len);
+        let mut cutter = Cutter { shared: self, pack: &pack, jobs, opens, next: 0, sealed: None };
+        let (mut hasher, mut piece, mut whole) = (ObjectHasher::default(), Vec::new(), true);
+        let mut at = 0;
+        while at < len {
+            self.found.monitor.check()?;
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            piece.resize((len - at).min(PIECE) as usize, 0);
+            let got = match self.found.repo.store().get_range(&name, at, &mut piece) {
+                Ok(()) => {
+                    hasher.update(&piece);
+                    true
+                }
+                Err(error) => {
+                    self.found.judge(object, error)?;
+                    whole = false;
+                    false
+                }
+            };
+            cutter.take(at, &piece, got);
+            at += piece.len() as u64;
+            self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            self.found.monitor.add(Counter::Stored, piece.len() as u64);
+        }
+        cutter.finish();
+        let right = whole && hasher.finish() == pack.id.0;
+        if !right {
+            let number = self.found.add(object, "its bytes are not those of its name");
+            if !opens {
+                // Which of its segments are whole cannot be told.
+                self.found.damage().packs.insert(pack.id, number);
+            }
+        }
+        if !opens {
+            self.unopened.fetch_add(1, Ordering::Relaxed);
+        }
+        match self.found.repo.read_directory(&pack.id) {
+            Ok(own) if own == *pack => {}
+            Ok(_) => {
+                self.found.add(object, "its directory and the index say different things");
+            }
+            // A flipped bit makes no new format.
+            Err(error @ Error::Unsupported { .. }) if !right => {
+                self.found.add(object, error.to_string());
+            }
+            Err(error) => {
+                self.found.judge(object, error)?;
+            }
+        }
+        self.packs.fetch_add(1, Ordering::Relaxed);
+        self.found.monitor.add(Counter::Objects, 1);
+        Ok(())
+    }
+
+    pub(super) fn verify(&self, jobs: Receiver<Job>) {
+        let mut plain = Vec::new();
+        for mut job in jobs {
+            let cost = job.cost();
+            // What waits is taken off the queue all the same, or readers would wait for ever.
+            if !self.stop.load(Ordering::Relaxed)
+                && let Err(error) = self.verify_segment(&mut job, &mut plain)
+            {
+                self.fail(error);
+            }
+            drop(job);
+            plain.clear();
+            plain.shrink_to(2 << 20);
+            self.release(cost);
+        }
+    }
+
+    /// Opens one segment and recomputes the ids of its blobs.
+    fn verify_segment(&self, job: &mut Job, plain: &mut Vec<u8>) -> Result<()> {
+        let pack = job.pack.clone();
+        let Some(segment) = pack.directory.segments.get(job.segment) else { return Ok(()) };
+        let object = pack::object_name(&pack.id).to_string();
+        // Both were checked when the index object was decoded.
+        let (Some(kind), Some(key)) = (Kind::of_pack(pack.kind), pack.directory.keys.get(segment.key as usize)) else {
+            return Ok(());
+        };
+        let located = Located {
+            pack: pack.id,
+            kind,
+            offset: segment.offset,
+            stored: segment.stored,
+            recipe: segment.recipe(),
+            key: key.clone(),
+            bases: segment.bases.clone(),
+        };
+        if let Err(error) = self.reader.open_sealed(&located, &mut job.sealed, plain) {
+            let error = match error {
+                // Another object is to blame: what leans on it is lost with it.
+                Error::Corrupt { object: of, what } if of != object => {
+                    Error::corrupt(&object, format!("the segment at {} leans on {of}: {what}", segment.offset))
+                }
+                error => error,
+            };
+            let number = self.found.judge(&object, error)?;
+            self.found.damage().segments.insert((pack.id, segment.offset), number);
+            return Ok(());
+        }
+        let namer = self.found.repo.namer();
+        if segment::verify_blobs(plain, &segment.blobs, namer).is_none() {
+            return Ok(());
+        }
+        let mut rest = &plain[..];
+        for blob in &segment.blobs {
+            let (bytes, after) = rest.split_at_checked(blob.len as usize).unwrap_or((rest, &[]));
+            rest = after;
+            let right = BlobKind::from_number(blob.kind).is_some_and(|kind| namer.name(kind, bytes) == blob.id);
+            if !right {
+                let what = format!("the segment at {}: blob {} has other bytes", segment.offset, blob.id.short());
+                let number = self.found.add(&object, what);
+                self.found.damage().in_segments.insert((pack.id, segment.offset, blob.id), number);
+            }
+        }
+        Ok(())
+    }
+}

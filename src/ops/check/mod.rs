@@ -1,0 +1,106 @@
+//! Is everything there, and is it what it should be?
+
+mod cost;
+mod data;
+mod findings;
+mod objects;
+mod packs;
+mod pages;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    error::{Error, Result},
+    keys::Role,
+    monitor::{Monitor, Phase},
+    repo::{BlobReader, Repository},
+};
+use findings::Findings;
+use std::thread;
+
+/// How much of the packs is read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ReadData {
+    /// None: structure only.
+    None,
+    /// This share of the packs, in per cent, chosen at random: above 0, at most 100.
+    Percent(f64),
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The object, `packs/3f/3f…`.
+    pub object: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// What it costs: paths in snapshots, `series@id:path`, the first 100.
+    pub lost: Vec<String>,
+    /// All that it costs, in number of entries.
+    pub lost_count: u64,
+}
+
+/// What came of a check.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Snapshots looked at.
+    pub snapshots: u64,
+    /// Packs in the index.
+    pub packs: u64,
+    /// Blobs in the index.
+    pub blobs: u64,
+    /// Packs that were read whole.
+    pub packs_read: u64,
+    /// Bytes that were read from packs.
+    pub bytes_read: u64,
+    /// What is wrong; empty for a repository that is whole.
+    pub findings: Vec<Finding>,
+    /// What is odd but harmless: packs that no index lists, foreign files.
+    pub notes: Vec<String>,
+}
+
+/// Checks the repository. Needs a key that opens snapshots; one that opens no contents of files leaves these out, with a note.
+///
+/// Fails when the store as a whole does, or with [`Error::Unsupported`] when it holds objects of a newer format, of which nothing is
+/// assumed. `threads`: workers, 0 for one a core. Packs of the wrong length are read whatever `read` says, to know what is left.
+///
+/// Order: snapshots are listed before the index is read, and packs after it, so that a snapshot that is taken meanwhile is no finding.
+pub fn check(repo: &Repository, read: ReadData, threads: usize, monitor: &dyn Monitor) -> Result<Report> {
+    if repo.keys().role() < Role::Maintainer {
+        return Err(Error::NotPermitted { what: "open snapshots, which a check does".into() });
+    }
+    let threads = match threads {
+        0 => thread::available_parallelism().map_or(2, |n| n.get()),
+        n => n,
+    };
+    monitor.phase(Phase::Opening);
+    let found = Findings::new(repo, monitor);
+    objects::config_and_slots(&found)?;
+    let snapshots = objects::snapshots(&found)?;
+    let (index, unreadable) = repo.load_index(true)?;
+    for (object, error) in unreadable {
+        let finding = found.judge(&object, error)?;
+        found.damage().index.get_or_insert(finding);
+    }
+    let reader = BlobReader::new(repo, &index);
+    let stored = objects::Stored::list(&found)?;
+    let packs = packs::Packs::compare(&found, &index, &stored)?;
+
+    monitor.phase(Phase::Planning);
+    pages::check(&found, &reader, &snapshots, threads)?;
+    objects::unlisted(&found, &packs, &stored)?;
+    monitor.phase(Phase::Verifying);
+    let read = data::read(&found, &reader, &packs, &stored, read, threads)?;
+    cost::name_losses(&found, &reader, &snapshots)?;
+
+    let (findings, notes) = found.finish();
+    Ok(Report {
+        snapshots: snapshots.len() as u64,
+        packs: packs.len() as u64,
+        blobs: index.len() as u64,
+        packs_read: read.packs,
+        bytes_read: read.bytes,
+        findings,
+        notes,
+    })
+}

@@ -1,0 +1,171 @@
+//! Single objects: config, key slots, snapshots; and what else lies in the store.
+
+use super::{
+    findings::{Findings, half},
+    packs::Packs,
+};
+use crate::{
+    error::{Error, Result},
+    id::{IndexId, KeyId, PackId, SeriesTag, SnapshotId},
+    keys::Role,
+    model::node::Node,
+    pack,
+    repo::snapshots::object_name,
+    store::ObjectName,
+};
+use std::collections::{HashMap, HashSet};
+
+/// The config opens, and so do the slots' notes; a slot's keys only open with its secret, but its name covers them.
+pub(super) fn config_and_slots(found: &Findings<'_>) -> Result<()> {
+    if let Err(error) = found.repo.verify_config() {
+        found.judge("config", error)?;
+    }
+    let (slots, unusable) = found.repo.list_slots()?;
+    for error in unusable {
+        match &error {
+            Error::Corrupt { object, .. } | Error::Missing { object } => found.judge(&object.clone(), error)?,
+            _ => return Err(error),
+        };
+    }
+    if !slots.iter().any(|slot| slot.note.role == Role::Owner) {
+        found.add("keys", "no owner's key slot is left: only the recovery sheet opens the repository");
+    }
+    Ok(())
+}
+
+/// What a check needs of a snapshot.
+pub(super) struct Root {
+    /// `series@id`, for people.
+    pub(super) label: String,
+    /// Its name in the store.
+    pub(super) object: String,
+    /// The roots of its sources.
+    pub(super) sources: Vec<Node>,
+}
+
+/// Reads all snapshots, and looks for gaps in their chains.
+pub(super) fn snapshots(found: &Findings<'_>) -> Result<Vec<Root>> {
+    let mut roots = Vec::new();
+    let mut series_of: HashMap<SeriesTag, String> = HashMap::new();
+    let (mut unreadable, mut predecessors) = (Vec::new(), Vec::new());
+    let names = found.repo.snapshot_names(None)?;
+    for (tag, id, _) in &names {
+        found.monitor.check()?;
+        let object = object_name(tag, id).to_string();
+        match found.repo.read_snapshot(tag, id) {
+            Ok(listed) => {
+                let snapshot = listed.snapshot;
+                series_of.entry(*tag).or_insert_with(|| snapshot.series.clone());
+                if let Some(previous) = snapshot.head.previous {
+                    predecessors.push((*tag, previous, snapshot.head.sequence));
+                }
+                let label = format!("{}@{}", snapshot.series, id.short());
+                let sources = snapshot.sources.into_iter().map(|source| source.root).collect();
+                roots.push(Root { label, object, sources });
+            }
+            Err(error) => unreadable.push((*tag, *id, found.judge(&object, error)?)),
+        }
+    }
+    let there: HashSet<(SeriesTag, SnapshotId)> = names.iter().map(|(tag, id, _)| (*tag, *id)).collect();
+    for (tag, id, sequence) in predecessors {
+        // A tombstone says that it was forgotten on purpose.
+        let tombstone = ObjectName::of_parts(&["gone", &tag.to_string(), &id.to_string()]);
+        if !there.contains(&(tag, id)) && found.repo.store().stat(&tombstone)?.is_none() {
+            let what =
+                format!("it is not in the store, but snapshot {sequence} of the series says that it came before");
+            unreadable.push((tag, id, found.add(object_name(&tag, &id).as_str(), what)));
+        }
+    }
+    for (tag, id, number) in unreadable {
+        let series = series_of.get(&tag).map_or("", String::as_str);
+        found.lose(number, || format!("{series}@{}", id.short()), 1);
+    }
+    Ok(roots)
+}
+
+/// The packs in the store.
+pub(super) struct Stored {
+    /// Their lengths.
+    pub(super) packs: HashMap<PackId, u64>,
+}
+
+impl Stored {
+    /// Lists the whole store; what is no object of the repository is a note.
+    pub(super) fn list(found: &Findings<'_>) -> Result<Self> {
+        let mut packs = HashMap::new();
+        found.repo.store().list("", &mut |entry| {
+            let name = &entry.name;
+            let parts: Vec<&str> = name.as_str().split('/').collect();
+            let known = match parts[..] {
+                ["config"] => true,
+                ["keys", id] => KeyId::parse(id).is_ok(),
+                ["index", id] => IndexId::parse(id).is_ok(),
+                ["snapshots", tag, id] => SeriesTag::parse(tag).is_ok() && SnapshotId::parse(id).is_ok(),
+                ["packs", _, id] => match PackId::parse(id) {
+                    Ok(id) if pack::object_name(&id) == *name => {
+                        packs.insert(id, entry.len);
+                        true
+                    }
+                    _ => false,
+                },
+                // Kept for sessions, prune marks and tombstones.
+                ["sessions" | "gc" | "gone", ..] => true,
+                _ => false,
+            };
+            if !known {
+                found.note(format!("{name}: no object of this repository, left alone"));
+            }
+            Ok(())
+        })?;
+        Ok(Stored { packs })
+    }
+}
+
+/// Packs that no index lists: harmless unless snapshots need what is in them.
+pub(super) fn unlisted(found: &Findings<'_>, packs: &Packs, stored: &Stored) -> Result<()> {
+    let mut needed = found.damage().unlisted.len();
+    let index_damaged = found.damage().index.is_some();
+    let mut unlisted: Vec<(&PackId, &u64)> = stored.packs.iter().filter(|(id, _)| !packs.lists(id)).collect();
+    unlisted.sort();
+    for (id, len) in unlisted {
+        found.monitor.check()?;
+        let name = pack::object_name(id);
+        let mut held = 0;
+        // A leftover may be cut short: that it cannot be read is no finding.
+        if needed > 0
+            && !index_damaged
+            && let Ok(entry) = found.repo.read_directory(id)
+        {
+            let blobs = entry.directory.segments.iter().flat_map(|segment| &segment.blobs);
+            let mut damage = found.damage();
+            let held_here: Vec<[u8; 16]> = blobs
+                .map(|blob| half(&blob.id))
+                .filter(|half| matches!(damage.unlisted.get(half), Some(None)))
+                .collect();
+            held = held_here.len();
+            if held > 0 {
+                let what = format!(
+                    "no index object lists it, but snapshots need {held} of its blobs: an index object was lost, \
+                     and can be made anew from the packs"
+                );
+                let number = found.add(name.as_str(), what);
+                for half in held_here {
+                    damage.unlisted.insert(half, Some(number));
+                }
+            }
+            needed = needed.saturating_sub(held);
+        }
+        if held == 0 {
+            found.note(format!(
+                "{name}: no index object lists it ({len} bytes): a harmless leftover of an interrupted run, or of one that \
+                 is under way"
+            ));
+        }
+    }
+    let mut damage = found.damage();
+    if needed > 0 && !index_damaged {
+        let what = format!("{needed} blobs that snapshots need are listed by no index object");
+        damage.index = Some(found.add("index", what));
+    }
+    Ok(())
+}

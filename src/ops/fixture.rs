@@ -1,0 +1,316 @@
+//! Repositories in memory for tests, built by hand: many small segments and packs, fixed time and random bytes.
+
+use crate::{
+    compress::Compression,
+    hash::{self, BlobKind},
+    id::{BlobId, IndexId, SnapshotId},
+    index::{self, BlobIndex, IndexObject},
+    keys::{
+        Role,
+        slot::{Costs, Secret},
+    },
+    model::{
+        config::Config,
+        node::{Body, Content, Extent, Meta, Node, Xattr},
+        paging::{ListBuilder, TreeBuilder},
+        snapshot::{DeviceClass, Head, Snapshot, Source, SourceKind, Totals, Work},
+    },
+    monitor::Silent,
+    name::Name,
+    object::{self, Kind},
+    pack::{self, PackWriter, write::Sealed},
+    repo::{Lane, Listed, Repository, Surroundings, Unlock, Writer, Written},
+    seal::SealKey,
+    segment::{BlobEntry, Sealer},
+    series::Series,
+    store::{ObjectName, SharedStore, Store as _, memory::MemoryStore},
+    world::{FixedClock, SeededEntropy, Time},
+};
+use std::sync::Arc;
+
+/// A stretch of a file that is to be.
+#[derive(Clone)]
+pub enum Piece {
+    /// One blob.
+    Data(Vec<u8>),
+    /// A hole.
+    Hole(u64),
+}
+
+/// What an entry is to be.
+#[derive(Clone)]
+pub enum What {
+    /// A file.
+    File(Vec<Piece>),
+    /// A directory: names are sorted when it is stored.
+    Dir(Vec<(Vec<u8>, Item)>),
+    /// What has no contents.
+    Other(Body),
+}
+
+/// An entry that is to be.
+#[derive(Clone)]
+pub struct Item {
+    /// What it is.
+    pub what: What,
+    /// What else is known of it.
+    pub meta: Meta,
+    /// Names of owner and group.
+    pub owner: (Option<String>, Option<String>),
+}
+
+impl Item {
+    fn new(what: What, mode: u32) -> Self {
+        let meta = Meta {
+            mode,
+            uid: 1234,
+            gid: 5678,
+            mtime: Time { sec: 1_600_000_000, nsec: 123_456_789 },
+            ctime: Time::from_sec(1),
+            atime: None,
+            inode: 1,
+            device: 0,
+            links: 1,
+            xattrs: Vec::new(),
+        };
+        Item { what, meta, owner: (Some("alice".into()), Some("staff".into())) }
+    }
+
+    /// The same with one attribute more; called in the order of the names.
+    pub fn xattr(mut self, name: &str, value: &[u8]) -> Self {
+        self.meta.xattrs.push(Xattr { name: name.into(), value: value.into() });
+        self
+    }
+
+    /// The same as one of several names of an inode.
+    pub fn linked(mut self, inode: u64, links: u32) -> Self {
+        (self.meta.inode, self.meta.links) = (inode, links);
+        self
+    }
+}
+
+/// A file of one blob, or none when empty.
+pub fn file(bytes: &[u8]) -> Item {
+    pieces(if bytes.is_empty() { vec![] } else { vec![Piece::Data(bytes.to_vec())] })
+}
+
+/// A file of these pieces.
+pub fn pieces(pieces: Vec<Piece>) -> Item {
+    Item::new(What::File(pieces), 0o640)
+}
+
+/// A directory.
+pub fn dir<N: AsRef<[u8]>>(entries: Vec<(N, Item)>) -> Item {
+    let entries = entries.into_iter().map(|(name, item)| (name.as_ref().to_vec(), item)).collect();
+    Item::new(What::Dir(entries), 0o750)
+}
+
+/// An entry without contents.
+pub fn other(body: Body) -> Item {
+    Item::new(What::Other(body), 0o644)
+}
+
+/// Bytes that do not compress.
+pub fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut out = vec![0; len];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut out);
+    out
+}
+
+/// A repository in memory.
+pub struct Fixture {
+    pub store: MemoryStore,
+    pub repo: Repository,
+}
+
+const OWNER: [u8; 32] = [1; 32];
+const MAINTAINER: [u8; 32] = [2; 32];
+
+fn around() -> Surroundings {
+    Surroundings {
+        clock: Arc::new(FixedClock(Time::from_sec(1_700_000_000))),
+        entropy: Arc::new(SeededEntropy::new(42)),
+        cache: None,
+    }
+}
+
+impl Fixture {
+    /// An empty repository with small segments and packs, which a key file opens.
+    pub fn new() -> Self {
+        let store = MemoryStore::new();
+        let config = Config { segment_target: 8192, pack_target: 24 << 10, ..Config::default() };
+        let secret = Secret::KeyFile(SealKey::new(OWNER));
+        let repo =
+            Repository::init(Arc::new(store.clone()), &secret, Costs::LOW, "test", config, around()).expect("init");
+        Fixture { store, repo }
+    }
+
+    /// The same repository opened in the maintainer's role.
+    pub fn as_maintainer(&self) -> Repository {
+        let secret = Secret::KeyFile(SealKey::new(MAINTAINER));
+        if self.store.names().iter().filter(|name| name.as_str().starts_with("keys/")).count() == 1 {
+            self.repo.add_slot(Role::Maintainer, &secret, Costs::LOW, "maintainer").expect("slot");
+        }
+        Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), around()).expect("open")
+    }
+
+    /// The same repository opened through another store, which holds the same objects.
+    pub fn reopen(&self, store: SharedStore) -> Repository {
+        let secret = Secret::KeyFile(SealKey::new(OWNER));
+        Repository::open(store, &Unlock::Secret(secret), around()).expect("open")
+    }
+
+    /// All that is in the index now.
+    pub fn index(&self) -> BlobIndex {
+        let (index, unreadable) = self.repo.load_index(true).expect("index");
+        assert!(unreadable.is_empty(), "{unreadable:?}");
+        index
+    }
+
+    /// Stores a snapshot of these sources, taken at second `time`.
+    pub fn snapshot(&self, series: &str, time: i64, sources: Vec<(&str, Item)>) -> Listed {
+        let index = self.index();
+        let work = |writer: &Writer<'_>| {
+            let (mut data, mut tree) = (writer.lane(Kind::DataPack)?, writer.lane(Kind::TreePack)?);
+            let mut out = Vec::new();
+            for (name, item) in &sources {
+                let mut totals = Totals::default();
+                let root = self.store_item(name.as_bytes(), item, &mut data, &mut tree, &mut totals);
+                let kind = SourceKind::Tree { path: b"/src".to_vec(), device: DeviceClass::Unknown };
+                out.push(Source { kind, root, owner: item.owner.clone(), totals, excludes: Vec::new() });
+            }
+            data.flush()?;
+            tree.flush()?;
+            out.sort_by(|a, b| a.root.name.cmp(&b.root.name));
+            Ok(out)
+        };
+        let (sources, written) = self.repo.write(&index, Compression::default(), &Silent, work).expect("write");
+        self.publish(series, time, sources, &written)
+    }
+
+    fn publish(&self, series: &str, time: i64, sources: Vec<Source>, written: &Written) -> Listed {
+        let newest = self.repo.newest_head(&Series::parse(series).expect("series")).expect("head");
+        let mut totals = Totals::default();
+        sources.iter().for_each(|source| totals.add(&source.totals));
+        let (previous, sequence) = newest.map_or((None, 1), |(id, head)| (Some(id), head.sequence + 1));
+        let snapshot = Snapshot {
+            series: series.into(),
+            head: Head { sequence, previous, time: Time::from_sec(time), complete: true },
+            finished: Time::from_sec(time),
+            host: "host".into(),
+            user: "user".into(),
+            program: "test".into(),
+            sources,
+            problems: vec![],
+            problem_count: 0,
+            totals,
+            work: Work { bytes_new: written.bytes_new, bytes_stored: written.bytes_stored, ..Work::default() },
+            tags: vec![],
+            description: None,
+            configuration: None,
+        };
+        let id: SnapshotId = self.repo.publish(&snapshot, written).expect("publish");
+        Listed { id, len: 0, snapshot }
+    }
+
+    /// Publishes a snapshot whose sources are these, whatever they lead to.
+    pub fn forge_snapshot(&self, series: &str, sources: Vec<(&str, Body)>) -> Listed {
+        let (_, written) = self.repo.write(&self.index(), Compression::default(), &Silent, |_| Ok(())).expect("write");
+        let sources = sources.into_iter().map(|(name, body)| {
+            let meta = Item::new(What::Dir(vec![]), 0o700).meta;
+            let root = Node { name: Name::new(name.as_bytes()).expect("name"), meta, body };
+            let kind = SourceKind::Tree { path: b"/src".to_vec(), device: DeviceClass::Unknown };
+            Source { kind, root, owner: (None, None), totals: Totals::default(), excludes: Vec::new() }
+        });
+        self.publish(series, 1, sources.collect(), &written)
+    }
+
+    /// Stores bytes as a page, whatever they are.
+    pub fn store_page(&self, kind: BlobKind, bytes: &[u8]) -> BlobId {
+        let work = |writer: &Writer<'_>| {
+            let mut lane = writer.lane(Kind::TreePack)?;
+            let id = lane.store(kind, bytes)?;
+            lane.flush()?;
+            Ok(id)
+        };
+        self.repo.write(&self.index(), Compression::default(), &Silent, work).expect("write").0
+    }
+
+    /// Stores and lists a data pack of one segment by hand: blobs under ids that need not be theirs, leaning on other blobs.
+    pub fn forge_pack(&self, blobs: &[(BlobId, &[u8])], bases: &[(BlobId, &[u8])]) -> ObjectName {
+        let (keys, kind) = (self.repo.keys(), Kind::DataPack);
+        let (key, wrapped) = keys.fresh_key(kind, self.repo.entropy()).expect("key");
+        let concat = |of: &[(BlobId, &[u8])]| of.iter().flat_map(|(_, bytes)| bytes.to_vec()).collect::<Vec<u8>>();
+        let (header, mut bytes) = (object::header(kind, keys.repo()), Vec::new());
+        let mut sealer = Sealer::new(Compression::default()).expect("sealer");
+        let recipe = sealer.seal(&header, &key, 0, &concat(blobs), &concat(bases), &mut bytes).expect("seal");
+        let entry = |(id, bytes): &(BlobId, &[u8])| BlobEntry { id: *id, kind: 1, len: bytes.len() as u32 };
+        let sealed = Sealed {
+            bytes,
+            recipe,
+            key: wrapped,
+            bases: bases.iter().map(|(id, _)| *id).collect(),
+            blobs: blobs.iter().map(entry).collect(),
+        };
+        let mut pack = PackWriter::new(self.repo.store(), kind, keys.repo()).expect("pack");
+        pack.add(sealed).expect("segment");
+        let entry = pack.finish(&keys.directory_key(), self.repo.entropy()).expect("finish");
+        let name = pack::object_name(&entry.id);
+        let index = IndexObject { packs: vec![entry] };
+        let bytes = index.seal(keys.repo(), &keys.index_key(), self.repo.entropy()).expect("index");
+        let index_name = index::object::object_name(&IndexId(hash::object_name(&bytes)));
+        self.store.put(&index_name, &bytes).expect("put");
+        name
+    }
+
+    fn store_item(
+        &self,
+        name: &[u8],
+        item: &Item,
+        data: &mut Lane<'_>,
+        tree: &mut Lane<'_>,
+        totals: &mut Totals,
+    ) -> Node {
+        let body = match &item.what {
+            What::Other(body) => {
+                totals.others += 1;
+                body.clone()
+            }
+            What::File(pieces) => {
+                let (mut list, mut size) = (ListBuilder::default(), 0);
+                for piece in pieces {
+                    let extent = match piece {
+                        Piece::Hole(len) => Extent::Hole { len: *len },
+                        Piece::Data(bytes) => {
+                            let id = data.store(BlobKind::Data, bytes).expect("blob");
+                            Extent::Data { id, len: bytes.len() as u32 }
+                        }
+                    };
+                    size += extent.len();
+                    list.push(extent, tree).expect("extent");
+                }
+                totals.files += 1;
+                totals.bytes += size;
+                let content: Content = list.finish(tree).expect("list");
+                Body::File { size, content }
+            }
+            What::Dir(entries) => {
+                let mut entries: Vec<&(Vec<u8>, Item)> = entries.iter().collect();
+                entries.sort_by(|a, b| a.0.cmp(&b.0));
+                let mut builder = TreeBuilder::new(self.repo.keys().page_key());
+                let (mut count, mut bytes) = (0, 0);
+                totals.directories += 1;
+                for (name, item) in entries {
+                    let node = self.store_item(name, item, data, tree, totals);
+                    count += node.entries();
+                    bytes += node.bytes();
+                    let owner = (item.owner.0.as_deref(), item.owner.1.as_deref());
+                    builder.push(&node, owner.0, owner.1, tree).expect("node");
+                }
+                let root = builder.finish(tree).expect("tree");
+                Body::Directory { tree: root, entries: count, bytes }
+            }
+        };
+        Node { name: Name::new(name).expect("name"), meta: item.meta.clone(), body }
+    }
+}
