@@ -130,14 +130,18 @@ pub struct Place {
 }
 
 impl Place {
+    /// With small segments and packs.
     pub fn new() -> Self {
+        Place::with(Config { segment_target: 8192, pack_target: 256 << 10, ..Config::default() })
+    }
+
+    pub fn with(config: Config) -> Self {
         let around = Surroundings {
             clock: Arc::new(FixedClock(Time::from_sec(1_600_000_000))),
             entropy: Arc::new(SeededEntropy::new(7)),
             cache: None,
         };
         let store = MemoryStore::new();
-        let config = Config { segment_target: 8192, pack_target: 256 << 10, ..Config::default() };
         let secret = Secret::KeyFile(SealKey::new([7; 32]));
         let repo = Repository::init(Arc::new(store.clone()), &secret, Costs::LOW, "", config, around).unwrap();
         let base = tempfile::tempdir().unwrap();
