@@ -9,6 +9,9 @@ use std::{fs::File, io, os::unix::fs::FileExt};
 /// Bytes looked at in one go where holes cannot be punched.
 const STEP: usize = 64 << 10;
 
+/// What file systems allot to files, most of them.
+const BLOCK: u64 = 4096;
+
 /// Sets a file's length. What is added is a hole, and stays one where nothing is written.
 pub fn set_len(file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)
@@ -32,12 +35,25 @@ pub fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<()> {
     }
 }
 
-/// True when anything was written between `offset` and `offset + len`, or the file system does not tell.
+/// True when anything but a hole is between `offset` and `offset + len`, or the file system does not tell. What shares a
+/// block with bytes before or after counts when it is not zero.
 pub fn has_data(file: &File, offset: u64, len: u64) -> bool {
-    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
-        Ok(data) => data < offset.saturating_add(len),
-        Err(errno) => errno != Errno::NXIO,
-    }
+    let end = offset.saturating_add(len);
+    let head = offset.next_multiple_of(BLOCK).min(end);
+    let tail = (end - end % BLOCK).max(head);
+    let within = head < tail
+        && match rustix::fs::seek(file, SeekFrom::Data(head)) {
+            Ok(data) => data < tail,
+            Err(errno) => errno != Errno::NXIO,
+        };
+    within || is_written(file, offset, head) || is_written(file, tail, end)
+}
+
+/// True when there is a byte that is not zero, less than a block.
+fn is_written(file: &File, start: u64, end: u64) -> bool {
+    let mut buffer = [0; BLOCK as usize];
+    let Some(part) = buffer.get_mut(..(end - start).min(BLOCK) as usize) else { return true };
+    !part.is_empty() && file.read_at(part, start).is_ok_and(|read| part.iter().take(read).any(|&b| b != 0))
 }
 
 /// Lets the system forget what it knows of a file's bytes, so that the medium is asked for them. Bytes that are not yet

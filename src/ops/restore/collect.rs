@@ -99,7 +99,12 @@ impl<'a> Collector<'a> {
         let root = self.target.map(Target::root);
         let folds = root.filter(|_| !request.dry_run).is_some_and(|root| root.folds_case().unwrap_or(false));
         // A folder that was there and only leads to what was asked for keeps its metadata.
-        let own = into_target && !(self.filter.is_selective() && !fresh);
+        let own = into_target && (fresh || !self.filter.is_selective());
+        if let (true, true, false, Some(root)) = (request.dry_run, own, fresh, root)
+            && root.stat_itself().is_ok_and(|found| found.metadata_differs(&node.meta, &self.names.policy().ownership))
+        {
+            self.job.tally.action("update", b"");
+        }
         let level = Level {
             state: State::Here { dir: ROOT, fresh },
             name: None,

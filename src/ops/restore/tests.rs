@@ -1,1 +1,7 @@
+//! Restoring from repositories in memory, made by hand.
 
+mod build;
+mod filter;
+mod hostile;
+mod in_place;
+mod plain;

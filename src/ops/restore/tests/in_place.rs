@@ -1,0 +1,200 @@
+//! Over what is there: only what differs is written.
+
+use super::{super::*, build::*};
+use std::os::unix::fs::{MetadataExt, symlink};
+
+fn data(numbers: impl IntoIterator<Item = u64>) -> Vec<Piece> {
+    numbers.into_iter().map(|n| Piece::Data(noise(n, 7000))).collect()
+}
+
+fn bytes(numbers: impl IntoIterator<Item = u64>) -> Vec<u8> {
+    numbers.into_iter().flat_map(|n| noise(n, 7000)).collect()
+}
+
+#[test]
+fn only_what_differs_is_fetched() {
+    let place = Place::new();
+    let listed = place.snapshot(vec![dir("app", vec![pieces("big", data(0..20)), file("small", "s")])]);
+    place.restore(&listed, &place.request());
+    let untouched = listing(&place.target());
+    let report = place.restore(&listed, &place.in_place());
+    assert_eq!((report.files_unchanged, report.files_written, report.bytes_fetched), (2, 0, 0));
+
+    let inode = std::fs::metadata(place.at("big")).unwrap().ino();
+    let mut changed = bytes(0..20);
+    changed[50_000] ^= 1;
+    changed.extend_from_slice(b"and more");
+    std::fs::write(place.at("big"), &changed).unwrap();
+    let report = place.restore(&listed, &place.in_place());
+    assert_eq!((report.files_unchanged, report.files_written, report.bytes_written), (1, 1, 7000));
+    assert!(report.bytes_fetched < 20_000, "{}", report.bytes_fetched);
+    assert_eq!(std::fs::metadata(place.at("big")).unwrap().ino(), inode);
+    assert_eq!(listing(&place.target()), untouched);
+
+    std::fs::write(place.at("big"), &bytes(0..20)[..9000]).unwrap();
+    place.restore(&listed, &place.in_place());
+    assert_eq!(listing(&place.target()), untouched);
+}
+
+#[test]
+fn a_change_that_size_and_time_hide_is_found_by_verify() {
+    let place = Place::new();
+    let listed = place.snapshot(vec![dir("app", vec![pieces("big", data(0..5))])]);
+    place.restore(&listed, &place.request());
+    let good = listing(&place.target());
+    let time = std::fs::metadata(place.at("big")).unwrap().modified().unwrap();
+    let mut changed = bytes(0..5);
+    changed[0] ^= 1;
+    std::fs::write(place.at("big"), &changed).unwrap();
+    std::fs::File::options().write(true).open(place.at("big")).unwrap().set_modified(time).unwrap();
+    assert_eq!(place.restore(&listed, &place.in_place()).files_written, 0);
+    let report = place.restore(&listed, &Request { verify: true, ..place.in_place() });
+    assert_eq!(report.files_written, 1);
+    assert_eq!(listing(&place.target()), good);
+}
+
+#[test]
+fn holes_are_made_where_bytes_are() {
+    let place = Place::new();
+    let sparse = vec![Piece::Data(noise(1, 4096)), Piece::Hole(4 << 20), Piece::Data(noise(2, 4096))];
+    let listed = place.snapshot(vec![dir("app", vec![pieces("sparse", sparse)])]);
+    std::fs::create_dir(place.target()).unwrap();
+    std::fs::write(place.at("sparse"), vec![7; (4 << 20) + 8192]).unwrap();
+    place.restore(&listed, &place.in_place());
+    let good = [noise(1, 4096), vec![0; 4 << 20], noise(2, 4096)].concat();
+    assert!(std::fs::read(place.at("sparse")).unwrap() == good);
+    assert!(std::fs::metadata(place.at("sparse")).unwrap().blocks() < 64);
+}
+
+#[test]
+fn files_with_other_names_are_replaced_and_links_made_again() {
+    let place = Place::new();
+    let tree = vec![
+        pieces("a", data(0..3)).linked(5, 2),
+        pieces("b", data(0..3)).linked(5, 2),
+        pieces("c", data(3..6)),
+        pieces("d", data(6..9)),
+    ];
+    let listed = place.snapshot(vec![dir("app", tree)]);
+    place.restore(&listed, &place.request());
+    let good = listing(&place.target());
+    // Right, all of it: nothing is touched.
+    let report = place.restore(&listed, &place.in_place());
+    assert_eq!((report.files_written, report.bytes_fetched), (0, 0));
+    // The links are torn, and others that are none are made.
+    std::fs::remove_file(place.at("b")).unwrap();
+    std::fs::remove_file(place.at("d")).unwrap();
+    std::fs::hard_link(place.at("c"), place.at("b")).unwrap();
+    std::fs::hard_link(place.at("c"), place.at("d")).unwrap();
+    let report = place.restore(&listed, &place.in_place());
+    assert_eq!(listing(&place.target()), good);
+    assert!(report.bytes_fetched < 50_000, "{}", report.bytes_fetched);
+    // A changed one of two names.
+    std::fs::write(place.at("a"), &bytes(0..3)[1..]).unwrap();
+    place.restore(&listed, &place.in_place());
+    assert_eq!(listing(&place.target()), good);
+}
+
+#[test]
+fn other_kinds_give_way() {
+    let place = Place::new();
+    let tree = vec![
+        file("file", "1"),
+        dir("dir", vec![file("in", "2")]),
+        link("link", "to"),
+        other("pipe", crate::model::node::Body::Fifo),
+    ];
+    let listed = place.snapshot(vec![dir("app", tree)]);
+    place.restore(&listed, &place.request());
+    let good = listing(&place.target());
+    std::fs::remove_file(place.at("file")).unwrap();
+    std::fs::create_dir_all(place.at("file/deep/er")).unwrap();
+    std::fs::remove_dir_all(place.at("dir")).unwrap();
+    std::fs::write(place.at("dir"), "").unwrap();
+    std::fs::remove_file(place.at("link")).unwrap();
+    symlink("elsewhere", place.at("link")).unwrap();
+    std::fs::remove_file(place.at("pipe")).unwrap();
+    std::fs::create_dir(place.at("pipe")).unwrap();
+    place.restore(&listed, &place.in_place());
+    assert_eq!(listing(&place.target()), good);
+}
+
+#[test]
+fn what_the_snapshot_lacks_goes_only_on_request() {
+    let place = Place::new();
+    let listed = place.snapshot(vec![dir("app", vec![file("b", "1"), dir("d", vec![file("x", "2")])])]);
+    place.restore(&listed, &place.request());
+    let good = listing(&place.target());
+    let mess = || {
+        for path in ["a", "c", "d/w", "d/y", "zz/deep/f"] {
+            std::fs::create_dir_all(place.at(path).parent().unwrap()).unwrap();
+            std::fs::write(place.at(path), path).unwrap();
+        }
+    };
+    mess();
+    assert_eq!(place.restore(&listed, &place.in_place()).deleted, 0);
+    assert!(place.at("zz/deep/f").exists());
+    let before = listing(&place.target());
+    let delete = Request { delete: true, ..place.in_place() };
+    let report = place.restore(&listed, &Request { dry_run: true, ..delete.clone() });
+    assert_eq!(listing(&place.target()), before);
+    assert_eq!(report.actions, ["delete a", "delete c", "delete d/w", "delete d/y", "delete zz"]);
+    assert_eq!(place.restore(&listed, &delete).deleted, 5);
+    assert_eq!(listing(&place.target()), good);
+    mess();
+    let exclude = vec!["/d".into(), "deep".into(), "/a".into()];
+    place.restore(&listed, &Request { exclude, ..delete });
+    for (path, there) in [("a", true), ("c", false), ("d/w", true), ("zz/deep/f", true)] {
+        assert_eq!(place.at(path).exists(), there, "{path}");
+    }
+}
+
+#[test]
+fn a_dry_run_tells_all_and_changes_nothing() {
+    let place = Place::new();
+    let tree = vec![
+        file("same", "same"),
+        pieces("changed", data(0..4)),
+        dir("new\n", vec![file("f", noise(9, 500))]),
+        file("moded", "m"),
+        link("l", "x"),
+    ];
+    let listed = place.snapshot(vec![dir("app", tree)]);
+    let all = place.restore(&listed, &Request { dry_run: true, ..place.request() });
+    assert!(!place.target().exists());
+    let expected = ["changed", "l", "moded", "new\\n", "new\\n/f", "same"].map(|path| format!("create {path}"));
+    assert_eq!(all.actions, expected);
+    let done = place.restore(&listed, &place.request());
+    assert_eq!((all.bytes_fetched, all.files_written), (done.bytes_fetched, done.files_written));
+    assert_eq!((all.bytes_written, all.totals), (done.bytes_written, done.totals));
+
+    let mut changed = bytes(0..4);
+    changed[8000] ^= 1;
+    std::fs::write(place.at("changed"), &changed).unwrap();
+    std::fs::remove_dir_all(place.at("new\n")).unwrap();
+    let locked = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(place.at("moded"), locked).unwrap();
+    std::fs::remove_file(place.at("l")).unwrap();
+    std::fs::create_dir(place.at("l")).unwrap();
+    let before = listing(&place.target());
+    let would = place.restore(&listed, &Request { dry_run: true, ..place.in_place() });
+    assert_eq!(listing(&place.target()), before);
+    let expected =
+        ["update .", "update changed", "delete l", "create l", "update moded", "create new\\n", "create new\\n/f"];
+    assert_eq!(would.actions, expected);
+    let done = place.restore(&listed, &place.in_place());
+    assert_eq!((would.bytes_fetched, would.bytes_written), (done.bytes_fetched, done.bytes_written));
+    assert_eq!((would.files_written, would.files_unchanged), (done.files_written, done.files_unchanged));
+}
+
+#[test]
+fn damage_does_not_let_an_old_file_pass_for_restored() {
+    let place = Place::new();
+    let listed = place.snapshot(vec![dir("app", vec![pieces("big", data(0..20))])]);
+    std::fs::create_dir(place.target()).unwrap();
+    std::fs::write(place.at("big"), bytes(20..40)).unwrap();
+    place.damage(&noise(7, 7000));
+    let report = place.run(&listed, &place.in_place()).unwrap();
+    assert_eq!((report.problem_count, report.files_written), (1, 0));
+    assert_ne!(std::fs::metadata(place.at("big")).unwrap().mtime(), 1_500_000_000);
+}
