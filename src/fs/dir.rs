@@ -222,6 +222,14 @@ impl Dir {
     }
 }
 
+/// A path that the user gave with all symbolic links in it followed, also the last.
+pub fn resolve(path: &[u8]) -> Result<Vec<u8>, PathError> {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    std::fs::canonicalize(std::ffi::OsStr::from_bytes(path))
+        .map(|path| path.into_os_string().into_vec())
+        .map_err(|e| PathError::new(path, "follow", e))
+}
+
 /// What the user's path names: a symbolic link itself when it is one.
 pub fn stat_path(path: &[u8]) -> Result<Stat, PathError> {
     near(path, |at, rest| stat_at(at, rest, AS_IT_IS)).map_err(|e| PathError::new(path, "read metadata of", e))

@@ -17,12 +17,18 @@ pub mod limits {
     pub const BASES_MAX: usize = 16 << 20;
     /// Base blobs of one segment, in number.
     pub const BASES_COUNT_MAX: usize = 4096;
-    /// How many segments deep bases may lean on bases.
+    /// Segments in a chain in which each leans on the next, the first and the last included.
     pub const DELTA_DEPTH_MAX: usize = 8;
+    /// Segments that must be opened to read one, itself included.
+    pub const BASE_SEGMENTS_MAX: usize = 64;
+    /// Key slots of a repository.
+    pub const SLOTS_MAX: usize = 32;
     /// A whole pack.
     pub const PACK_MAX: u64 = 1 << 30;
-    /// A sealed metadata object (index, snapshot), and a pack's directory.
+    /// A sealed metadata object (index, snapshot).
     pub const META_MAX: u64 = 64 << 20;
+    /// A pack's sealed directory: half of the index object that must hold a copy of it.
+    pub const DIRECTORY_MAX: u64 = 32 << 20;
     /// A symbolic link's target.
     pub const LINK_MAX: usize = 64 << 10;
     /// All extended attributes of one entry: names and values.

@@ -17,7 +17,7 @@ pub fn parse_footer(footer: &[u8; FOOTER_LEN], pack_len: u64) -> Option<(u64, us
     let fits = footer[16..24] == FOOTER_MAGIC
         && footer[24..] == [0; 8]
         && pack_len <= limits::PACK_MAX
-        && len <= limits::META_MAX
+        && len <= limits::DIRECTORY_MAX
         && len >= (NONCE_LEN + TAG_LEN) as u64
         && offset >= HEADER_LEN as u64
         && offset.checked_add(len).and_then(|end| end.checked_add(FOOTER_LEN as u64)) == Some(pack_len);

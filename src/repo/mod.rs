@@ -8,7 +8,7 @@ pub mod writer;
 pub use reader::BlobReader;
 pub use slots::{SlotInfo, Unlock};
 pub use snapshots::{Listed, Snapshots};
-pub use writer::{Lane, Writer, Written};
+pub use writer::{Lane, WriteOptions, Writer, Written};
 
 use crate::{
     error::{Error, Result},

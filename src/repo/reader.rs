@@ -21,6 +21,13 @@ use std::{
 /// Opened segments that are kept, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
 
+/// How much work one segment may be, that leans on others.
+#[derive(Clone, Copy, Default)]
+struct Effort {
+    depth: usize,
+    opened: usize,
+}
+
 /// Reads blobs. Shared by threads.
 pub struct BlobReader<'r> {
     repo: &'r Repository,
@@ -76,12 +83,18 @@ impl<'r> BlobReader<'r> {
 
     /// Opens a segment whose bytes were read by the caller (they are used up). Its blobs are not yet verified.
     pub fn open_sealed(&self, located: &Located, sealed: &mut Vec<u8>, plain: &mut Vec<u8>) -> Result<()> {
-        self.open_at_depth(located, sealed, plain, 0)
+        self.open_with(located, sealed, plain, &mut Effort::default())
     }
 
-    fn open_at_depth(&self, located: &Located, sealed: &mut Vec<u8>, plain: &mut Vec<u8>, depth: usize) -> Result<()> {
+    fn open_with(
+        &self,
+        located: &Located,
+        sealed: &mut Vec<u8>,
+        plain: &mut Vec<u8>,
+        effort: &mut Effort,
+    ) -> Result<()> {
         let key = self.key(located)?;
-        let prefix = self.prefix(located, depth)?;
+        let prefix = self.prefix(located, effort)?;
         let mut opener = lock(&self.openers).pop().unwrap_or_default();
         let opened = opener.open(&self.header(located.kind), &key, located.recipe, &prefix, sealed, plain);
         lock(&self.openers).push(opener);
@@ -96,34 +109,40 @@ impl<'r> BlobReader<'r> {
     }
 
     /// The plaintext that a segment leans on.
-    fn prefix(&self, located: &Located, depth: usize) -> Result<Vec<u8>> {
+    fn prefix(&self, located: &Located, effort: &mut Effort) -> Result<Vec<u8>> {
         if located.bases.is_empty() {
             return Ok(Vec::new());
         }
-        if depth >= limits::DELTA_DEPTH_MAX {
+        if effort.depth + 1 >= limits::DELTA_DEPTH_MAX {
             return Err(Error::corrupt(pack::object_name(&located.pack), "segments lean on one another too deeply"));
         }
+        effort.depth += 1;
         let kind = if located.kind == Kind::DataPack { BlobKind::Data } else { BlobKind::Tree };
         let mut prefix = Vec::new();
         for base in &located.bases {
-            prefix.extend_from_slice(&self.blob_at_depth(kind, base, depth + 1)?);
+            prefix.extend_from_slice(&self.blob_with(kind, base, effort)?);
             if prefix.len() > limits::BASES_MAX {
                 return Err(Error::corrupt(pack::object_name(&located.pack), "a segment's bases are too long"));
             }
         }
+        effort.depth -= 1;
         Ok(prefix)
     }
 
     /// An opened segment, from the cache or the store.
-    fn segment(&self, located: &Located, depth: usize) -> Result<Arc<Vec<u8>>> {
+    fn segment(&self, located: &Located, effort: &mut Effort) -> Result<Arc<Vec<u8>>> {
         let at = (located.pack, located.offset);
         if let Some(plain) = lock(&self.opened).segments.get(&at) {
             return Ok(plain.clone());
         }
+        effort.opened += 1;
+        if effort.opened > limits::BASE_SEGMENTS_MAX {
+            return Err(Error::corrupt(pack::object_name(&located.pack), "a segment leans on too many others"));
+        }
         let mut sealed = vec![0; located.stored as usize];
         self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;
         let mut plain = Vec::new();
-        self.open_at_depth(located, &mut sealed, &mut plain, depth)?;
+        self.open_with(located, &mut sealed, &mut plain, effort)?;
         let plain = Arc::new(plain);
         let mut opened = lock(&self.opened);
         opened.bytes += plain.len();
@@ -139,13 +158,16 @@ impl<'r> BlobReader<'r> {
 
     /// A blob's verified bytes. Another place is tried when one is damaged.
     pub fn blob(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
-        self.blob_at_depth(kind, id, 0)
+        self.blob_with(kind, id, &mut Effort::default())
     }
 
-    fn blob_at_depth(&self, kind: BlobKind, id: &BlobId, depth: usize) -> Result<Vec<u8>> {
+    fn blob_with(&self, kind: BlobKind, id: &BlobId, effort: &mut Effort) -> Result<Vec<u8>> {
         let mut failure = None;
         for place in self.index.places(id) {
-            match self.blob_in(kind, id, place, depth) {
+            let depth = effort.depth;
+            let found = self.blob_in(kind, id, place, effort);
+            effort.depth = depth;
+            match found {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => failure.get_or_insert(error),
             };
@@ -153,10 +175,10 @@ impl<'r> BlobReader<'r> {
         Err(failure.unwrap_or_else(|| Error::Missing { object: format!("{kind} {id}, which no index lists,") }))
     }
 
-    fn blob_in(&self, kind: BlobKind, id: &BlobId, place: Place, depth: usize) -> Result<Vec<u8>> {
+    fn blob_in(&self, kind: BlobKind, id: &BlobId, place: Place, effort: &mut Effort) -> Result<Vec<u8>> {
         let lost = || Error::Missing { object: format!("the segment of {kind} {id}") };
         let located = self.index.locate(place).ok_or_else(lost)?;
-        let plain = self.segment(&located, depth)?;
+        let plain = self.segment(&located, effort)?;
         let start = place.row.offset as usize;
         let bytes = plain.get(start..start + place.row.len as usize);
         match bytes {

@@ -9,6 +9,7 @@ use crate::{
         Keyring, Role,
         slot::{Costs, Note, SLOT_LEN, Secret, Slot},
     },
+    model::limits,
     seal::SealKey,
     store::{ObjectName, Store},
     world::Entropy,
@@ -48,6 +49,14 @@ fn read_slots(store: &dyn Store, repo: RepoId) -> Result<(Vec<Slot>, Vec<Error>)
         Ok(())
     })?;
     names.sort();
+    if names.len() > limits::SLOTS_MAX {
+        // Each may cost a gibibyte and seconds to try; whoever can write to the store can make thousands.
+        return Err(Error::refused(format!(
+            "keys/ holds {} key slots, more than {}: somebody filled it; use the recovery sheet (--recovery-file) and remove what is not yours",
+            names.len(),
+            limits::SLOTS_MAX
+        )));
+    }
     let (mut slots, mut unusable) = (Vec::new(), Vec::new());
     for name in names {
         let slot = store.get(&name, SLOT_LEN as u64).and_then(|bytes| {
@@ -141,6 +150,9 @@ impl Repository {
     /// Adds a slot in which `secret` opens the repository in this role.
     pub fn add_slot(&self, role: Role, secret: &Secret, costs: Costs, label: &str) -> Result<KeyId> {
         let keys = self.keys().narrowed(role)?;
+        if self.list_slots()?.0.len() >= limits::SLOTS_MAX {
+            return Err(Error::refused(format!("there are {} keys already: remove one first", limits::SLOTS_MAX)));
+        }
         let note = Note { role, created: self.clock().now().sec, label: label.to_owned() };
         store_slot(self.store(), &keys, secret, costs, &note, self.entropy())
     }

@@ -27,11 +27,16 @@ const WAITING: usize = 4;
 /// An index object is written when the finished packs hold so many blobs, or are so many.
 const INDEX_BLOBS: usize = 64 << 10;
 const INDEX_PACKS: usize = 16;
+/// A segment is closed when it holds so many blobs, and a pack when it holds so many: tiny files would otherwise make directories
+/// that outgrow their limits, and memory.
+const SEGMENT_BLOBS: usize = 16 << 10;
+const PACK_BLOBS: usize = 256 << 10;
 /// A lane takes a fresh key after so many segments: about a pack.
 const KEY_SEGMENTS: u64 = 64;
 
 /// What was written; proof that it is durable and listed in the index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Written {
     /// New packs of data.
     pub data_packs: u64,
@@ -41,14 +46,22 @@ pub struct Written {
     pub bytes_new: u64,
     /// Length of the new packs, in bytes.
     pub bytes_stored: u64,
-    _private: (),
+}
+
+/// How blobs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WriteOptions {
+    /// How hard to compress.
+    pub compression: Compression,
+    /// Count what would be new, and store nothing.
+    pub pretend: bool,
 }
 
 /// Takes new blobs, through lanes.
 pub struct Writer<'r> {
     repo: &'r Repository,
     index: &'r BlobIndex,
-    compression: Compression,
+    options: WriteOptions,
     packer: Sender<(Kind, Sealed)>,
     bytes_new: AtomicU64,
     monitor: &'r dyn Monitor,
@@ -63,7 +76,7 @@ impl Repository {
     pub fn write<T>(
         &self,
         index: &BlobIndex,
-        compression: Compression,
+        options: WriteOptions,
         monitor: &dyn Monitor,
         work: impl FnOnce(&Writer<'_>) -> Result<T>,
     ) -> Result<(T, Written)> {
@@ -73,7 +86,7 @@ impl Repository {
                 .name("packer".into())
                 .spawn_scoped(scope, || Packer::new(self, index, monitor).run(receive))
                 .map_err(|e| Error::store("start a thread for", "packs", e))?;
-            let writer = Writer { repo: self, index, compression, packer: send, bytes_new: AtomicU64::new(0), monitor };
+            let writer = Writer { repo: self, index, options, packer: send, bytes_new: AtomicU64::new(0), monitor };
             let result = work(&writer);
             let bytes_new = writer.bytes_new.load(Ordering::Relaxed);
             drop(writer);
@@ -93,7 +106,7 @@ impl<'r> Writer<'r> {
             writer: self,
             kind,
             header: object::header(kind, self.repo.keys().repo()),
-            sealer: Sealer::new(self.compression)?,
+            sealer: Sealer::new(self.options.compression)?,
             key: None,
             plain: Vec::new(),
             blobs: Vec::new(),
@@ -137,7 +150,7 @@ impl Lane<'_> {
             self.blobs.push(BlobEntry { id, kind: kind as u8, len: bytes.len() as u32 });
             self.writer.bytes_new.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             self.writer.monitor.add(Counter::New, bytes.len() as u64);
-            if self.plain.len() >= target {
+            if self.plain.len() >= target || self.blobs.len() >= SEGMENT_BLOBS {
                 self.flush()?;
             }
         }
@@ -147,6 +160,11 @@ impl Lane<'_> {
     /// Seals what is there as a segment, proves it and passes it on. A lane that is dropped without it loses the rest.
     pub fn flush(&mut self) -> Result<()> {
         if self.blobs.is_empty() {
+            return Ok(());
+        }
+        if self.writer.options.pretend {
+            self.blobs.clear();
+            self.plain.clear();
             return Ok(());
         }
         if self.key.as_ref().is_none_or(|(_, _, used)| *used >= KEY_SEGMENTS) {
@@ -224,7 +242,7 @@ impl<'r> Packer<'r> {
         let Some(pack) = &mut self.open[slot] else { return Ok(()) };
         self.monitor.add(Counter::Stored, sealed.bytes.len() as u64);
         pack.add(sealed)?;
-        if pack.len() >= u64::from(self.repo.config().pack_target) {
+        if pack.len() >= u64::from(self.repo.config().pack_target) || pack.blob_count() >= PACK_BLOBS {
             self.finish(slot)?;
             if self.finished_blobs >= INDEX_BLOBS || self.finished.len() >= INDEX_PACKS {
                 self.write_index()?;

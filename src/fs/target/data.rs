@@ -1,6 +1,9 @@
 //! A file's bytes and holes. Failures are the system's: the caller knows the path ([`super::TargetDir::path_of`]).
 
-use rustix::{fs::FallocateFlags, io::Errno};
+use rustix::{
+    fs::{Advice, FallocateFlags, SeekFrom},
+    io::Errno,
+};
 use std::{fs::File, io, os::unix::fs::FileExt};
 
 /// Bytes looked at in one go where holes cannot be punched.
@@ -27,6 +30,20 @@ pub fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<()> {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => zero(file, offset, len),
         other => Ok(other?),
     }
+}
+
+/// True when anything was written between `offset` and `offset + len`, or the file system does not tell.
+pub fn has_data(file: &File, offset: u64, len: u64) -> bool {
+    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+        Ok(data) => data < offset.saturating_add(len),
+        Err(errno) => errno != Errno::NXIO,
+    }
+}
+
+/// Lets the system forget what it knows of a file's bytes, so that the medium is asked for them. Bytes that are not yet
+/// on the medium are kept; and where the system keeps all, that costs the proof some of its worth and is no failure.
+pub fn forget_cached(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
 }
 
 /// Writes zeros where something else is.

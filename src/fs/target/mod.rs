@@ -29,7 +29,7 @@ mod xattrs;
 
 pub use case::folded;
 pub use create::{Special, TempFile, is_temporary};
-pub use data::{punch_hole, set_len, write_at};
+pub use data::{forget_cached, has_data, punch_hole, set_len, write_at};
 pub use existing::{Existing, Identity, Kind};
 pub use metadata::{Policy, Shortfall, apply_file};
 pub use owner::{NameMap, Ownership};

@@ -1,11 +1,50 @@
 //! Brings a snapshot, or a part of one, back.
+//!
+//! ```text
+//! collect ── walks the tree, makes directories, links and devices, collects files ──▶ Window (plain data, bounded)
+//! window  ── sorts what the window needs by pack and offset                        ──▶ reads
+//! execute ── 2 readers ─▶ bounded channel ─▶ workers: open, verify, files::write   ──▶ files, finished one by one
+//! then      verify (read back) ─▶ hard links ─▶ metadata of the directories that were left, deepest first
+//! ```
+//!
+//! A window closes when it is full, so memory is bounded whatever the tree; a directory's metadata is kept until the
+//! window in which the walk leaves it is done (at most one record for each level of the walk and each directory of the
+//! window), so the tree is walked once.
+//!
+//! What is left of a file that could not be restored in full: nothing when it is new; the old file when it was to be
+//! replaced (it, or the node, has other names); and where an old file is changed in place, what was written so far,
+//! with the time of that writing, so that it does not pass for restored.
+
+mod collect;
+mod dirs;
+mod entries;
+mod execute;
+mod files;
+mod filter;
+mod in_place;
+mod links;
+mod owners;
+mod remove;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod window;
 
 use crate::{
     error::{Error, Result},
-    model::snapshot::{Problem, Totals},
-    monitor::Monitor,
+    fs::target::Target,
+    model::{
+        node::Node,
+        snapshot::{Problem, Source, Totals},
+    },
+    monitor::{Counter, Monitor, Phase},
+    name::Shown,
+    ops::lookup::{Found, lookup},
     repo::{BlobReader, Listed},
 };
+use collect::Collector;
+use tally::Tally;
 
 /// Whose the restored entries are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,13 +110,158 @@ pub struct Report {
     pub actions: Vec<String>,
 }
 
+/// Bounds of a restore; tests shrink them.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Files of a window.
+    files: usize,
+    /// Stretches of files of a window (64 bytes each).
+    extents: usize,
+    /// Bytes that all else of a window may take, roughly.
+    plan: usize,
+    /// Neighbours in a pack are read at once up to so many bytes.
+    read: u64,
+    /// Bytes between two neighbours that are read for nothing.
+    gap: u64,
+    /// Bytes read and opened that are not yet written.
+    in_flight: usize,
+    /// Open files, and open directories.
+    open: usize,
+    /// Files of a window that are written under temporary names, all of which are open.
+    temporary: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            files: 64 << 10,
+            extents: 256 << 10,
+            plan: 24 << 20,
+            read: 4 << 20,
+            gap: 32 << 10,
+            in_flight: 32 << 20,
+            open: 192,
+            temporary: 64,
+        }
+    }
+}
+
+/// What every part of a restore needs.
+struct Job<'a> {
+    reader: &'a BlobReader<'a>,
+    request: &'a Request,
+    limits: Limits,
+    monitor: &'a dyn Monitor,
+    tally: &'a Tally<'a>,
+}
+
+/// An entry at the top of what is restored.
+struct Top<'s> {
+    node: Node,
+    owner: (Option<String>, Option<String>),
+    /// Its contents become the target's own.
+    into_target: bool,
+    /// All that is known of how much it is.
+    totals: Option<&'s Totals>,
+}
+
 /// Restores. Single entries that fail are in the report, and the rest is restored; an error is returned when the request
-/// makes no sense or the target as a whole failed.
-pub fn restore(
-    _reader: &BlobReader<'_>,
-    _listed: &Listed,
-    _request: &Request,
-    _monitor: &dyn Monitor,
+/// makes no sense or the target as a whole failed (no room left, read-only).
+///
+/// Files of different sizes, times or bytes count as changed, whatever their other metadata; `bytes_fetched` counts what
+/// was read of data packs, without the pages of trees. With `dry_run` all counts are of what would be done.
+pub fn restore(reader: &BlobReader<'_>, listed: &Listed, request: &Request, monitor: &dyn Monitor) -> Result<Report> {
+    restore_within(reader, listed, request, monitor, Limits::default())
+}
+
+fn restore_within(
+    reader: &BlobReader<'_>,
+    listed: &Listed,
+    request: &Request,
+    monitor: &dyn Monitor,
+    limits: Limits,
 ) -> Result<Report> {
-    Err(Error::refused("under construction"))
+    if request.delete && !request.in_place {
+        return Err(Error::usage("--delete makes sense with --in-place only"));
+    }
+    if request.target.is_empty() {
+        return Err(Error::usage("name the folder to restore to: --target DIR"));
+    }
+    monitor.phase(Phase::Planning);
+    let filter = filter::Filter::new(request)?;
+    let tops = tops(reader, listed, request)?;
+    let target = open_target(request)?;
+    expect(&tops, monitor);
+
+    let tally = Tally::new(monitor);
+    let job = Job { reader, request, limits, monitor, tally: &tally };
+    let mut collector = Collector::new(&job, filter, target.as_ref());
+    let mut outcome = tops.into_iter().try_for_each(|top| collector.restore(top)).and_then(|()| collector.close());
+    if outcome.is_err() {
+        collector.abandon();
+    }
+    // A worker found that the target failed: that is why the rest stopped.
+    outcome = tally.fatal().and(outcome);
+    if let Some(target) = &target
+        && !request.dry_run
+    {
+        let synced = target.sync();
+        outcome = outcome.and(synced);
+    }
+    outcome?;
+    let report = tally.into_report();
+    if report.sockets > 0 {
+        monitor.note(&format!("{} sockets are left out: they mean nothing without their process", report.sockets));
+    }
+    if !report.shortfall.is_empty() {
+        monitor.note(&report.shortfall);
+    }
+    Ok(report)
+}
+
+/// What the request names.
+fn tops<'s>(reader: &BlobReader<'_>, listed: &'s Listed, request: &Request) -> Result<Vec<Top<'s>>> {
+    let of_source = |source: &'s Source, into_target| Top {
+        node: source.root.clone(),
+        owner: source.owner.clone(),
+        into_target,
+        totals: Some(&source.totals),
+    };
+    Ok(match lookup(reader, &listed.snapshot, request.path.as_deref())? {
+        Found::Entry(entry) => {
+            let entry = *entry;
+            let into_target = entry.node.is_dir();
+            vec![Top { node: entry.node, owner: (entry.user, entry.group), into_target, totals: None }]
+        }
+        Found::Snapshot => match listed.snapshot.sources.as_slice() {
+            [only] => vec![of_source(only, only.root.is_dir())],
+            many => many.iter().map(|source| of_source(source, false)).collect(),
+        },
+    })
+}
+
+/// The target; nothing when it is not there and is not to be made.
+fn open_target(request: &Request) -> Result<Option<Target>> {
+    let target = match (request.dry_run, Target::open(&request.target)) {
+        (true, Err(Error::Target { source, .. })) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        (true, opened) => opened?,
+        (false, _) => Target::create_or_open(&request.target)?,
+    };
+    if !request.in_place && !target.is_empty()? {
+        let shown = Shown(&request.target);
+        return Err(Error::refused(format!(
+            "{shown} is not empty: choose another folder, or restore over what is there with --in-place"
+        )));
+    }
+    Ok(Some(target))
+}
+
+fn expect(tops: &[Top<'_>], monitor: &dyn Monitor) {
+    let entries = |top: &Top<'_>| match top.totals {
+        Some(totals) => totals.files.saturating_add(totals.directories).saturating_add(totals.others),
+        None => top.node.entries(),
+    };
+    let bytes = |top: &Top<'_>| top.totals.map_or(top.node.bytes(), |totals| totals.bytes);
+    monitor.expect(Counter::Entries, tops.iter().map(entries).fold(0, u64::saturating_add));
+    monitor.expect(Counter::Bytes, tops.iter().map(bytes).fold(0, u64::saturating_add));
 }

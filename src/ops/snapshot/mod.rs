@@ -1,17 +1,33 @@
 //! Takes a snapshot: walk → read → chunk → hash → known? → segments → packs; then the tree, then the snapshot itself.
 
+mod assemble;
+mod flow;
+mod parent;
+mod read;
+mod scan;
+mod take;
+#[cfg(test)]
+mod tests;
+mod work;
+
 use crate::{
     compress::Compression,
     error::{Error, Result},
-    fs::exclude::ExcludeOptions,
+    fs::exclude::{ExcludeOptions, Excludes},
     id::SnapshotId,
-    model::snapshot::Snapshot,
-    monitor::Monitor,
+    model::snapshot::{Head, Snapshot, Source, Totals, Work},
+    monitor::{Counter, Monitor, Phase},
     name::Name,
-    repo::{Repository, Written},
+    repo::{BlobReader, Repository, WriteOptions, Written},
     series::Series,
 };
-use std::io::Read;
+use flow::Control;
+use parent::Parent;
+use std::{
+    collections::HashSet,
+    io::Read,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// Where a source comes from.
 pub enum Input {
@@ -75,6 +91,96 @@ pub struct Report {
 
 /// Takes a snapshot. Entries that cannot be read are in the report and in the snapshot, which is then not `complete`; an error
 /// is returned when nothing could be read, or when the repository failed.
-pub fn snapshot(_repo: &Repository, _request: Request, _monitor: &dyn Monitor) -> Result<Report> {
-    Err(Error::refused("under construction"))
+pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> Result<Report> {
+    monitor.phase(Phase::Opening);
+    let begun = repo.clock().now();
+    let excludes = Excludes::new(&request.excludes)?;
+    check_names(&request)?;
+
+    // The list of snapshots is read before the index: all that they refer to is then in the index that is seen.
+    let newest = repo.newest_head(&request.series)?;
+    let tag = repo.keys().series_tag(&request.series);
+    let before = newest.as_ref().and_then(|(id, _)| repo.read_snapshot(&tag, id).ok());
+    let (mut index, unreadable) = repo.load_index(false)?;
+    for (object, error) in &unreadable {
+        monitor.note(&format!("{object} cannot be read ({error}); what it listed is stored again"));
+    }
+    let packs = repo.list_packs()?;
+    let absent = index.compare_with_store(&|id| packs.get(id).copied());
+    if !absent.is_empty() {
+        monitor.note(&format!("{} packs are missing from the store; what they held is stored again", absent.len()));
+    }
+
+    let pages = BlobReader::new(repo, &index);
+    let parent = before.as_ref().map(|listed| Parent { snapshot: &listed.snapshot, pages: &pages, index: &index });
+    if let Some(parent) = &parent {
+        let totals = &parent.snapshot.totals;
+        monitor.expect(Counter::Entries, totals.files + totals.directories + totals.others);
+        monitor.expect(Counter::Bytes, totals.bytes);
+    }
+    monitor.phase(Phase::Storing);
+    let control = Control::new(monitor);
+    let job = take::Job { control: &control, excludes: &excludes, parent, with_atime: request.with_atime, repo };
+    let options = WriteOptions { compression: request.compression, pretend: request.dry_run };
+    let sources = request.sources;
+    let (mut sources, written) = repo.write(&index, options, monitor, |writer| {
+        let sources = take::all(&job, writer, sources, request.threads);
+        monitor.phase(Phase::Publishing);
+        match control.take_failure() {
+            Some(error) => Err(error),
+            None => Ok(sources),
+        }
+    })?;
+    if sources.is_empty() {
+        return Err(Error::refused("nothing could be read: no snapshot was made"));
+    }
+    sources.sort_by(|a, b| a.root.name.cmp(&b.root.name));
+    let (problems, problem_count) = control.take_problems();
+    let mut totals = Totals::default();
+    sources.iter().for_each(|source: &Source| totals.add(&source.totals));
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let mut tags = request.tags;
+    tags.sort();
+    tags.dedup();
+    let snapshot = Snapshot {
+        series: request.series.as_str().to_owned(),
+        head: Head {
+            sequence: newest.as_ref().map_or(0, |(_, head)| head.sequence) + 1,
+            previous: newest.map(|(id, _)| id),
+            time: begun,
+            complete: problem_count == 0,
+        },
+        finished: repo.clock().now(),
+        host: request.host,
+        user: request.user,
+        program: concat!("vault ", env!("CARGO_PKG_VERSION")).to_owned(),
+        sources,
+        problems,
+        problem_count,
+        totals,
+        work: Work {
+            files_read: count(&control.files_read),
+            bytes_read: count(&control.bytes_read),
+            bytes_new: written.bytes_new,
+            bytes_stored: written.bytes_stored,
+        },
+        tags,
+        description: request.description,
+        configuration: request.configuration,
+    };
+    let id = if request.dry_run { None } else { Some(repo.publish(&snapshot, &written)?) };
+    Ok(Report { id, snapshot, written, files_unchanged: count(&control.files_unchanged) })
+}
+
+fn check_names(request: &Request) -> Result<()> {
+    let mut names = HashSet::new();
+    for source in &request.sources {
+        if !names.insert(&source.name) {
+            return Err(Error::usage(format!(
+                "two sources are called \"{}\": give one another name with --source NAME=PATH",
+                source.name
+            )));
+        }
+    }
+    if names.is_empty() { Err(Error::usage("there is nothing to take a snapshot of: name a path")) } else { Ok(()) }
 }

@@ -1,0 +1,140 @@
+//! Removing what the snapshot does not have.
+
+use super::{
+    collect::{Collector, State},
+    dirs::DirId,
+    tally::count,
+};
+use crate::{
+    error::Result,
+    fs::{
+        PathError,
+        target::{Kind, TargetDir, folded},
+    },
+    name::Name,
+};
+use std::{iter::Peekable, sync::Arc, vec::IntoIter};
+
+/// Names in a directory of the target: compared with the tree's as both go by in the same order.
+pub(super) struct Extras {
+    names: Peekable<IntoIter<Name>>,
+    /// Where case is folded, what is not in the tree by its bytes may be so under another name: decided at the end.
+    held: Vec<Name>,
+}
+
+impl Extras {
+    pub fn new(sorted: Vec<Name>) -> Self {
+        Extras { names: sorted.into_iter().peekable(), held: Vec::new() }
+    }
+}
+
+impl Collector<'_> {
+    /// Removes the names of the innermost directory before `name`, which the tree has; or all that are left.
+    pub fn remove_before(&mut self, name: Option<&Name>) -> Result<()> {
+        let Some(level) = self.levels.last_mut() else { return Ok(()) };
+        let State::Here { dir, .. } = level.state else { return Ok(()) };
+        let Some(mut extras) = level.extras.take() else { return Ok(()) };
+        let (folds, included) = (level.folded.is_some(), level.included);
+        while let Some(extra) = extras.names.next_if(|extra| name.is_none_or(|name| extra <= name)) {
+            self.job.tally.check()?;
+            if Some(&extra) == name {
+                break;
+            }
+            match folds {
+                true => extras.held.push(extra),
+                false => self.remove_extra(dir, &extra, included),
+            }
+        }
+        if name.is_none() {
+            for extra in std::mem::take(&mut extras.held) {
+                let seen = self.levels.last().and_then(|level| level.folded.as_ref());
+                if !seen.is_some_and(|seen| seen.contains(&folded(&extra))) {
+                    self.remove_extra(dir, &extra, included);
+                }
+            }
+        }
+        if let Some(level) = self.levels.last_mut() {
+            level.extras = Some(extras);
+        }
+        Ok(())
+    }
+
+    fn remove_extra(&self, dir: DirId, name: &Name, included: bool) {
+        let removed = self.dirs.get(dir).and_then(|at| {
+            let Some(found) = at.stat(name)? else { return Ok(()) };
+            let path = self.dirs.relative(dir, Some(name));
+            let is_dir = found.kind == Kind::Directory;
+            if self.filter.excludes(&path, is_dir) || !(included || self.filter.includes(&path, is_dir)) {
+                return Ok(());
+            }
+            if is_dir && !self.filter.is_open() {
+                return self.sweep(&at, name, path);
+            }
+            self.remove_one(&at, name, &path)
+        });
+        if let Err(error) = removed {
+            self.job.tally.path_error(error);
+        }
+    }
+
+    /// Removes an entry with all that is in it, or says so.
+    pub fn remove_one(&self, dir: &TargetDir, name: &Name, path: &[u8]) -> Result<(), PathError> {
+        if self.job.request.dry_run {
+            self.job.tally.action("delete", path);
+        } else {
+            dir.remove(name)?;
+        }
+        count(&self.job.tally.deleted, 1);
+        Ok(())
+    }
+
+    /// Removes a directory but for what the patterns leave out.
+    fn sweep(&self, parent: &Arc<TargetDir>, name: &Name, mut path: Vec<u8>) -> Result<(), PathError> {
+        struct Step {
+            name: Name,
+            path_len: usize,
+            names: IntoIter<Name>,
+            kept: bool,
+        }
+        let mut steps: Vec<Step> = Vec::new();
+        let open = |steps: &[Step]| {
+            let names: Vec<Name> = steps.iter().map(|step| step.name.clone()).collect();
+            parent.descend(&names)
+        };
+        let mut enter = Some(name.clone());
+        loop {
+            if let Some(name) = enter.take() {
+                steps.push(Step { name, path_len: path.len(), names: Vec::new().into_iter(), kept: false });
+                let names = open(&steps)?.list()?;
+                if let Some(step) = steps.last_mut() {
+                    step.names = names.into_iter();
+                }
+            }
+            let Some(step) = steps.last_mut() else { return Ok(()) };
+            path.truncate(step.path_len);
+            let Some(next) = step.names.next() else {
+                let Some(done) = steps.pop() else { return Ok(()) };
+                if !done.kept {
+                    self.remove_one(&open(&steps)?, &done.name, &path)?;
+                } else if let Some(around) = steps.last_mut() {
+                    around.kept = true;
+                }
+                continue;
+            };
+            path.push(b'/');
+            path.extend_from_slice(next.as_bytes());
+            let at = open(&steps)?;
+            let Some(found) = at.stat(&next)? else { continue };
+            let is_dir = found.kind == Kind::Directory;
+            if self.filter.excludes(&path, is_dir) {
+                if let Some(step) = steps.last_mut() {
+                    step.kept = true;
+                }
+            } else if is_dir {
+                enter = Some(next);
+            } else {
+                self.remove_one(&at, &next, &path)?;
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What is done at once: files, the stretches of them that are needed, and the reads that bring these. Plain data.
+
+use super::{Limits, dirs::DirId, files::Item};
+use crate::{
+    id::BlobId,
+    index::run::Run,
+    model::node::{Body, Content, Meta, Node},
+    name::Name,
+};
+use std::{ops::Range, sync::Arc};
+
+/// A stretch of a file that is to be fetched, and where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Want {
+    /// Run of the index, and segment in it.
+    pub run: u32,
+    pub segment: u32,
+    /// Where the blob lies in the segment's plaintext.
+    pub offset: u32,
+    pub len: u32,
+    pub id: BlobId,
+    /// Which file, and where in it.
+    pub item: u32,
+    pub at: u64,
+}
+
+const _: () = assert!(size_of::<Want>() == 64);
+
+/// Inode and file system of the source.
+pub(super) type LinkKey = (u32, u64);
+
+/// Another name of a file, to be made when the first is there.
+pub(super) struct Link {
+    pub dir: DirId,
+    /// Nothing was in its directory.
+    pub fresh: bool,
+    pub key: LinkKey,
+    pub node: Node,
+}
+
+/// A directory that was left.
+pub(super) struct Finish {
+    pub dir: DirId,
+    pub meta: Meta,
+}
+
+/// Collected work.
+#[derive(Default)]
+pub(super) struct Window {
+    pub items: Vec<Item>,
+    pub wants: Vec<Want>,
+    pub links: Vec<Link>,
+    pub finishes: Vec<Finish>,
+    /// Bytes that all but `wants` take, roughly.
+    pub bytes: usize,
+    /// Files under temporary names.
+    pub temporary: usize,
+}
+
+impl Window {
+    /// True when the window must be closed before more is collected.
+    pub fn is_full(&self, limits: &Limits) -> bool {
+        self.items.len() >= limits.files
+            || self.wants.len() >= limits.extents
+            || self.bytes >= limits.plan
+            || self.temporary >= limits.temporary
+    }
+}
+
+/// Bytes that metadata takes, roughly.
+pub(super) fn weight_of(name: &Name, meta: &Meta) -> usize {
+    let xattrs: usize = meta.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len() + 64).sum();
+    320 + name.as_bytes().len() + xattrs
+}
+
+/// Bytes that a node takes, roughly.
+pub(super) fn weight_of_node(node: &Node) -> usize {
+    let body = match &node.body {
+        Body::File { content: Content::Extents(extents), .. } => extents.len() * 48,
+        Body::Symlink { target } => target.len(),
+        _ => 0,
+    };
+    weight_of(&node.name, &node.meta) + body
+}
+
+/// A segment that is needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Needed {
+    pub run: u32,
+    pub segment: u32,
+    /// Number of the pack in the run; `None` when the index does not have the segment.
+    pub pack: Option<u32>,
+    pub offset: u64,
+    pub stored: u32,
+    pub raw: u32,
+    /// Which of the wants.
+    pub wants: Range<usize>,
+}
+
+/// A stretch of a pack, read at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Read {
+    pub offset: u64,
+    pub len: usize,
+    /// Which of the segments.
+    pub parts: Range<usize>,
+    /// Bytes that it takes until it is written.
+    pub cost: usize,
+}
+
+/// Sorts what is wanted and says what to read for it: each segment once, neighbours together.
+pub(super) fn reads(wants: &mut [Want], runs: &[Arc<Run>], limits: &Limits) -> (Vec<Needed>, Vec<Read>) {
+    wants.sort_unstable();
+    let mut needed: Vec<Needed> = Vec::new();
+    let mut start = 0;
+    for group in wants.chunk_by(|a, b| (a.run, a.segment) == (b.run, b.segment)) {
+        let range = start..start + group.len();
+        start = range.end;
+        let Some(first) = group.first() else { continue };
+        let run = runs.get(first.run as usize);
+        let pack = run.and_then(|run| run.position(first.segment)).map(|(pack, _)| pack);
+        let located = run.and_then(|run| run.locate(first.segment));
+        let (offset, stored, raw) = located.as_ref().map_or((0, 0, 0), |l| (l.offset, l.stored, l.recipe.raw));
+        let pack = pack.filter(|_| located.is_some());
+        needed.push(Needed { run: first.run, segment: first.segment, pack, offset, stored, raw, wants: range });
+    }
+    needed.sort_unstable_by_key(|segment| (segment.run, segment.pack, segment.offset));
+    let mut reads: Vec<Read> = Vec::new();
+    for (at, segment) in needed.iter().enumerate() {
+        let (end, cost) = (segment.offset + u64::from(segment.stored), segment.stored as usize + segment.raw as usize);
+        if let (Some(read), Some(before)) = (reads.last_mut(), at.checked_sub(1).and_then(|before| needed.get(before)))
+            && (before.run, before.pack) == (segment.run, segment.pack)
+            && segment.pack.is_some()
+            && segment.offset >= read.offset + read.len as u64
+            && segment.offset - (read.offset + read.len as u64) <= limits.gap
+            && end - read.offset <= limits.read
+        {
+            let len = (end - read.offset) as usize;
+            read.cost = (read.cost - read.len).max(cost) + len;
+            read.len = len;
+            read.parts.end = at + 1;
+        } else {
+            let len = segment.stored as usize;
+            reads.push(Read { offset: segment.offset, len, parts: at..at + 1, cost: cost + len });
+        }
+    }
+    (needed, reads)
+}

@@ -1,0 +1,218 @@
+//! What flows between the threads of a snapshot, and how they all stop when one has to.
+//!
+//! ```text
+//!           steps (in the order of the walk) ───────────────────────────────▶
+//! walker ┤                                                                    assembler ─▶ tree pages
+//!           tasks ─▶ readers ─▶ batches ─▶ workers (hash, store) ─▶ results ▶
+//! ```
+//!
+//! Every channel but that of results is bounded, and so are the buffers; results are bounded by the steps that wait for them.
+
+use crate::{
+    error::{Error, Result},
+    fs::{PathError, dir::Dir, stat::Stat},
+    model::{
+        limits,
+        node::{Extent, Node, Xattr},
+        snapshot::Problem,
+    },
+    monitor::Monitor,
+    name::{Name, Shown},
+};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
+use std::{
+    ops::Range,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// How long a thread waits before it looks whether all should stop.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Length of a buffer that batches are read into, in bytes: four times the longest blob of the default configuration, so that
+/// little is carried over from one to the next.
+pub const BUFFER: usize = 2 << 20;
+
+/// Names the contents of a file before they are known.
+pub type Ticket = u64;
+
+/// What the walker tells the assembler, in the order of the walk.
+pub enum Step {
+    /// A directory begins.
+    Enter,
+    /// An entry that is known in full.
+    Entry(Box<Node>),
+    /// A regular file; its contents, attributes and exact metadata come with the ticket. Hard links share a ticket.
+    File { node: Box<Node>, ticket: Ticket },
+    /// A directory ends; its node lacks only the tree.
+    Leave(Box<Node>),
+}
+
+/// A file to be read.
+pub struct Task {
+    /// The walker's name for its contents.
+    pub ticket: Ticket,
+    /// The directory that holds it.
+    pub dir: Arc<Dir>,
+    /// Its name there.
+    pub name: Name,
+}
+
+/// Bytes that were read, and what they are.
+pub struct Batch {
+    /// The bytes.
+    pub buffer: Box<[u8]>,
+    /// What they are.
+    pub items: Vec<Item>,
+    /// Where the results go.
+    pub results: Sender<Vec<Done>>,
+}
+
+/// A part of a batch.
+pub enum Item {
+    /// A whole file, not yet cut.
+    Whole { ticket: Ticket, range: Range<usize>, facts: Box<Facts> },
+    /// A part of a file, cut.
+    Part { ticket: Ticket, number: u64, pieces: Vec<Piece> },
+}
+
+/// A stretch of a file.
+pub enum Piece {
+    /// One blob's bytes in the buffer.
+    Blob(Range<usize>),
+    /// A hole of so many bytes.
+    Hole(u64),
+}
+
+/// What a reader found out about a file.
+pub struct Facts {
+    /// Metadata of what was opened, with the number of bytes that were read as size.
+    pub stat: Stat,
+    /// Extended attributes.
+    pub xattrs: Vec<Xattr>,
+}
+
+/// What has become of a ticket.
+pub enum Done {
+    /// The whole file.
+    Whole { ticket: Ticket, facts: Box<Facts>, extents: Vec<Extent> },
+    /// A part of it.
+    Part { ticket: Ticket, number: u64, extents: Vec<Extent> },
+    /// All parts were handed on; there are so many.
+    End { ticket: Ticket, parts: u64, facts: Box<Facts> },
+    /// It could not be read, which was recorded.
+    Failed { ticket: Ticket },
+}
+
+/// All threads are to stop; why is known to [`Control`].
+#[derive(Debug)]
+pub struct Stopped;
+
+/// Shared by all threads of a snapshot.
+pub struct Control<'m> {
+    /// The listener.
+    pub monitor: &'m dyn Monitor,
+    stop: AtomicBool,
+    failure: Mutex<Option<Error>>,
+    problems: Mutex<(Vec<Problem>, u64)>,
+    /// Regular files whose contents were read.
+    pub files_read: AtomicU64,
+    /// Bytes read from them.
+    pub bytes_read: AtomicU64,
+    /// Regular files that were taken over unread.
+    pub files_unchanged: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl<'m> Control<'m> {
+    /// Nothing has gone wrong yet.
+    pub fn new(monitor: &'m dyn Monitor) -> Self {
+        Control {
+            monitor,
+            stop: AtomicBool::new(false),
+            failure: Mutex::default(),
+            problems: Mutex::default(),
+            files_read: AtomicU64::new(0),
+            bytes_read: AtomicU64::new(0),
+            files_unchanged: AtomicU64::new(0),
+        }
+    }
+
+    /// The repository failed, or the user wants to stop: all threads end.
+    pub fn fail(&self, error: Error) {
+        lock(&self.failure).get_or_insert(error);
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// Why all stopped.
+    pub fn take_failure(&self) -> Option<Error> {
+        lock(&self.failure).take()
+    }
+
+    /// Goes on unless all are to stop.
+    pub fn check(&self) -> Result<(), Stopped> {
+        if self.monitor.cancelled() {
+            self.fail(Error::Cancelled);
+        }
+        if self.stop.load(Ordering::Acquire) { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Passes a failure of the repository on to all.
+    pub fn guard<T>(&self, result: Result<T>) -> Result<T, Stopped> {
+        result.map_err(|error| {
+            self.fail(error);
+            Stopped
+        })
+    }
+
+    /// Records what could not be read as it should.
+    pub fn problem(&self, path: &[u8], what: impl Into<String>) {
+        let what = what.into();
+        self.monitor.problem(&format!("{}: {what}", Shown(path)));
+        let mut problems = lock(&self.problems);
+        problems.1 += 1;
+        if problems.0.len() < limits::PROBLEMS_MAX {
+            problems.0.push(Problem { path: path.to_vec(), what });
+        }
+    }
+
+    /// Records a failure with one of the users' files.
+    pub fn path_problem(&self, error: &PathError) {
+        self.problem(&error.path, format!("cannot {}: {}", error.doing, error.source));
+    }
+
+    /// The first problems, and the number of all.
+    pub fn take_problems(&self) -> (Vec<Problem>, u64) {
+        std::mem::take(&mut *lock(&self.problems))
+    }
+
+    /// Sends, waiting for room.
+    pub fn send<T>(&self, to: &Sender<T>, mut item: T) -> Result<(), Stopped> {
+        loop {
+            self.check()?;
+            match to.send_timeout(item, PATIENCE) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Timeout(back)) => item = back,
+                Err(SendTimeoutError::Disconnected(_)) => return Err(Stopped),
+            }
+        }
+    }
+
+    /// Receives; `None` when nothing will come any more.
+    pub fn receive<T>(&self, from: &Receiver<T>) -> Result<Option<T>, Stopped> {
+        loop {
+            self.check()?;
+            match from.recv_timeout(PATIENCE) {
+                Ok(item) => return Ok(Some(item)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            }
+        }
+    }
+}

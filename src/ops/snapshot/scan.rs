@@ -1,0 +1,425 @@
+//! The walk over a source: depth first, each directory in the order of its names, with the snapshot before alongside.
+
+use super::{
+    flow::{Control, Step, Stopped, Task, Ticket},
+    parent::{Cursor, Parent},
+};
+use crate::{
+    fs::{
+        PathError,
+        dir::Dir,
+        exclude::{CACHE_TAG, Excludes},
+        listing::Listing,
+        metadata,
+        stat::{Kind, Stat},
+    },
+    id::BlobId,
+    model::{
+        limits,
+        node::{Body, Content, Meta, Node, Xattr},
+    },
+    monitor::Counter,
+    name::Name,
+};
+use crossbeam_channel::{Sender, TrySendError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+/// Files that are read one after another go to one reader: neighbours end in one segment. A run ends at so many bytes or files.
+const RUN_BYTES: u64 = 1 << 20;
+const RUN_FILES: usize = 256;
+/// Directories kept open above the one that is walked; those further up are opened again when the walk comes back.
+const OPEN_DIRS: usize = 128;
+
+/// Names of one file that were met: they share its contents.
+enum Link {
+    Reading(Ticket),
+    Known(Box<Content>, u64),
+}
+
+struct Frame<'a> {
+    dir: Option<Arc<Dir>>,
+    node: Box<Node>,
+    listing: Listing,
+    at: usize,
+    parent: Option<Cursor<'a>>,
+    only_tag: bool,
+    rel_len: usize,
+}
+
+/// Walks one source.
+pub struct Scan<'a> {
+    pub control: &'a Control<'a>,
+    pub excludes: &'a Excludes,
+    pub parent: Option<Parent<'a>>,
+    pub with_atime: bool,
+    pub steps: Sender<Step>,
+    pub tasks: Sender<Vec<Task>>,
+    state: State,
+}
+
+#[derive(Default)]
+struct State {
+    run: Vec<Task>,
+    run_bytes: u64,
+    next_ticket: Ticket,
+    devices: Vec<u64>,
+    links: HashMap<(u32, u64), (Link, u32)>,
+    rel: Vec<u8>,
+}
+
+impl<'a> Scan<'a> {
+    /// A walk that has not begun.
+    pub fn new(
+        control: &'a Control<'a>,
+        excludes: &'a Excludes,
+        parent: Option<Parent<'a>>,
+        with_atime: bool,
+        steps: Sender<Step>,
+        tasks: Sender<Vec<Task>>,
+    ) -> Self {
+        Scan { control, excludes, parent, with_atime, steps, tasks, state: State::default() }
+    }
+
+    /// Walks a source whose root is a directory.
+    pub fn directory(mut self, root: Dir, name: Name) -> Result<(), Stopped> {
+        let stat = match root.stat_self() {
+            Ok(stat) => stat,
+            Err(error) => return self.lost(&error),
+        };
+        let before = self.parent.and_then(|parent| parent.root(name.as_bytes()));
+        let root = Arc::new(root);
+        let mut frames = Vec::new();
+        frames.extend(self.enter(&root, name, &stat, before, true)?);
+        while let Some(frame) = frames.last_mut() {
+            self.state.rel.truncate(frame.rel_len);
+            let Some(entry) = frame.listing.name(frame.at) else {
+                if let Some(frame) = frames.pop() {
+                    self.step(Step::Leave(frame.node))?;
+                }
+                continue;
+            };
+            let entry = entry.to_vec();
+            frame.at += 1;
+            if frame.only_tag && entry != CACHE_TAG {
+                continue;
+            }
+            let dir = match &frame.dir {
+                Some(dir) => dir.clone(),
+                None => match self.reopen(&root, &mut frames) {
+                    Some(dir) => dir,
+                    None => continue,
+                },
+            };
+            if let Some(below) = self.visit(&dir, entry, &mut frames)? {
+                frames.push(below);
+                let far = frames.len().checked_sub(OPEN_DIRS).filter(|&far| far > 0);
+                if let Some(frame) = far.and_then(|far| frames.get_mut(far)) {
+                    frame.dir = None;
+                }
+            }
+        }
+        self.finish()
+    }
+
+    /// Walks a source whose root is one file.
+    pub fn single(mut self, dir: Dir, entry: Name, name: Name) -> Result<(), Stopped> {
+        let stat = match dir.stat(entry.as_bytes()) {
+            Ok(stat) => stat,
+            Err(error) => return self.lost(&error),
+        };
+        let before = self.parent.and_then(|parent| parent.root(name.as_bytes()));
+        self.entry(&Arc::new(dir), entry, name, &stat, before)?;
+        self.finish()
+    }
+
+    fn lost(&self, error: &PathError) -> Result<(), Stopped> {
+        self.control.path_problem(error);
+        Ok(())
+    }
+
+    /// Opens a directory again whose descriptor was given up in a very deep tree. Drops the frame when that fails: what is left of
+    /// it cannot be read.
+    fn reopen(&self, root: &Dir, frames: &mut [Frame<'a>]) -> Option<Arc<Dir>> {
+        let names: Vec<Name> = frames.iter().skip(1).map(|frame| frame.node.name.clone()).collect();
+        let frame = frames.last_mut()?;
+        let opened = root.reopen(&names).and_then(|dir| {
+            let stat = dir.stat_self()?;
+            if stat.inode == frame.node.meta.inode {
+                Ok(dir)
+            } else {
+                Err(PathError::new(dir.path(), "come back to", std::io::Error::other("it was replaced meanwhile")))
+            }
+        });
+        match opened {
+            Ok(dir) => {
+                let dir = Arc::new(dir);
+                frame.dir = Some(dir.clone());
+                Some(dir)
+            }
+            Err(error) => {
+                self.control.path_problem(&error);
+                frame.at = frame.listing.len();
+                None
+            }
+        }
+    }
+
+    fn visit(
+        &mut self,
+        dir: &Arc<Dir>,
+        entry: Vec<u8>,
+        frames: &mut [Frame<'a>],
+    ) -> Result<Option<Frame<'a>>, Stopped> {
+        if !self.state.rel.is_empty() {
+            self.state.rel.push(b'/');
+        }
+        self.state.rel.extend_from_slice(&entry);
+        let stat = match dir.stat(&entry) {
+            Ok(stat) => stat,
+            Err(error) => return self.lost(&error).map(|()| None),
+        };
+        let is_dir = stat.kind == Kind::Dir;
+        if self.excludes.leaves_out(&self.state.rel, is_dir)
+            || (stat.kind == Kind::File && self.excludes.too_large(stat.size))
+        {
+            return Ok(None);
+        }
+        let name = match Name::new(entry) {
+            Ok(name) => name,
+            Err(bad) => {
+                self.control.problem(&dir.path_of(&bad.0), "its name is longer than 255 bytes");
+                return Ok(None);
+            }
+        };
+        let before = frames.last_mut().and_then(|frame| frame.parent.as_mut()?.seek(name.as_bytes()));
+        if !is_dir {
+            return self.entry(dir, name.clone(), name, &stat, before).map(|()| None);
+        }
+        if frames.len() >= limits::DEPTH_MAX {
+            self.control.problem(&dir.path_of(name.as_bytes()), "directories are nested too deeply");
+            return Ok(None);
+        }
+        let other_device = self.excludes.one_file_system() && self.state.devices.first() != Some(&stat.device);
+        match dir.open_child(&name) {
+            Ok(child) => self.enter(&Arc::new(child), name, &stat, before, !other_device),
+            Err(error) => {
+                self.control.path_problem(&error);
+                // The directory itself is known; that its contents are not is recorded.
+                self.step(Step::Enter)?;
+                let node = self.node(name, &stat, Vec::new(), directory());
+                self.step(Step::Leave(node)).map(|()| None)
+            }
+        }
+    }
+
+    /// Begins a directory: lists it (unless it is only to be kept as a mount point) and reads its attributes.
+    fn enter(
+        &mut self,
+        dir: &Arc<Dir>,
+        name: Name,
+        stat: &Stat,
+        before: Option<Node>,
+        inside: bool,
+    ) -> Result<Option<Frame<'a>>, Stopped> {
+        self.control.monitor.at(&dir.path());
+        let xattrs = match (&before, self.parent) {
+            (Some(node), Some(parent)) if node.is_dir() && parent.is_unchanged(stat, node) => node.meta.xattrs.clone(),
+            _ => self.attributes(metadata::xattrs_of_dir(dir)),
+        };
+        let listing = match if inside { dir.list() } else { Ok(Listing::default()) } {
+            Ok(listing) => listing,
+            Err(error) => {
+                self.control.path_problem(&error);
+                Listing::default()
+            }
+        };
+        self.step(Step::Enter)?;
+        self.control.monitor.add(Counter::Entries, 1);
+        Ok(Some(Frame {
+            dir: Some(dir.clone()),
+            node: self.node(name, stat, xattrs, directory()),
+            listing,
+            at: 0,
+            parent: self.parent.and_then(|parent| parent.cursor(before.as_ref())),
+            only_tag: self.excludes.is_cache_dir(dir),
+            rel_len: self.state.rel.len(),
+        }))
+    }
+
+    fn attributes(&self, found: Result<Vec<Xattr>, PathError>) -> Vec<Xattr> {
+        found.unwrap_or_else(|error| {
+            self.control.path_problem(&error);
+            Vec::new()
+        })
+    }
+
+    /// Deals with an entry that is no directory: `entry` is its name in `dir`, `name` the one it gets.
+    fn entry(
+        &mut self,
+        dir: &Arc<Dir>,
+        entry: Name,
+        name: Name,
+        stat: &Stat,
+        before: Option<Node>,
+    ) -> Result<(), Stopped> {
+        self.control.monitor.add(Counter::Entries, 1);
+        if stat.kind == Kind::File {
+            return self.file(dir, entry, name, stat, before);
+        }
+        let unchanged = match (&before, self.parent) {
+            (Some(node), Some(parent)) => parent.is_unchanged(stat, node),
+            _ => false,
+        };
+        let body = match stat.kind {
+            Kind::Symlink => match dir.read_link(entry.as_bytes()) {
+                Ok(target) => Body::Symlink { target },
+                Err(error) => return self.lost(&error),
+            },
+            Kind::Fifo => Body::Fifo,
+            Kind::Socket => Body::Socket,
+            Kind::Char => Body::CharDevice { major: stat.rdev.0, minor: stat.rdev.1 },
+            Kind::Block => Body::BlockDevice { major: stat.rdev.0, minor: stat.rdev.1 },
+            // A directory where a single file was meant: replaced this very moment.
+            Kind::Dir | Kind::File => return Ok(()),
+        };
+        let xattrs = match before {
+            Some(node) if unchanged => node.meta.xattrs,
+            _ => self.attributes(metadata::xattrs(dir, entry.as_bytes())),
+        };
+        let node = self.node(name, stat, xattrs, body);
+        self.step(Step::Entry(node))
+    }
+
+    fn file(
+        &mut self,
+        dir: &Arc<Dir>,
+        entry: Name,
+        name: Name,
+        stat: &Stat,
+        before: Option<Node>,
+    ) -> Result<(), Stopped> {
+        let device = self.device(stat.device);
+        if let (Some(before), Some(parent)) = (before, self.parent)
+            && parent.still_holds(stat, &before)
+        {
+            self.control.files_unchanged.fetch_add(1, Ordering::Relaxed);
+            self.control.monitor.add(Counter::Bytes, stat.size);
+            if stat.links > 1
+                && let Body::File { size, content } = &before.body
+            {
+                self.remember(device, stat, || Link::Known(Box::new(content.clone()), *size));
+            }
+            let xattrs = before.meta.xattrs;
+            let node = self.node(name, stat, xattrs, before.body);
+            return self.step(Step::Entry(node));
+        }
+        let known = match self.state.links.get_mut(&(device, stat.inode)) {
+            Some((link, left)) if stat.links > 1 => {
+                *left = left.saturating_sub(1);
+                match link {
+                    Link::Reading(ticket) => Some(Ok(*ticket)),
+                    Link::Known(content, size) => Some(Err((Content::clone(content), *size))),
+                }
+            }
+            _ => None,
+        };
+        match known {
+            Some(Ok(ticket)) => {
+                let node = self.node(name, stat, Vec::new(), empty_file());
+                self.step(Step::File { node, ticket })
+            }
+            Some(Err((content, size))) if size == stat.size => {
+                let xattrs = self.attributes(metadata::xattrs(dir, entry.as_bytes()));
+                let node = self.node(name, stat, xattrs, Body::File { size, content });
+                self.step(Step::Entry(node))
+            }
+            _ => {
+                let ticket = self.state.next_ticket;
+                self.state.next_ticket += 1;
+                self.remember(device, stat, || Link::Reading(ticket));
+                let node = self.node(name, stat, Vec::new(), empty_file());
+                self.state.run_bytes += stat.size;
+                self.state.run.push(Task { ticket, dir: dir.clone(), name: entry });
+                if self.state.run_bytes >= RUN_BYTES || self.state.run.len() >= RUN_FILES {
+                    self.flush_run()?;
+                }
+                self.step(Step::File { node, ticket })
+            }
+        }
+    }
+
+    fn remember(&mut self, device: u32, stat: &Stat, link: impl FnOnce() -> Link) {
+        if stat.links > 1 {
+            self.state.links.entry((device, stat.inode)).or_insert_with(|| (link(), stat.links - 1));
+            // All names met: nobody will ask again.
+            if let Some((_, 0)) = self.state.links.get(&(device, stat.inode)) {
+                self.state.links.remove(&(device, stat.inode));
+            }
+        }
+    }
+
+    fn device(&mut self, device: u64) -> u32 {
+        let devices = &mut self.state.devices;
+        let at = devices.iter().position(|&known| known == device).unwrap_or_else(|| {
+            devices.push(device);
+            devices.len() - 1
+        });
+        at as u32
+    }
+
+    fn node(&mut self, name: Name, stat: &Stat, xattrs: Vec<Xattr>, body: Body) -> Box<Node> {
+        let device = self.device(stat.device);
+        Box::new(Node { name, meta: meta_of(stat, device, xattrs, self.with_atime), body })
+    }
+
+    /// Tells the assembler. It may be waiting for a file of the run that is being gathered: then that goes first.
+    fn step(&mut self, step: Step) -> Result<(), Stopped> {
+        match self.steps.try_send(step) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(step)) => {
+                self.flush_run()?;
+                self.control.send(&self.steps, step)
+            }
+            Err(TrySendError::Disconnected(_)) => Err(Stopped),
+        }
+    }
+
+    fn flush_run(&mut self) -> Result<(), Stopped> {
+        self.control.check()?;
+        let run = std::mem::take(&mut self.state.run);
+        self.state.run_bytes = 0;
+        if run.is_empty() { Ok(()) } else { self.control.send(&self.tasks, run) }
+    }
+
+    fn finish(mut self) -> Result<(), Stopped> {
+        self.flush_run()
+    }
+}
+
+/// What every kind of entry has, from what the system told.
+pub fn meta_of(stat: &Stat, device: u32, xattrs: Vec<Xattr>, with_atime: bool) -> Meta {
+    Meta {
+        mode: stat.mode,
+        uid: stat.uid,
+        gid: stat.gid,
+        mtime: stat.mtime,
+        ctime: stat.ctime,
+        atime: with_atime.then_some(stat.atime),
+        inode: stat.inode,
+        device,
+        links: stat.links,
+        xattrs,
+    }
+}
+
+fn empty_file() -> Body {
+    Body::File { size: 0, content: Content::Extents(Vec::new()) }
+}
+
+/// A directory whose tree is not known yet.
+fn directory() -> Body {
+    Body::Directory { tree: BlobId([0; 32]), entries: 0, bytes: 0 }
+}

@@ -1,0 +1,348 @@
+//! Sets the threads up: sources on different devices are read at once, those on one device one after another; workers serve all.
+
+use super::{
+    Input, SourceRequest,
+    assemble::Assembler,
+    flow::{BUFFER, Batch, Control, Done, Step, Stopped},
+    parent::Parent,
+    read::Reader,
+    scan::{Scan, meta_of},
+    work::work,
+};
+use crate::{
+    chunk::Chunker,
+    fs::{
+        PathError, device,
+        dir::{Dir, resolve, stat_path},
+        exclude::Excludes,
+        metadata::Owners,
+        stat::{Kind as FileKind, Stat},
+    },
+    model::{
+        node::{Body, Content, Node},
+        snapshot::{DeviceClass, Source, SourceKind, Totals},
+    },
+    name::{Name, Shown},
+    object::Kind,
+    repo::{Repository, Writer},
+};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::{
+    ffi::OsStr,
+    io::{self, Read},
+    os::{fd::AsFd, unix::ffi::OsStrExt},
+    process::{Command, Stdio},
+    thread::{Scope, ScopedJoinHandle},
+};
+
+/// Steps that the walk may be ahead of the tree: more than a rotational disk's reader looks ahead.
+const STEPS: usize = 16 << 10;
+/// Runs of files that wait for a reader.
+const RUNS: usize = 16;
+/// Readers of a source that seeks cost nothing on.
+const READERS: usize = 2;
+
+/// What all sources share.
+pub struct Job<'a> {
+    pub control: &'a Control<'a>,
+    pub excludes: &'a Excludes,
+    pub parent: Option<Parent<'a>>,
+    pub with_atime: bool,
+    pub repo: &'a Repository,
+}
+
+/// Buffers, and the queue to the workers.
+#[derive(Clone)]
+struct Plumbing {
+    free: (Receiver<Box<[u8]>>, Sender<Box<[u8]>>),
+    batches: Sender<Batch>,
+}
+
+/// A source with what the system told of it.
+struct Placed {
+    request: SourceRequest,
+    path: Vec<u8>,
+    device: Option<u64>,
+}
+
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    control: &Control<'_>,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, Stopped> {
+    let started = std::thread::Builder::new().name(name.into()).spawn_scoped(scope, work);
+    control.guard(started.map_err(|e| crate::error::Error::store("start a thread for", name, e)))
+}
+
+/// Takes all sources; returns those that could be read. Failures of the repository are known to the control.
+pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, threads: usize) -> Vec<Source> {
+    let workers = if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, |n| n.get()) };
+    let chunker = Chunker::new(&job.repo.config().chunker, &job.repo.keys().chunker_table());
+    let owners = Owners::of_system();
+    let groups = by_device(job.control, requests);
+    // A reader holds two buffers at most, a worker one, and as many may be on their way.
+    let buffers = (2 * READERS + 1) * groups.len().max(1) + 2 * workers;
+    let (back, free) = bounded(buffers);
+    for _ in 0..buffers {
+        let _ = back.send(vec![0; BUFFER].into_boxed_slice());
+    }
+    let (batches, to_workers) = bounded(buffers);
+    let plumbing = Plumbing { free: (free, back.clone()), batches };
+    std::thread::scope(|scope| {
+        let (chunker, owners, back) = (&chunker, &owners, &back);
+        for _ in 0..workers {
+            let to_workers = to_workers.clone();
+            let work = move || work(job.control, writer, chunker, &to_workers, back);
+            if spawn(scope, job.control, "worker", work).is_err() {
+                return Vec::new();
+            }
+        }
+        drop(to_workers);
+        let mut taking = Vec::new();
+        for group in groups {
+            let plumbing = plumbing.clone();
+            let take = move || -> Vec<Source> {
+                let taken =
+                    group.into_iter().map_while(|placed| one(job, writer, chunker, owners, &plumbing, placed).ok());
+                taken.flatten().collect()
+            };
+            taking.extend(spawn(scope, job.control, "source", take));
+        }
+        drop(plumbing);
+        taking.into_iter().filter_map(|taking| taking.join().ok()).flatten().collect()
+    })
+}
+
+/// Groups the sources by device; streams form a group of their own. Paths that are not there are recorded.
+fn by_device(control: &Control<'_>, requests: Vec<SourceRequest>) -> Vec<Vec<Placed>> {
+    let mut groups: Vec<Vec<Placed>> = Vec::new();
+    for request in requests {
+        let placed = match &request.input {
+            Input::Path(path) => {
+                let found = stat_path(path).and_then(|stat| match stat.kind {
+                    FileKind::Symlink => resolve(path).and_then(|path| Ok((stat_path(&path)?, path))),
+                    _ => Ok((stat, path.clone())),
+                });
+                match found {
+                    Ok((stat, path)) => Placed { request, path, device: Some(stat.device) },
+                    Err(error) => {
+                        control.path_problem(&error);
+                        continue;
+                    }
+                }
+            }
+            _ => Placed { request, path: Vec::new(), device: None },
+        };
+        match groups.iter_mut().find(|group| group.first().is_some_and(|first| first.device == placed.device)) {
+            Some(group) => group.push(placed),
+            None => groups.push(vec![placed]),
+        }
+    }
+    groups
+}
+
+fn one(
+    job: &Job<'_>,
+    writer: &Writer<'_>,
+    chunker: &Chunker,
+    owners: &Owners,
+    plumbing: &Plumbing,
+    placed: Placed,
+) -> Result<Option<Source>, Stopped> {
+    let name = placed.request.name;
+    let (kind, taken) = match placed.request.input {
+        Input::Path(given) => {
+            let root = match open_root(&placed.path) {
+                Ok(root) => root,
+                Err(error) => {
+                    job.control.path_problem(&error);
+                    return Ok(None);
+                }
+            };
+            let class = match &root {
+                Root::Directory(dir) | Root::Single(dir, _) => device::class_of_dir(dir),
+            };
+            let taken = tree(job, writer, chunker, owners, plumbing, root, name, class)?;
+            (SourceKind::Tree { path: given, device: class }, taken)
+        }
+        Input::Stream(input) => {
+            let taken = stream(job, writer, chunker, owners, plumbing, name, input, &|| Ok(()))?;
+            (SourceKind::Stream { command: Vec::new() }, taken)
+        }
+        Input::Command(command) => {
+            let taken = output_of(job, writer, chunker, owners, plumbing, name, &command)?;
+            (SourceKind::Stream { command }, taken)
+        }
+    };
+    let (Some(root), totals) = taken else { return Ok(None) };
+    let owned = |name: Option<&str>| name.map(str::to_owned);
+    let owner = (owned(owners.user(root.meta.uid)), owned(owners.group(root.meta.gid)));
+    let excludes = job.excludes.patterns().to_vec();
+    Ok(Some(Source { kind, root, owner, totals, excludes }))
+}
+
+enum Root {
+    Directory(Dir),
+    Single(Dir, Name),
+}
+
+fn open_root(path: &[u8]) -> Result<Root, PathError> {
+    match stat_path(path)?.kind {
+        FileKind::Dir => Dir::open(path).map(Root::Directory),
+        _ => Dir::open_parent(path).map(|(dir, name)| Root::Single(dir, name)),
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn tree(
+    job: &Job<'_>,
+    writer: &Writer<'_>,
+    chunker: &Chunker,
+    owners: &Owners,
+    plumbing: &Plumbing,
+    root: Root,
+    name: Name,
+    class: DeviceClass,
+) -> Result<(Option<Node>, Totals), Stopped> {
+    let control = job.control;
+    let (steps, steps_out) = bounded(STEPS);
+    let (tasks, tasks_out) = bounded(RUNS);
+    let (results, results_out) = unbounded();
+    let assembler = assembler(job, writer, owners)?;
+    std::thread::scope(|scope| {
+        let scan = Scan::new(control, job.excludes, job.parent, job.with_atime, steps, tasks);
+        spawn(scope, control, "walker", move || match root {
+            Root::Directory(dir) => scan.directory(dir, name),
+            Root::Single(dir, entry) => scan.single(dir, entry, name),
+        })?;
+        let rotational = class == DeviceClass::Rotational;
+        for _ in 0..if rotational { 1 } else { READERS } {
+            let reader =
+                Reader::new(control, chunker, plumbing.free.clone(), plumbing.batches.clone(), results.clone());
+            let tasks = tasks_out.clone();
+            spawn(scope, control, "reader", move || reader.run(&tasks, rotational))?;
+        }
+        drop((results, tasks_out));
+        assembler.run(&steps_out, &results_out)
+    })
+}
+
+fn assembler<'a, 'w>(job: &Job<'a>, writer: &'w Writer<'w>, owners: &'a Owners) -> Result<Assembler<'a, 'w>, Stopped> {
+    let lane = job.control.guard(writer.lane(Kind::TreePack))?;
+    Ok(Assembler::new(job.control, owners, job.with_atime, job.repo.keys().page_key(), lane))
+}
+
+/// Takes a stream as a file. `ended` says, after its end, whether it was whole.
+#[allow(clippy::too_many_arguments)]
+fn stream(
+    job: &Job<'_>,
+    writer: &Writer<'_>,
+    chunker: &Chunker,
+    owners: &Owners,
+    plumbing: &Plumbing,
+    name: Name,
+    mut input: Box<dyn Read + Send + '_>,
+    ended: &(dyn Fn() -> Result<(), String> + Sync),
+) -> Result<(Option<Node>, Totals), Stopped> {
+    let control = job.control;
+    let now = job.repo.clock().now();
+    let stat = Stat {
+        kind: FileKind::File,
+        size: 0,
+        blocks: 0,
+        mode: 0o600,
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        mtime: now,
+        ctime: now,
+        atime: now,
+        inode: 0,
+        device: 0,
+        links: 1,
+        rdev: (0, 0),
+    };
+    let (steps, steps_out) = bounded(1);
+    let (results, results_out) = unbounded::<Vec<Done>>();
+    let assembler = assembler(job, writer, owners)?;
+    let body = Body::File { size: 0, content: Content::Extents(Vec::new()) };
+    let meta = meta_of(&stat, 0, Vec::new(), false);
+    control.send(&steps, Step::File { node: Box::new(Node { name: name.clone(), meta, body }), ticket: 0 })?;
+    drop(steps);
+    std::thread::scope(|scope| {
+        let (free, batches, results) = (plumbing.free.clone(), plumbing.batches.clone(), results);
+        spawn(scope, control, "reader", move || -> Result<(), Stopped> {
+            let mut reader = Reader::new(control, chunker, free, batches, results.clone());
+            if let Err(why) = reader.stream(0, &mut *input, stat, ended)? {
+                control.problem(name.as_bytes(), why);
+                let _ = results.send(vec![Done::Failed { ticket: 0 }]);
+            }
+            Ok(())
+        })?;
+        assembler.run(&steps_out, &results_out)
+    })
+}
+
+/// Takes what a command writes.
+fn output_of(
+    job: &Job<'_>,
+    writer: &Writer<'_>,
+    chunker: &Chunker,
+    owners: &Owners,
+    plumbing: &Plumbing,
+    name: Name,
+    command: &[Vec<u8>],
+) -> Result<(Option<Node>, Totals), Stopped> {
+    let mut words = command.iter().map(|word| OsStr::from_bytes(word));
+    let Some(program) = words.next() else { return Ok((None, Totals::default())) };
+    let shown = Shown(program.as_bytes()).to_string();
+    let child = Command::new(program).args(words).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) => {
+            job.control.problem(name.as_bytes(), format!("cannot run {shown}: {error}"));
+            return Ok((None, Totals::default()));
+        }
+    };
+    let Some(output) = child.stdout.take() else { return Ok((None, Totals::default())) };
+    let child = std::sync::Mutex::new(child);
+    let ended = || {
+        let mut child = child.lock().unwrap_or_else(|e| e.into_inner());
+        match child.wait() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("{shown} failed ({status}); what it wrote was not kept")),
+            Err(error) => Err(format!("{shown}: {error}")),
+        }
+    };
+    let input = Box::new(Patient { output, control: job.control });
+    let taken = stream(job, writer, chunker, owners, plumbing, name, input, &ended);
+    let mut child = child.into_inner().unwrap_or_else(|e| e.into_inner());
+    if taken.is_err() || !matches!(child.try_wait(), Ok(Some(_))) {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    taken
+}
+
+/// Reads from a command, and looks now and then whether all should stop: the command may be silent for hours.
+struct Patient<'a> {
+    output: std::process::ChildStdout,
+    control: &'a Control<'a>,
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+        loop {
+            let ready = poll(&mut [PollFd::new(&self.output.as_fd(), PollFlags::IN)], Some(&PATIENCE))?;
+            if ready > 0 {
+                return self.output.read(room);
+            }
+            if self.control.check().is_err() {
+                // The caller asks the control why.
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+        }
+    }
+}

@@ -1,0 +1,355 @@
+use super::*;
+use crate::{
+    keys::slot::{Costs, Secret},
+    model::{
+        config::{ChunkerConfig, Config},
+        node::{Body, Extent, Node},
+        paging::{PageSource, each_extent},
+    },
+    monitor::{Recording, Silent},
+    ops::walk::each_entry,
+    repo::Surroundings,
+    seal::SealKey,
+    store::{
+        Store,
+        faulty::{Fault, FaultyStore},
+        memory::MemoryStore,
+    },
+    world::{SeededEntropy, SystemClock},
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{FileExt, symlink},
+    path::Path,
+    sync::Arc,
+};
+
+fn surroundings() -> Surroundings {
+    Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SeededEntropy::new(7)), cache: None }
+}
+
+fn repository(store: Arc<dyn Store>) -> Repository {
+    let config = Config {
+        chunker: ChunkerConfig { algorithm: 1, min: 1 << 10, average: 4 << 10, max: 16 << 10 },
+        segment_target: 64 << 10,
+        pack_target: 256 << 10,
+        ..Config::default()
+    };
+    Repository::init(store, &Secret::KeyFile(SealKey::new([9; 32])), Costs::LOW, "test", config, surroundings())
+        .unwrap()
+}
+
+fn request(path: &Path) -> Request {
+    let input = Input::Path(path.as_os_str().as_encoded_bytes().to_vec());
+    Request {
+        series: Series::parse("host/-/tree").unwrap(),
+        sources: vec![SourceRequest { name: Name::new(*b"data").unwrap(), input }],
+        excludes: ExcludeOptions::default(),
+        compression: Compression::default(),
+        with_atime: false,
+        tags: Vec::new(),
+        description: None,
+        configuration: None,
+        host: "host".into(),
+        user: "tester".into(),
+        dry_run: false,
+        threads: 2,
+    }
+}
+
+fn command(name: &str, words: &[&str]) -> SourceRequest {
+    let words = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+    SourceRequest { name: Name::new(name.as_bytes()).unwrap(), input: Input::Command(words) }
+}
+
+fn noise(len: usize, seed: u8) -> Vec<u8> {
+    let mut out = vec![0; len];
+    blake3::Hasher::new_keyed(&[seed; 32]).finalize_xof().fill(&mut out);
+    out
+}
+
+/// A tree with files of many sizes, several directories, links, a hole and a name that is no UTF-8.
+fn tree() -> tempfile::TempDir {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    for (i, size) in
+        [0, 1, 100, 1023, 1024, 1025, 20_000, 300_000, 1 << 20, (1 << 20) + 1, 5_000_000].into_iter().enumerate()
+    {
+        let folder = root.join(format!("folder-{}", i % 3)).join("deep");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("file-{i}")), noise(size, i as u8)).unwrap();
+    }
+    for i in 0..500 {
+        fs::write(root.join(format!("small-{i}")), format!("number {i}")).unwrap();
+    }
+    fs::write(root.join(std::ffi::OsStr::from_bytes(b"odd\xff\n\x1b")), "odd").unwrap();
+    symlink("small-1", root.join("link")).unwrap();
+    fs::hard_link(root.join("small-2"), root.join("zz-hard")).unwrap();
+    let sparse = fs::File::create(root.join("sparse")).unwrap();
+    sparse.set_len(50 << 20).unwrap();
+    sparse.write_all_at(&noise(70_000, 99), 20 << 20).unwrap();
+    fs::create_dir(root.join("empty")).unwrap();
+    // Changed so long ago that it cannot have changed again within the same tick.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    dir
+}
+
+/// Everything below the only source: path to contents of files (holes as zeros), or a word for the rest.
+fn contents(repo: &Repository, snapshot: &Snapshot) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let (index, _) = repo.load_index(true).unwrap();
+    let reader = BlobReader::new(repo, &index);
+    let mut out = BTreeMap::new();
+    let mut take = |path: &[u8], node: &Node| {
+        out.insert(path.to_vec(), bytes_of(&reader, node)?);
+        Ok(())
+    };
+    for source in &snapshot.sources {
+        match &source.root.body {
+            Body::Directory { tree, .. } => each_entry(&reader, *tree, b"", &mut take).unwrap(),
+            _ => take(source.root.name.as_bytes(), &source.root).unwrap(),
+        }
+    }
+    out
+}
+
+fn bytes_of(reader: &BlobReader<'_>, node: &Node) -> Result<Vec<u8>> {
+    Ok(match &node.body {
+        Body::File { size, content } => {
+            let mut bytes = Vec::new();
+            each_extent(reader as &dyn PageSource, content, *size, &mut |extent| {
+                match extent {
+                    Extent::Hole { len } => bytes.resize(bytes.len() + len as usize, 0),
+                    Extent::Data { id, .. } => bytes.extend(reader.blob(crate::hash::BlobKind::Data, &id)?),
+                }
+                Ok(())
+            })?;
+            assert_eq!(bytes.len() as u64, *size);
+            bytes
+        }
+        Body::Symlink { target } => target.clone(),
+        Body::Directory { .. } => b"directory".to_vec(),
+        _ => b"special".to_vec(),
+    })
+}
+
+fn on_disk(root: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let (mut out, mut stack) = (BTreeMap::new(), vec![root.to_owned()]);
+    while let Some(dir) = stack.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let kind = fs::symlink_metadata(&path).unwrap();
+            let bytes = if kind.is_dir() {
+                stack.push(path.clone());
+                b"directory".to_vec()
+            } else if kind.is_symlink() {
+                fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
+            } else {
+                fs::read(&path).unwrap()
+            };
+            out.insert(path.strip_prefix(root).unwrap().as_os_str().as_encoded_bytes().to_vec(), bytes);
+        }
+    }
+    out
+}
+
+#[test]
+fn a_tree_comes_back_byte_for_byte() {
+    let dir = tree();
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let report = snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    assert!(report.snapshot.head.complete);
+    let (got, want) = (contents(&repo, &report.snapshot), on_disk(dir.path()));
+    assert!(got.keys().eq(want.keys()));
+    for (path, bytes) in &want {
+        assert!(got[path] == *bytes, "{}", String::from_utf8_lossy(path));
+    }
+    let all = repo.snapshots(None).unwrap();
+    assert_eq!(all.listed.len(), 1);
+    assert_eq!(all.listed[0].snapshot, report.snapshot);
+    // Holes were not read: 50 MiB of them, 70 000 bytes of data and what the other files hold.
+    assert!(report.snapshot.work.bytes_read < 10 << 20, "{:?}", report.snapshot.work);
+}
+
+#[test]
+fn an_unchanged_tree_is_not_read_again() {
+    let dir = tree();
+    let store = MemoryStore::default();
+    let repo = repository(Arc::new(store.clone()));
+    let first = snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    let before: u64 = sizes(&store);
+    let second = snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    assert_eq!(second.snapshot.work.files_read, 0);
+    assert_eq!(second.files_unchanged, first.snapshot.totals.files);
+    assert_eq!((second.written.data_packs, second.written.tree_packs), (0, 0));
+    assert!(sizes(&store) - before < 64 << 10);
+    assert_eq!(second.snapshot.head.previous, first.id);
+    assert_eq!(second.snapshot.head.sequence, 2);
+    assert_eq!(contents(&repo, &second.snapshot), contents(&repo, &first.snapshot));
+}
+
+fn sizes(store: &MemoryStore) -> u64 {
+    let mut sum = 0;
+    let mut add = |entry: crate::store::Entry| {
+        sum += entry.len;
+        Ok(())
+    };
+    store.list("", &mut add).unwrap();
+    sum
+}
+
+#[test]
+fn changes_are_found_and_only_they_are_stored() {
+    let dir = tree();
+    let repo = repository(Arc::new(MemoryStore::default()));
+    snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    fs::write(dir.path().join("small-7"), "changed").unwrap();
+    fs::remove_file(dir.path().join("small-8")).unwrap();
+    fs::write(dir.path().join("small-5x"), "new").unwrap();
+    let second = snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    assert_eq!(second.snapshot.work.files_read, 2);
+    assert_eq!(contents(&repo, &second.snapshot), on_disk(dir.path()));
+}
+
+#[test]
+fn hard_links_are_read_once_and_stay_one_file() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a"), noise(100_000, 1)).unwrap();
+    for name in ["b", "c"] {
+        fs::hard_link(dir.path().join("a"), dir.path().join(name)).unwrap();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let report = snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    assert_eq!(report.snapshot.work.bytes_read, 100_000);
+    let (index, _) = repo.load_index(false).unwrap();
+    let reader = BlobReader::new(&repo, &index);
+    let Body::Directory { tree, .. } = report.snapshot.sources[0].root.body else { panic!() };
+    let mut groups = HashSet::new();
+    each_entry(&reader, tree, b"", &mut |_, node| {
+        groups.insert((node.meta.inode, node.meta.device, node.meta.links));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(groups.len(), 1);
+    assert_eq!(contents(&repo, &report.snapshot), on_disk(dir.path()));
+    let again = snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    assert_eq!(again.snapshot.work.files_read, 0);
+}
+
+#[test]
+fn missing_paths_are_recorded_and_nothing_at_all_is_an_error() {
+    let dir = tree();
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let mut both = request(dir.path());
+    both.sources
+        .push(SourceRequest { name: Name::new(*b"gone").unwrap(), input: Input::Path(b"/nonexistent/path".to_vec()) });
+    let report = snapshot(&repo, both, &Silent).unwrap();
+    assert!(!report.snapshot.head.complete);
+    assert_eq!(report.snapshot.problems[0].path, b"/nonexistent/path");
+    assert_eq!(report.snapshot.sources.len(), 1);
+    let nothing = snapshot(&repo, request(Path::new("/nonexistent/path")), &Silent);
+    assert!(matches!(nothing, Err(Error::Refused { .. })));
+}
+
+#[test]
+fn streams_count_only_when_their_command_succeeds() {
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let mut fine = request(Path::new("/"));
+    fine.sources =
+        vec![command("dump.sql", &["sh", "-c", "seq 1 500000"]), command("bad", &["sh", "-c", "seq 9; exit 3"])];
+    let report = snapshot(&repo, fine, &Silent).unwrap();
+    assert!(!report.snapshot.head.complete);
+    assert_eq!(report.snapshot.sources.len(), 1);
+    let want: String = (1..=500_000).map(|n| format!("{n}\n")).collect();
+    assert!(contents(&repo, &report.snapshot)[&b"dump.sql"[..]] == want.as_bytes());
+    assert!(report.snapshot.problems[0].what.contains("exit status: 3"), "{:?}", report.snapshot.problems);
+}
+
+#[test]
+fn a_cancelled_run_publishes_nothing_and_is_found_by_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    for i in 0..40 {
+        fs::write(dir.path().join(format!("f{i}")), noise(1 << 20, i)).unwrap();
+    }
+    let repo = repository(Arc::new(MemoryStore::default()));
+    struct StopAt(Recording, u64);
+    impl Monitor for StopAt {
+        fn add(&self, counter: Counter, n: u64) {
+            self.0.add(counter, n);
+        }
+        fn cancelled(&self) -> bool {
+            self.0.count(Counter::Stored) > self.1
+        }
+    }
+    let monitor = StopAt(Recording::default(), 20 << 20);
+    assert!(matches!(snapshot(&repo, request(dir.path()), &monitor), Err(Error::Cancelled)));
+    assert!(repo.snapshot_names(None).unwrap().is_empty());
+    let report = snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    assert!(report.written.bytes_new < 25 << 20, "{:?}", report.written);
+    assert_eq!(contents(&repo, &report.snapshot), on_disk(dir.path()));
+}
+
+#[test]
+fn a_full_store_fails_the_run_and_leaves_the_last_snapshot_whole() {
+    let dir = tree();
+    let memory = MemoryStore::default();
+    let first = snapshot(&repository(Arc::new(memory.clone())), request(dir.path()), &Silent).unwrap();
+    fs::write(dir.path().join("new"), noise(3 << 20, 77)).unwrap();
+    let secret = crate::repo::Unlock::Secret(Secret::KeyFile(SealKey::new([9; 32])));
+    for nth in 0..12 {
+        let fault = Fault::any(nth + 6, std::io::ErrorKind::StorageFull).lasting();
+        let store = FaultyStore::new(memory.clone());
+        store.plan(fault);
+        let store: Arc<dyn Store> = Arc::new(store);
+        let Ok(repo) = Repository::open(store, &secret, surroundings()) else { continue };
+        if let Err(error) = snapshot(&repo, request(dir.path()), &Silent) {
+            assert!(error.is_store_full(), "{nth}: {error}");
+        }
+    }
+    let repo = Repository::open(Arc::new(memory.clone()), &secret, surroundings()).unwrap();
+    assert_eq!(contents(&repo, &first.snapshot).len() + 1, on_disk(dir.path()).len());
+    let last = snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    assert_eq!(contents(&repo, &last.snapshot), on_disk(dir.path()));
+}
+
+#[test]
+fn lost_packs_are_healed_by_the_next_snapshot() {
+    let dir = tree();
+    let memory = MemoryStore::default();
+    let repo = repository(Arc::new(memory.clone()));
+    snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    let pack = repo.list_packs().unwrap().into_keys().min().unwrap();
+    memory.remove(&crate::pack::object_name(&pack)).unwrap();
+    let monitor = Recording::default();
+    let healed = snapshot(&repo, request(dir.path()), &monitor).unwrap();
+    assert!(monitor.notes().iter().any(|note| note.contains("missing")), "{:?}", monitor.notes());
+    assert!(healed.written.bytes_stored > 0);
+    assert_eq!(contents(&repo, &healed.snapshot), on_disk(dir.path()));
+}
+
+#[test]
+fn dry_runs_store_nothing() {
+    let dir = tree();
+    let memory = MemoryStore::default();
+    let repo = repository(Arc::new(memory.clone()));
+    let before = memory.names();
+    let report = snapshot(&repo, Request { dry_run: true, ..request(dir.path()) }, &Silent).unwrap();
+    assert_eq!(memory.names(), before);
+    assert!(report.id.is_none() && report.written.bytes_new > 5_000_000);
+}
+
+#[test]
+fn excluded_entries_are_left_out() {
+    let dir = tree();
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let mut request = request(dir.path());
+    request.excludes.patterns = vec!["small-*".into(), "!small-3".into(), "/folder-1/".into()];
+    request.excludes.larger_than = Some(4 << 20);
+    let report = snapshot(&repo, request, &Silent).unwrap();
+    let names = contents(&repo, &report.snapshot);
+    assert!(names.contains_key(&b"small-3"[..]) && !names.contains_key(&b"small-4"[..]));
+    assert!(names.keys().all(|name| !name.starts_with(b"folder-1")));
+    assert!(!names.contains_key(&b"sparse"[..]) && report.snapshot.head.complete);
+}

@@ -1,0 +1,59 @@
+//! Hashes what was read and stores what is new: one worker a core.
+
+use super::flow::{Batch, Control, Done, Item, Piece, Stopped};
+use crate::{
+    chunk::Chunker,
+    error::Result,
+    hash::BlobKind,
+    model::node::Extent,
+    object::Kind,
+    repo::{Lane, Writer},
+};
+use crossbeam_channel::{Receiver, Sender};
+
+/// Works until nothing comes any more.
+pub fn work(
+    control: &Control<'_>,
+    writer: &Writer<'_>,
+    chunker: &Chunker,
+    batches: &Receiver<Batch>,
+    free: &Sender<Box<[u8]>>,
+) -> Result<(), Stopped> {
+    let mut lane = control.guard(writer.lane(Kind::DataPack))?;
+    while let Some(batch) = control.receive(batches)? {
+        let done = batch.items.into_iter().map(|item| deal_with(item, &batch.buffer, chunker, &mut lane));
+        let done = control.guard(done.collect::<Result<Vec<Done>>>())?;
+        // The assembler, or the reader, may be gone when all stop.
+        let _ = batch.results.send(done);
+        if !batch.buffer.is_empty() {
+            let _ = free.send(batch.buffer);
+        }
+    }
+    control.guard(lane.flush())
+}
+
+fn deal_with(item: Item, buffer: &[u8], chunker: &Chunker, lane: &mut Lane<'_>) -> Result<Done> {
+    match item {
+        Item::Whole { ticket, range, facts } => {
+            let mut rest = &buffer[range];
+            let mut extents = Vec::new();
+            while !rest.is_empty() {
+                let (bytes, after) = rest.split_at(chunker.cut(rest));
+                extents.push(Extent::Data { id: lane.store(BlobKind::Data, bytes)?, len: bytes.len() as u32 });
+                rest = after;
+            }
+            Ok(Done::Whole { ticket, facts, extents })
+        }
+        Item::Part { ticket, number, pieces } => {
+            let extent = |piece| match piece {
+                Piece::Hole(len) => Ok(Extent::Hole { len }),
+                Piece::Blob(range) => {
+                    let bytes = &buffer[range];
+                    Ok(Extent::Data { id: lane.store(BlobKind::Data, bytes)?, len: bytes.len() as u32 })
+                }
+            };
+            let extents = pieces.into_iter().map(extent).collect::<Result<_>>()?;
+            Ok(Done::Part { ticket, number, extents })
+        }
+    }
+}

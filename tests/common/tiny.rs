@@ -1,0 +1,134 @@
+//! Makes the sample repository of the specification: small, with everything in it that a reader must know.
+
+use super::{Repo, from_path, passphrase, request, small_config, take};
+use std::{
+    fs,
+    os::unix::fs::{FileExt, PermissionsExt, symlink},
+    path::Path,
+    process::Command,
+    sync::Arc,
+};
+use vault::{
+    compress::Compression,
+    hash::{BlobKind, object_name},
+    id::IndexId,
+    index::{IndexObject, object as index_object},
+    keys::{recovery, slot::Costs},
+    model::node::{Body, Content, Extent},
+    object::{self, Kind},
+    ops::snapshot::{Input, SourceRequest},
+    pack::{PackWriter, write::Sealed},
+    repo::{BlobReader, Repository, Surroundings, Written},
+    segment::{BlobEntry, Sealer},
+    store::local::LocalStore,
+    world::{FixedClock, KernelEntropy, Time},
+};
+
+const PASSPHRASE: &str = "correct horse battery staple";
+
+/// Writes the sample anew: repository, passphrase, recovery sheet and what it holds.
+pub fn write(folder: &Path) {
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).unwrap();
+    let place = folder.join("repository");
+    let around = Surroundings {
+        clock: Arc::new(FixedClock(Time::from_sec(1_800_000_000))),
+        entropy: Arc::new(KernelEntropy),
+        cache: None,
+    };
+    let store = Arc::new(LocalStore::create(&place).unwrap());
+    let repo =
+        Repository::init(store, &passphrase(PASSPHRASE.as_bytes()), Costs::LOW, "sample", small_config(), around)
+            .unwrap();
+
+    let files = tempfile::tempdir().unwrap();
+    make_tree(files.path());
+    let stream = Input::Stream(Box::new(std::io::Cursor::new((1..3000).map(|n| format!("{n}\n")).collect::<String>())));
+    let stream = SourceRequest { name: vault::name::Name::new(*b"numbers.txt").unwrap(), input: stream };
+    take(&repo, request("alpha/web1/sample", vec![from_path("data", files.path()), stream]));
+    lean_on_a_blob(&repo);
+
+    fs::write(folder.join("passphrase.txt"), format!("{PASSPHRASE}\n")).unwrap();
+    let lines: Vec<String> = recovery::lines(repo.keys().root().unwrap()).iter().map(|line| line.to_string()).collect();
+    fs::write(folder.join("recovery-sheet.txt"), lines.join("\n") + "\n").unwrap();
+    let manifest = Repo::open(&place, PASSPHRASE.as_bytes()).manifest();
+    fs::write(folder.join("contents.json"), serde_json::to_string_pretty(&manifest).unwrap() + "\n").unwrap();
+    let _ = fs::remove_dir(place.join("tmp"));
+}
+
+fn make_tree(root: &Path) {
+    let at = |path: &str| root.join(path);
+    fs::create_dir_all(at("many")).unwrap();
+    for i in 0..400 {
+        fs::write(at(&format!("many/mail-{i:04}")), format!("mail number {i}\n")).unwrap();
+    }
+    fs::create_dir(at("empty")).unwrap();
+    fs::write(at("empty file"), "").unwrap();
+    fs::write(at("long"), (0..4000).map(|n| format!("{}\n", n * n)).collect::<String>()).unwrap();
+    let mut noise = vec![0; 3000];
+    blake3::Hasher::new_derive_key("vault sample noise").finalize_xof().fill(&mut noise);
+    fs::write(at("noise"), noise).unwrap();
+    fs::hard_link(at("noise"), at("noise, other name")).unwrap();
+    fs::write(at("line\nbreak"), "a name with a line feed").unwrap();
+    symlink("long", at("link")).unwrap();
+    let sparse = fs::File::create(at("sparse")).unwrap();
+    sparse.set_len(1 << 20).unwrap();
+    sparse.write_all_at(b"in the middle", 512 << 10).unwrap();
+    assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    assert!(
+        Command::new("setfattr").args(["-n", "user.note", "-v", "kept"]).arg(at("long")).status().unwrap().success()
+    );
+    fs::set_permissions(at("long"), fs::Permissions::from_mode(0o640)).unwrap();
+    let when = "2027-01-15T08:00:00.123456789Z";
+    for path in ["many", "empty", "long", "link", ""] {
+        assert!(Command::new("touch").args(["-h", "-d", when]).arg(at(path)).status().unwrap().success());
+    }
+}
+
+/// A second snapshot, of one file which a segment with base blobs holds: this writer makes none by itself yet.
+fn lean_on_a_blob(repo: &Repository) {
+    let (index, _) = repo.load_index(true).unwrap();
+    let reader = BlobReader::new(repo, &index);
+    let mut listed = repo.snapshots(None).unwrap().listed.remove(0);
+    let source = listed.snapshot.sources.iter().find(|source| source.root.name.as_bytes() == b"numbers.txt").unwrap();
+    let mut source = source.clone();
+    let mut base = None;
+    if let Body::File { size, content } = &source.root.body {
+        vault::model::paging::each_extent(&reader, content, *size, &mut |extent| {
+            if let Extent::Data { id, .. } = extent {
+                base.get_or_insert(id);
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    let base = base.unwrap();
+    let prefix = reader.blob(BlobKind::Data, &base).unwrap();
+    let mut plain = prefix.clone();
+    plain.extend_from_slice(b"and a line more\n");
+    let id = repo.namer().name(BlobKind::Data, &plain);
+    let header = object::header(Kind::DataPack, repo.keys().repo());
+    let (key, wrapped) = repo.keys().fresh_key(Kind::DataPack, repo.entropy()).unwrap();
+    let mut bytes = Vec::new();
+    let recipe =
+        Sealer::new(Compression::default()).unwrap().seal(&header, &key, 0, &plain, &prefix, &mut bytes).unwrap();
+    assert_eq!(recipe.codec, 2);
+    let blobs = vec![BlobEntry { id, kind: BlobKind::Data as u8, len: plain.len() as u32 }];
+    let mut pack = PackWriter::new(repo.store(), Kind::DataPack, repo.keys().repo()).unwrap();
+    pack.add(Sealed { bytes, recipe, key: wrapped, bases: vec![base], blobs }).unwrap();
+    let pack = pack.finish(&repo.keys().directory_key(), repo.entropy()).unwrap();
+    let object = IndexObject { packs: vec![pack] };
+    let sealed = object.seal(repo.keys().repo(), &repo.keys().index_key(), repo.entropy()).unwrap();
+    let name = index_object::object_name(&IndexId(object_name(&sealed)));
+    repo.store().put(&name, &sealed).unwrap();
+
+    let content = Content::Extents(vec![Extent::Data { id, len: plain.len() as u32 }]);
+    source.root.body = Body::File { size: plain.len() as u64, content };
+    source.totals.bytes = plain.len() as u64;
+    let snapshot = &mut listed.snapshot;
+    snapshot.head.sequence += 1;
+    snapshot.head.previous = Some(listed.id);
+    snapshot.totals = source.totals;
+    snapshot.sources = vec![source];
+    repo.publish(snapshot, &Written::default()).unwrap();
+}

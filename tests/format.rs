@@ -1,0 +1,218 @@
+//! The specification's vectors and its sample repository, held against the program.
+//!
+//! `VAULT_WRITE_VECTORS=1 cargo test --test format` writes both anew after a change of the format: review the difference.
+
+mod common;
+
+use common::{Repo, json_file, seeded_repository};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use vault::{
+    chunk::Chunker,
+    hash::{BlobKind, object_name},
+    id::{RepoId, hex},
+    keys::{
+        Keyring, Role, recovery,
+        slot::{Costs, Note, Secret, Slot},
+        wrap,
+    },
+    model::{codec, config::ChunkerConfig},
+    object::{self, Kind},
+    seal::SealKey,
+    segment::Sealer,
+    series::Series,
+    world::{SeededEntropy, Time},
+};
+
+fn spec() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("format-spec")
+}
+
+/// Holds a value against the file, or writes the file when asked to.
+fn hold(file: &str, value: Value) {
+    let path = spec().join("vectors").join(file);
+    if std::env::var_os("VAULT_WRITE_VECTORS").is_some() {
+        std::fs::write(&path, serde_json::to_string_pretty(&value).unwrap() + "\n").unwrap();
+    }
+    assert_eq!(value, json_file(&path), "{file}: the format changed; see the head of tests/format.rs");
+}
+
+fn owner() -> Keyring {
+    Keyring::owner(RepoId(std::array::from_fn(|i| 0xa0 + i as u8)), SealKey::new(std::array::from_fn(|i| i as u8)))
+}
+
+fn noise(len: usize, context: &str) -> Vec<u8> {
+    let mut out = vec![0; len];
+    blake3::Hasher::new_derive_key(context).finalize_xof().fill(&mut out);
+    out
+}
+
+#[test]
+fn encoding_vectors_hold() {
+    fn case(name: &str, value: impl bincode::Encode) -> Value {
+        json!({ "value": name, "bytes": hex(&codec::encode(&value)) })
+    }
+    hold(
+        "encoding.json",
+        json!([
+            case("u8 251", 251u8),
+            case("u32 250", 250u32),
+            case("u32 251", 251u32),
+            case("u32 65536", 65536u32),
+            case("u64 2^32", 1u64 << 32),
+            case("u64 max", u64::MAX),
+            case("i64 -1", -1i64),
+            case("i64 63", 63i64),
+            case("i64 min", i64::MIN),
+            case("string é", "é"),
+            case("bytes of length 300", vec![7u8; 300]),
+            case("option of u8: none", None::<u8>),
+            case("option of u8: 7", Some(7u8)),
+            case("bool true", true),
+            case("list of u32: 1, 2, 300", vec![1u32, 2, 300]),
+            case("time 1 s before 1970", Time { sec: -1, nsec: 999_999_999 }),
+        ]),
+    );
+}
+
+#[test]
+fn key_vectors_hold() {
+    let owner = owner();
+    let root = owner.root().unwrap().clone();
+    let namer = owner.blob_namer();
+    let lines: Vec<String> = recovery::lines(&root).iter().map(|line| line.to_string()).collect();
+    let secret = Secret::KeyFile(SealKey::new([0x55; 32]));
+    let note = Note { role: Role::Owner, created: 1_800_000_000, label: "vector".into() };
+    let slot = Slot::seal(&owner, &secret, Costs::DEFAULT, &note, &SeededEntropy::new(1)).unwrap();
+    let (key, wrapped) = owner.fresh_key(Kind::DataPack, &SeededEntropy::new(2)).unwrap();
+    let open = wrap::WrappedKey::from_bytes(&wrapped.to_bytes());
+    assert_eq!(owner.unwrap_key(Kind::DataPack, &open, &"vector").unwrap(), key);
+    hold(
+        "keys.json",
+        json!({
+            "R": hex(root.expose()),
+            "repo": hex(owner.repo().as_bytes()),
+            "K_config": hex(owner.config_key().expose()),
+            "K_dir": hex(owner.directory_key().expose()),
+            "K_index": hex(owner.index_key().expose()),
+            "K_head": hex(owner.head_key().expose()),
+            "K_page": hex(&owner.page_key()),
+            "gear, first 32 bytes": hex(&owner.chunker_table()[..32]),
+            "gear, hash": hex(&object_name(&owner.chunker_table()[..])),
+            "series tag of alpha/-/srv/wiki": owner.series_tag(&Series::parse("alpha/-/srv/wiki").unwrap()).to_string(),
+            "blob ids of the bytes of \"abc\"": {
+                "data": namer.name(BlobKind::Data, b"abc").to_string(),
+                "tree": namer.name(BlobKind::Tree, b"abc").to_string(),
+                "list": namer.name(BlobKind::List, b"abc").to_string(),
+            },
+            "recovery sheet": lines,
+            "key file slot": { "key file": hex(&[0x55; 32]), "slot": hex(slot.bytes()), "id": slot.id().to_string(),
+                               "label": "vector", "created": 1_800_000_000u64, "role": 3 },
+            "wrapped key, kind 3": { "key": hex(key.expose()), "wrap": hex(&wrapped.to_bytes()) },
+        }),
+    );
+}
+
+#[test]
+fn chunk_vectors_hold() {
+    let bytes = noise(1 << 20, "vault test vector: chunks");
+    let cuts = |config: &ChunkerConfig| {
+        let chunker = Chunker::new(config, &owner().chunker_table());
+        let (mut at, mut cuts) = (0, Vec::new());
+        while at < bytes.len() {
+            at += chunker.cut(&bytes[at..]);
+            cuts.push(at);
+        }
+        json!({ "min": config.min, "average": config.average, "max": config.max, "ends": cuts })
+    };
+    hold(
+        "chunks.json",
+        json!({
+            "input": "1 MiB of BLAKE3 derive_key XOF, context \"vault test vector: chunks\", no key material",
+            "input hash": hex(&object_name(&bytes)),
+            "gear": "of keys.json",
+            "cuts": [
+                cuts(&ChunkerConfig::default()),
+                cuts(&ChunkerConfig { algorithm: 1, min: 4 << 10, average: 16 << 10, max: 64 << 10 }),
+            ],
+        }),
+    );
+}
+
+#[test]
+fn sealing_vectors_hold() {
+    let owner = owner();
+    let envelope =
+        object::seal_envelope(Kind::Index, owner.repo(), &owner.index_key(), b"payload", &SeededEntropy::new(3))
+            .unwrap();
+    let (header, key) = (object::header(Kind::DataPack, owner.repo()), SealKey::new([0x77; 32]));
+    let mut sealer = Sealer::new(vault::compress::Compression::None).unwrap();
+    let mut sealed = Vec::new();
+    let recipe = sealer.seal(&header, &key, 7, b"plaintext of a segment", &[], &mut sealed).unwrap();
+    hold(
+        "objects.json",
+        json!({
+            "keys": "of keys.json",
+            "index envelope": { "payload": hex(b"payload"), "length": envelope.len(),
+                                "first 80 bytes": hex(&envelope[..80]), "object hash": hex(&object_name(&envelope)) },
+            "data pack header": hex(&header),
+            "segment": { "key": hex(&[0x77; 32]), "counter": recipe.counter, "codec": recipe.codec, "raw": recipe.raw,
+                         "plain": hex(b"plaintext of a segment"), "stored": hex(&sealed) },
+        }),
+    );
+}
+
+#[test]
+fn the_sample_repository_opens_and_holds_what_it_should() {
+    let tiny = spec().join("tiny");
+    if std::env::var_os("VAULT_WRITE_VECTORS").is_some() {
+        common::tiny::write(&tiny);
+    }
+    let passphrase = std::fs::read(tiny.join("passphrase.txt")).unwrap();
+    let repo = Repo::open(&tiny.join("repository"), passphrase.trim_ascii_end());
+    assert_eq!(repo.manifest(), json_file(&tiny.join("contents.json")));
+    let sheet = std::fs::read_to_string(tiny.join("recovery-sheet.txt")).unwrap();
+    let by_sheet = Repo::open_with_sheet(&tiny.join("repository"), &sheet);
+    assert_eq!(by_sheet.manifest(), json_file(&tiny.join("contents.json")));
+}
+
+/// The reader knows nothing of this program but the specification.
+#[test]
+fn a_reader_from_the_specification_alone_restores_the_sample() {
+    let tiny = spec().join("tiny");
+    let reader = spec().join("reader/vault_reader.py");
+    let run = |arguments: &[&std::ffi::OsStr]| {
+        let output = std::process::Command::new("/usr/bin/python3")
+            .arg(&reader)
+            .arg(tiny.join("repository"))
+            .arg("--passphrase-file")
+            .arg(tiny.join("passphrase.txt"))
+            .args(arguments)
+            .output()
+            .expect("python3 runs");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success(),
+            "the reader failed (packages: python3-cryptography python3-argon2 python3-zstandard): {text}"
+        );
+        text
+    };
+    run(&["verify".as_ref()]);
+    run(&["--no-index".as_ref(), "verify".as_ref()]);
+    let manifest = json_file(&tiny.join("contents.json"));
+    for (id, snapshot) in manifest.as_object().unwrap() {
+        let out = tempfile::tempdir().unwrap();
+        run(&["restore".as_ref(), id.as_ref(), out.path().as_os_str()]);
+        assert_eq!(&common::manifest_of_folder(out.path(), snapshot), snapshot, "snapshot {id}");
+    }
+}
+
+#[test]
+fn repositories_of_one_seed_are_equal_and_of_two_share_nothing() {
+    let (a, b, c) = (seeded_repository(1), seeded_repository(1), seeded_repository(2));
+    assert_eq!(a, b);
+    for (name, bytes) in &a {
+        assert!(!c.contains_key(name) || name == "config", "{name}");
+        assert!(c.values().all(|other| other != bytes), "{name}");
+    }
+}
