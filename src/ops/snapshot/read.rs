@@ -303,12 +303,13 @@ impl<'r, 'a> Cutter<'r, 'a> {
 
     /// Reads once, at most `limit` bytes, making room first; 0 at the end.
     fn read(&mut self, limit: u64, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Result<usize, Broken> {
-        if self.buffer.is_none() {
-            self.buffer = Some(self.reader.buffer()?);
-        }
         if self.filled == BUFFER {
             self.cut_whole_blobs();
             self.pass_on()?;
+        }
+        // Only now: where blobs fill a buffer to its end, nothing is carried over and `pass_on` leaves none.
+        if self.buffer.is_none() {
+            self.buffer = Some(self.reader.buffer()?);
         }
         let Some(buffer) = &mut self.buffer else { return Err(Broken::Stopped) };
         let end = limit.min((BUFFER - self.filled) as u64) as usize + self.filled;
