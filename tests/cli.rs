@@ -427,3 +427,101 @@ fn a_full_disk_behind_the_output_is_an_error() {
         .expect(1)
         .says("cannot write");
 }
+
+/// A folder with a few files, and the series that it is taken as.
+fn with_source(world: &World) -> [&'static str; 4] {
+    fs::create_dir_all(world.path("src/sub")).unwrap();
+    world.file("src/a", "first", 0o644);
+    world.file("src/sub/b\x1b[31m\n", "second", 0o600);
+    ["snapshot", "src", "--as", "alpha/-/src"]
+}
+
+#[test]
+fn a_snapshot_is_made_listed_and_restored() {
+    let world = World::new();
+    let args = with_source(&world);
+    world.run(&args).expect(10).says("--init");
+    let first = world.run(&[&args[..], &["--init", "--kdf", "low", "--tag", "t"]].concat()).expect(0);
+    let line = first.out.lines().find(|line| line.starts_with("snapshot ")).unwrap();
+    let id = line.split(' ').nth(1).unwrap();
+    assert!(id.len() >= 8 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{line}");
+    assert!(line.contains("series alpha/-/src"), "{line}");
+
+    let second = world.run(&[&args[..], &["--init", "--json"]].concat()).expect(0).result();
+    assert_eq!((&second["snapshot"]["totals"]["files"], &second["files_unchanged"]), (&2.into(), &2.into()));
+    assert_eq!(second["snapshot"]["sources"][0]["name"], "src");
+
+    let table = world.run(&["snapshots", "alpha"]).expect(0).out;
+    assert!(table.lines().count() == 3 && table.contains(&id[..8]) && !table.contains("incomplete"), "{table}");
+    assert_eq!(world.run(&["snapshots", "alp"]).expect(0).out, "");
+    assert_eq!(world.run(&["snapshots", "--tag", "t", "--json"]).expect(0).result()["snapshots"][0]["tags"][0], "t");
+
+    let restored = world.run(&["restore", &format!("{id}:src"), "--target", "back"]).expect(0);
+    assert!(restored.out.starts_with("restored src from snapshot"), "{}", restored.out);
+    world.run(&["restore", "alpha/-/scr", "--target", "back2"]).expect(2).says("did you mean alpha/-/src?");
+    world.run(&["restore", "alpha/-/src@2001-01-01", "--target", "back2"]).expect(2).says("that old");
+    assert!(!world.path("back2").exists());
+}
+
+#[test]
+fn what_cannot_be_read_makes_a_snapshot_incomplete() {
+    let world = World::with_repository();
+    let args = with_source(&world);
+    let ran = world.run(&[&args[..], &["missing\x1b"]].concat()).expect(3).says("missing").says("incomplete");
+    assert!(!ran.err.contains('\x1b') && ran.out.starts_with("snapshot "), "{}", ran.err);
+    assert!(world.run(&["snapshots"]).expect(0).out.contains("incomplete"));
+    let ran = world.run(&["snapshot", "--as", "a/b/c", "missing", "--json"]).expect(1);
+    assert!(ran.result()["error"]["message"].is_string());
+}
+
+#[test]
+fn streams_come_from_commands_and_standard_input() {
+    let world = World::with_repository();
+    let stream = ["snapshot", "--as", "a/-/db", "--stdin-from-command", "--stdin-name", "db.sql", "--"];
+    world.run(&[&stream[..], &["echo", "-n", "rows"]].concat()).expect(0);
+    // Blobs of the greatest length, which fill buffers to their end.
+    world.run(&[&stream[..], &["sh", "-c", "yes | head -c 9000000"]].concat()).expect(0);
+    world.run(&[&stream[..], &["sh", "-c", "echo rows; exit 3"]].concat()).expect(1);
+    let input = fs::File::open("/etc/hostname").or_else(|_| fs::File::open("/etc/passwd")).unwrap();
+    world
+        .run_with(&["snapshot", "--as", "a/-/db", "--stdin", "--stdin-name", "db.sql"], |c| {
+            c.stdin(input);
+        })
+        .expect(0);
+    assert_eq!(world.run(&["snapshots", "--json"]).expect(0).result()["snapshots"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_dry_run_stores_nothing() {
+    let world = World::with_repository();
+    let args = with_source(&world);
+    let ran = world.run(&[&args[..], &["--dry-run"]].concat()).expect(0);
+    assert!(ran.out.contains("nothing was stored"), "{}", ran.out);
+    assert_eq!(world.run(&["snapshots"]).expect(0).out, "");
+}
+
+#[test]
+fn sigterm_comes_to_a_good_end() {
+    let world = World::with_repository();
+    let mut child = world
+        .command(&["snapshot", "--as", "a/-/db", "--stdin-from-command", "--stdin-name", "x", "--", "yes"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    let begun = std::time::Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed().as_secs() > 20 {
+            child.kill().unwrap();
+            panic!("it goes on");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{said}");
+    assert!(said.contains("again to stop at once"), "{said}");
+    assert_eq!(world.run(&["snapshots"]).expect(0).out, "");
+}
