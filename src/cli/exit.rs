@@ -54,6 +54,8 @@ pub enum Failure {
     Vault(Error),
     /// The result cannot be printed.
     Output(io::Error),
+    /// The user gave up at a question, before anything was done.
+    GaveUp,
     /// A file of the user's own (a key, a list of patterns, a sheet) cannot be read or made.
     File { doing: &'static str, path: String, source: io::Error },
 }
@@ -75,6 +77,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Vault(error) => error.fmt(f),
             Failure::Output(error) => write!(f, "cannot write the output: {error}"),
+            Failure::GaveUp => f.write_str("cancelled; nothing was done"),
             Failure::File { doing, path, source } => write!(f, "cannot {doing} {path}: {source}"),
         }
     }
@@ -106,6 +109,7 @@ impl Failure {
                 Error::Hardware { .. } => "hardware",
             },
             Failure::Output(_) => "output",
+            Failure::GaveUp => "cancelled",
             Failure::File { .. } => "file",
         }
     }
@@ -124,6 +128,7 @@ pub fn code(result: &Result<Outcome, Failure>) -> u8 {
         Ok(Outcome::Incomplete) => 3,
         Err(failure) if failure.is_quiet() => 0,
         Err(Failure::Output(_) | Failure::File { .. }) => 1,
+        Err(Failure::GaveUp) => CANCELLED,
         Err(Failure::Vault(error)) => match error {
             Error::Usage { .. } => USAGE,
             Error::NoRepository { .. } => 10,

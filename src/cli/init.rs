@@ -32,11 +32,11 @@ Examples:
 /// How dear it is to try passphrases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kdf {
-    /// 64 MiB of memory: every command pays it
+    // 64 MiB of memory: every command pays it.
     Default,
-    /// 1 GiB of memory
+    // 1 GiB of memory.
     Strong,
-    /// 19 MiB of memory, for small machines
+    // 19 MiB of memory, for small machines.
     Low,
 }
 
@@ -59,7 +59,7 @@ pub struct NewRepository {
     /// Also make a key file that opens the repository without a passphrase
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub key_file_out: Option<PathBuf>,
-    /// How dear it is to try passphrases
+    /// How dear it is to try passphrases: 64 MiB of memory, strong 1 GiB, low 19 MiB
     #[arg(long, value_enum, default_value_t = Kdf::Default)]
     pub kdf: Kdf,
     /// Average length of the chunks that files are cut into, a power of two

@@ -64,7 +64,7 @@ Examples:
     Passwd {
         #[command(flatten)]
         new: NewPassword,
-        /// How dear it is to try passphrases
+        /// How dear it is to try passphrases: 64 MiB of memory, strong 1 GiB, low 19 MiB
         #[arg(long, value_enum, default_value_t = Kdf::Default)]
         kdf: Kdf,
     },
@@ -79,7 +79,7 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 struct Add {
-    /// What the key may do
+    /// What the key may do: everything; all but read contents of files; only add snapshots
     #[arg(long, value_enum, default_value_t = RoleName::Owner)]
     role: RoleName,
     /// Make a key file in place of a passphrase
@@ -89,7 +89,7 @@ struct Add {
     /// A word to know it by
     #[arg(long, value_name = "TEXT", default_value = "")]
     label: String,
-    /// How dear it is to try passphrases
+    /// How dear it is to try passphrases: 64 MiB of memory, strong 1 GiB, low 19 MiB
     #[arg(long, value_enum, default_value_t = Kdf::Default)]
     kdf: Kdf,
     #[command(flatten)]
@@ -98,11 +98,8 @@ struct Add {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum RoleName {
-    /// Everything
     Owner,
-    /// List, check the structure, copy; no contents of files
     Maintainer,
-    /// Add snapshots, read nothing
     Writer,
 }
 

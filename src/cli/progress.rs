@@ -33,7 +33,7 @@ pub struct Progress {
     board: Arc<Board>,
     screen: Arc<Screen>,
     interrupts: Arc<Interrupts>,
-    shower: Option<(std::sync::mpsc::Sender<()>, JoinHandle<()>)>,
+    shower: Option<Shower>,
 }
 
 impl Progress {
@@ -41,7 +41,7 @@ impl Progress {
     pub fn start(screen: &Arc<Screen>, interrupts: &Arc<Interrupts>) -> Self {
         let board = Arc::new(Board::new(screen.clone(), interrupts.clone()));
         interrupts.patient.store(true, Ordering::SeqCst);
-        let (every, show): (_, Box<dyn FnMut(&Board, &Pace) + Send>) = if screen.json {
+        let (every, show): (_, Show) = if screen.json {
             let screen = screen.clone();
             (JSON_EVERY, Box::new(move |board, pace| screen.event(&event(board, pace))))
         } else if screen.quiet {
@@ -74,9 +74,12 @@ impl Drop for Progress {
     }
 }
 
+/// Shows the board once.
+type Show = Box<dyn FnMut(&Board, &Pace) + Send>;
+/// The thread that shows, and what stops it when dropped.
 type Shower = (std::sync::mpsc::Sender<()>, JoinHandle<()>);
 
-fn spawn(board: Arc<Board>, every: Duration, mut show: Box<dyn FnMut(&Board, &Pace) + Send>) -> Option<Shower> {
+fn spawn(board: Arc<Board>, every: Duration, mut show: Show) -> Option<Shower> {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let run = move || {
         let mut pace = Pace::new(Instant::now());
@@ -226,6 +229,9 @@ fn event(board: &Board, pace: &Pace) -> Value {
     Value::Object(event)
 }
 
+/// What stands before the lines' contents.
+const INDENT: usize = 12;
+
 /// Three lines at the bottom of a terminal: how far, what, where.
 struct Bars {
     lines: [ProgressBar; 3],
@@ -235,7 +241,7 @@ struct Bars {
 impl Bars {
     fn new(screen: &Screen) -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
         let lines = std::array::from_fn(|_| all.add(ProgressBar::no_length().with_style(style.clone())));
         screen.set_bars(Some(all));
         Bars { lines, colours: screen.stderr_colours() }
@@ -245,28 +251,27 @@ impl Bars {
         let reading = board.read();
         let width =
             rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col)).max(20);
-        let path = human::shorten(&Shown(&board.take_path()).to_string(), width - 13);
+        // Room is left at the end for the terminal's own ^C, which would otherwise begin a line of which nobody knows.
+        let room = width - INDENT - 4;
+        let path = human::shorten(&Shown(&board.take_path()).to_string(), room);
         let [first, second, third] = &self.lines;
-        first.set_message(self.first_line(&reading, pace));
-        second.set_message(format!("{:12}{}", "", details(&reading)));
-        third.set_message(format!("{:12}{path}", ""));
+        first.set_message(self.first_line(&reading, pace, room));
+        second.set_message(format!("{:INDENT$}{}", "", human::shorten(&details(&reading), room)));
+        third.set_message(format!("{:INDENT$}{path}", ""));
     }
 
-    fn first_line(&self, reading: &Reading, pace: &Pace) -> String {
+    fn first_line(&self, reading: &Reading, pace: &Pace, room: usize) -> String {
         const WIDTH: usize = 20;
         let (bold, green, plain) = if self.colours { ("\x1b[1m", "\x1b[32m", "\x1b[0m") } else { ("", "", "") };
         let bar = share(reading).map(|share| {
             let full = (share * WIDTH as f64) as usize;
             let bar = format!("{green}{}{plain}{}", "━".repeat(full), "─".repeat(WIDTH - full));
-            // Not 100 before all is done.
+            // Cut, not rounded: not 100 before all is done.
             format!("{bar} {:3} %  ", (share * 100.0) as u32)
         });
-        format!(
-            "{bold}{:<10}{plain}  {}{}",
-            phase_name(reading.phase),
-            bar.unwrap_or_default(),
-            headline(reading, pace)
-        )
+        let room = if bar.is_some() { room.saturating_sub(WIDTH + 8) } else { room };
+        let headline: String = headline(reading, pace).chars().take(room).collect();
+        format!("{bold}{:<INDENT$}{plain}{}{headline}", phase_name(reading.phase), bar.unwrap_or_default())
     }
 }
 

@@ -54,7 +54,7 @@ pub struct Args {
     /// Change nothing, tell what would be done
     #[arg(long, short = 'n')]
     dry_run: bool,
-    /// Whose the restored files are
+    /// Whose the restored files are: by number as on the source, by name, or the one's who restores
     #[arg(long, value_enum, default_value_t = Owner::Numeric)]
     owner: Owner,
     /// Worker threads [default: one a core]
@@ -64,11 +64,8 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Owner {
-    /// By number, as on the source
     Numeric,
-    /// By name where this machine knows it
     Name,
-    /// The user who restores
     Me,
 }
 

@@ -185,7 +185,7 @@ pub fn prompt(question: &str, interrupts: &Interrupts) -> Result<Passphrase, Fai
     let answer = interrupts.guarding_terminal(|| rpassword::prompt_password(question));
     match answer {
         Ok(answer) => Ok(not_empty(Zeroizing::new(answer.into_bytes()), "the terminal")?),
-        Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(Error::Cancelled.into()),
+        Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(Failure::GaveUp),
         Err(source) => Err(Failure::File { doing: "ask for the passphrase on", path: "/dev/tty".into(), source }),
     }
 }

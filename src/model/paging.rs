@@ -29,7 +29,7 @@ pub trait PageSink {
 }
 
 /// Gives pages back, already verified against their ids.
-pub trait PageSource: Sync {
+pub trait PageSource {
     /// The bytes of a page.
     fn page(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>>;
 }

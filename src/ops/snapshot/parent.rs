@@ -23,7 +23,7 @@ pub struct Parent<'a> {
     /// What it says.
     pub snapshot: &'a Snapshot,
     /// Its pages.
-    pub pages: &'a dyn PageSource,
+    pub pages: &'a (dyn PageSource + Sync),
     /// Says whether its blobs are still there.
     pub index: &'a BlobIndex,
 }

@@ -1,0 +1,527 @@
+//! The program as its users meet it: arguments, exit codes, what is printed where.
+
+use serde_json::Value;
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+/// A folder for one test, with a repository in `repo` once it is made, and an environment of its own.
+struct World {
+    dir: tempfile::TempDir,
+}
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    /// The last line, which must be JSON like all others.
+    fn result(&self) -> Value {
+        let lines: Vec<Value> =
+            self.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
+        let last = lines.last().unwrap_or_else(|| panic!("no output; {}", self.err)).clone();
+        assert_eq!(last["event"], "result", "{last}");
+        assert_eq!(last["exit_code"], self.code, "{last}");
+        last
+    }
+
+    #[track_caller]
+    fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+        self
+    }
+
+    #[track_caller]
+    fn says(self, text: &str) -> Self {
+        assert!(self.err.contains(text), "\"{text}\" is not in: {}", self.err);
+        self
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        World { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// With a repository whose passphrase is `right`.
+    fn with_repository() -> Self {
+        let world = World::new();
+        world.run(&["init", "--kdf", "low"]).expect(0);
+        world
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn repo(&self) -> PathBuf {
+        self.path("repo")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vault"));
+        command
+            .args(args)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("TZ", "UTC")
+            .env("VAULT_CACHE_DIR", self.path("cache"))
+            .env("VAULT_REPO", self.repo())
+            .env("VAULT_PASSWORD", "right")
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        self.run_with(args, |_| {})
+    }
+
+    fn run_with(&self, args: &[&str], change: impl FnOnce(&mut Command)) -> Ran {
+        let mut command = self.command(args);
+        change(&mut command);
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        Ran {
+            code: status.code().unwrap_or(-1),
+            out: String::from_utf8(stdout).unwrap(),
+            err: String::from_utf8(stderr).unwrap(),
+        }
+    }
+
+    /// A file in this world.
+    fn file(&self, name: &str, contents: &str, mode: u32) -> String {
+        let path = self.path(name);
+        fs::write(&path, contents).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn init_makes_a_repository_once() {
+    let world = World::new();
+    let made = world.run(&["init", "--kdf", "low"]).expect(0).says("vault key recovery").says("nobody can help");
+    assert!(made.out.starts_with("made repository "), "{}", made.out);
+    assert!(world.repo().join("config").is_file());
+    world.run(&["init"]).expect(1).says("already");
+    let listed = world.run(&["snapshots"]).expect(0);
+    assert_eq!(listed.out, "");
+}
+
+#[test]
+fn the_recovery_sheet_opens_what_has_lost_its_keys() {
+    let world = World::new();
+    let made = world.run(&["init", "--kdf", "low", "--recovery-sheet", "sheet"]).expect(0);
+    let sheet = text(&world.path("sheet"));
+    let id =
+        fs::read(world.repo().join("config")).unwrap()[16..32].iter().map(|b| format!("{b:02x}")).collect::<String>();
+    assert!(sheet.contains(&id) && made.out.contains(&id), "{sheet}");
+    assert!(!made.out.contains("1: ") && !made.err.contains("1: "));
+    assert_eq!(fs::metadata(world.path("sheet")).unwrap().permissions().mode() & 0o777, 0o600);
+
+    fs::remove_dir_all(world.repo().join("keys")).unwrap();
+    world.run(&["snapshots"]).expect(12).says("recovery sheet");
+    world.run(&["snapshots", "--recovery-file", "sheet"]).expect(0);
+    world
+        .run_with(&["key", "add", "--recovery-file", "sheet", "--kdf", "low"], |c| {
+            c.env("VAULT_NEW_PASSWORD", "new");
+        })
+        .expect(0);
+    world
+        .run_with(&["snapshots"], |c| {
+            c.env("VAULT_PASSWORD", "new");
+        })
+        .expect(0);
+
+    let broken = sheet.replace("3: ", "3: 0");
+    world.file("broken", &broken, 0o600);
+    world.run(&["snapshots", "--recovery-file", "broken"]).expect(2).says("line 3");
+    World::with_repository().run(&["snapshots", "--recovery-file", world.path("sheet").to_str().unwrap()]).expect(12);
+}
+
+#[test]
+fn the_recovery_sheet_can_be_asked_for_later() {
+    let world = World::with_repository();
+    let sheet = world.run(&["key", "recovery"]).expect(0).out;
+    world.file("sheet", &sheet, 0o600);
+    world.run(&["snapshots", "--recovery-file", "sheet"]).expect(0);
+    world.run(&["key", "recovery", "--output", "sheet"]).expect(1).says("sheet");
+    world.run(&["key", "add", "--role", "maintainer", "--key-file-out", "maintainer"]).expect(0);
+    world.run(&["key", "recovery", "--key-file", "maintainer"]).expect(1).says("wider role");
+}
+
+#[test]
+fn what_is_no_repository_is_said_to_be_none() {
+    let world = World::new();
+    world.run(&["snapshots"]).expect(10).says("vault init");
+    fs::create_dir(world.repo()).unwrap();
+    world.run(&["snapshots"]).expect(10).says("vault init");
+    fs::write(world.repo().join("letter"), "dear").unwrap();
+    world.run(&["snapshots"]).expect(10);
+    world.run(&["init"]).expect(1).says("not empty");
+    fs::write(world.repo().join("config"), "{\"version\":2,\"id\":\"restic has such a file, encrypted\"}").unwrap();
+    world.run(&["snapshots"]).expect(10).says("another folder");
+    world.run(&["snapshot", "--init", "/etc/hostname"]).expect(1).says("not empty");
+    world.run(&["init"]).expect(1);
+    let ran = world.run(&["snapshots", "--json"]).expect(10);
+    assert_eq!(ran.result()["error"]["kind"], "no-repository");
+}
+
+#[test]
+fn a_missing_repository_is_told_before_a_passphrase_is_asked_for() {
+    let world = World::new();
+    world
+        .run_with(&["snapshots"], |c| {
+            c.env_remove("VAULT_PASSWORD");
+        })
+        .expect(10);
+}
+
+#[test]
+fn a_newer_format_is_unsupported() {
+    let world = World::with_repository();
+    let config = world.repo().join("config");
+    let mut bytes = fs::read(&config).unwrap();
+    bytes[8] = 9;
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&config, bytes).unwrap();
+    world.run(&["snapshots"]).expect(13).says("upgrade");
+}
+
+#[test]
+fn wrong_passphrases_and_keys_have_their_code() {
+    let world = World::with_repository();
+    world
+        .run_with(&["snapshots"], |c| {
+            c.env("VAULT_PASSWORD", "wrong");
+        })
+        .expect(12);
+    world.file("other", &format!("{}\n", "ab".repeat(32)), 0o600);
+    world.run(&["snapshots", "--key-file", "other"]).expect(12);
+    world
+        .run_with(&["snapshots"], |c| {
+            c.env_remove("VAULT_PASSWORD");
+        })
+        .expect(2)
+        .says("--password-file");
+    let ran = world
+        .run_with(&["snapshots", "--json"], |c| {
+            c.env("VAULT_PASSWORD", "wrong");
+        })
+        .expect(12);
+    assert_eq!(ran.result()["error"]["kind"], "wrong-key");
+}
+
+#[test]
+fn options_go_before_the_environment() {
+    let world = World::with_repository();
+    world.file("right", "right\n", 0o600);
+    world.file("wrong", "wrong\n", 0o600);
+    world
+        .run_with(&["snapshots", "--password-file", "right"], |c| {
+            c.env("VAULT_PASSWORD", "wrong");
+        })
+        .expect(0);
+    world.run(&["snapshots", "--password-file", "wrong"]).expect(12);
+    world.run(&["snapshots", "--password-command", "echo right"]).expect(0);
+    world.run(&["snapshots", "--password-command", "exit 4"]).expect(1).says("exit status: 4");
+    world.run(&["snapshots", "--password-file", "right", "--key-file", "x"]).expect(2);
+    world.run(&["--repo", "nowhere", "snapshots"]).expect(10).says("nowhere");
+}
+
+#[test]
+fn usage_errors_say_what_to_do() {
+    let world = World::with_repository();
+    world
+        .run_with(&["snapshots"], |c| {
+            c.env_remove("VAULT_REPO");
+        })
+        .expect(2)
+        .says("--repo")
+        .says("VAULT_REPO");
+    world.run(&[]).expect(2).says("Usage: vault");
+    world.run(&["snapshto"]).expect(2).says("snapshot");
+    world.run(&["snapshot"]).expect(2).says("PATH");
+    world.run(&["snapshot", "/a", "/b"]).expect(2).says("--as");
+    world.run(&["snapshot", "--as", "x/y/z", "/a/x", "/b/x"]).expect(2).says("--source NAME=PATH");
+    world.run(&["snapshot", "/srv/a:b"]).expect(2).says("--as");
+    world.run(&["snapshot", "--as", "x", "/a"]).expect(2).says("server/vm/relpath");
+    world.run(&["snapshot", "--as", "x/y/z", "--stdin-from-command", "--stdin-name", "n"]).expect(2).says("--");
+    world.run(&["restore", "a/b/c"]).expect(2).says("--target");
+    world.run(&["restore", "a/b/c", "--target", "t", "--delete"]).expect(2).says("--in-place");
+    world.run(&["ls", "a/b/c"]).expect(2).says("no snapshots");
+    world.run(&["ls", "a/b/c@2026-13-01"]).expect(2).says("no date");
+    world.run(&["ls", "abcdef12"]).expect(2).says("abcdef12");
+    world.run(&["check", "--read-data=200%"]).expect(2);
+    world.run(&["init", "--repo", "new", "--chunk-size", "100K"]).expect(2).says("power of two");
+    world.run(&["--repo", "sftp://x/y", "snapshots"]).expect(2).says("not built");
+}
+
+#[test]
+fn keys_are_added_listed_changed_and_removed() {
+    let world = World::with_repository();
+    let keys = || {
+        let result = world.run_with(&["key", "list", "--json"], |c| {
+            c.env("VAULT_PASSWORD", "second");
+        });
+        result.expect(0).result()["keys"].as_array().unwrap().clone()
+    };
+    let second = |c: &mut Command| {
+        c.env("VAULT_NEW_PASSWORD", "second");
+    };
+    world.run_with(&["key", "add", "--kdf", "low", "--label", "two"], second).expect(0);
+    let listed = keys();
+    assert_eq!(listed.len(), 2);
+    assert!(listed.iter().all(|key| key["role"] == "owner" && key["opened_by"] == "passphrase"));
+    assert!(world.run(&["key", "list"]).expect(0).out.lines().any(|line| line.ends_with("two")));
+
+    // The first passphrase becomes another, and no longer opens.
+    world
+        .run_with(&["key", "passwd", "--kdf", "low"], |c| {
+            c.env("VAULT_NEW_PASSWORD", "third");
+        })
+        .expect(0);
+    world.run(&["snapshots"]).expect(12);
+    let of = |password: &str, args: &[&str]| {
+        let password = password.to_owned();
+        world.run_with(args, |c| {
+            c.env("VAULT_PASSWORD", password);
+        })
+    };
+    of("third", &["snapshots"]).expect(0);
+
+    let listed = keys();
+    let id = |label: &str| listed.iter().find(|key| key["label"] == label).unwrap()["id"].as_str().unwrap().to_owned();
+    of("third", &["key", "remove", &id("two")[..8]]).expect(0);
+    of("second", &["snapshots"]).expect(12);
+    of("third", &["key", "remove", &id("passphrase of init")]).expect(1).says("last owner key");
+    of("third", &["key", "remove", "ffff"]).expect(2).says("vault key list");
+    of("third", &["snapshots"]).expect(0);
+}
+
+#[test]
+fn key_files_open_and_must_be_private() {
+    let world = World::new();
+    world.run(&["init", "--kdf", "low", "--key-file-out", "key"]).expect(0);
+    let with_key = |args: &[&str]| {
+        world.run_with(&[args, &["--key-file", "key"]].concat(), |c| {
+            c.env_remove("VAULT_PASSWORD");
+        })
+    };
+    let path = world.path("key");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(text(&path).len(), 65);
+    with_key(&["snapshots"]).expect(0);
+    for mode in [0o640, 0o604] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        with_key(&["snapshots"]).expect(1).says("chmod 600");
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+    with_key(&["snapshots"]).expect(0);
+    with_key(&["key", "passwd"]).expect(2).says("key add");
+    // No file is overwritten.
+    world.run(&["key", "add", "--key-file-out", "key"]).expect(1).says("key");
+    world.file("short", "abc\n", 0o600);
+    world.run(&["snapshots", "--key-file", "short"]).expect(2).says("64 hexadecimal digits");
+    world.run(&["snapshots", "--key-file", "absent"]).expect(1).says("absent");
+}
+
+#[test]
+fn writers_cannot_list() {
+    let world = World::with_repository();
+    world.run(&["key", "add", "--role", "writer", "--key-file-out", "w"]).expect(0);
+    world.run(&["key", "list", "--key-file", "w"]).expect(0);
+    world
+        .run(&["key", "add", "--role", "owner", "--key-file-out", "o", "--key-file", "w"])
+        .expect(1)
+        .says("wider role");
+    assert!(!world.path("o").exists());
+}
+
+#[test]
+fn empty_passphrases_are_refused() {
+    let world = World::new();
+    world
+        .run_with(&["init"], |c| {
+            c.env("VAULT_PASSWORD", "");
+        })
+        .expect(2)
+        .says("empty");
+    assert!(!world.repo().exists());
+}
+
+#[test]
+fn json_is_json_everywhere() {
+    let world = World::new();
+    let made = world.run(&["init", "--kdf", "low", "--json"]).expect(0);
+    assert_eq!(made.result()["command"], "init");
+    assert!(!made.out.contains("made repository"));
+    assert_eq!(world.run(&["snapshots", "--json"]).expect(0).result()["snapshots"], serde_json::json!([]));
+    assert_eq!(world.run(&["key", "list", "--json"]).expect(0).result()["keys"].as_array().unwrap().len(), 1);
+    assert_eq!(world.run(&["key", "remove", "00", "--json"]).expect(2).result()["error"]["kind"], "usage");
+    for args in [
+        &["stats", "--json"][..],
+        &["check", "--json"],
+        &["ls", "a/b/c", "--json"],
+        &["restore", "a/b/c", "--target", "t", "--json"],
+        &["snapshot", "src", "--json"],
+        &["dump", "a/b/c", "--json", "--output", "x"],
+    ] {
+        let ran = world.run(args);
+        assert_eq!(ran.result()["command"], args[0]);
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_are_made() {
+    let world = World::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(world.run(&["completions", shell]).expect(0).out.contains("snapshot"), "{shell}");
+    }
+    assert!(world.run(&["man"]).expect(0).out.contains(".SH NAME"));
+    world.run(&["man", "pages"]).expect(0);
+    for page in ["vault.1", "vault-snapshot.1", "vault-key-add.1"] {
+        assert!(text(&world.path("pages").join(page)).contains(".TH"), "{page}");
+    }
+}
+
+#[test]
+fn help_is_help() {
+    let world = World::new();
+    for command in
+        ["init", "snapshot", "snapshots", "ls", "restore", "dump", "stats", "check", "key", "completions", "man"]
+    {
+        let help = world.run(&[command, "--help"]).expect(0).out;
+        assert!(help.contains("Example") && !help.contains('\x1b'), "{command}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_is_no_error() {
+    let world = World::new();
+    let mut child =
+        world.command(&["completions", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap()), (Some(0), String::new()));
+}
+
+#[test]
+fn a_full_disk_behind_the_output_is_an_error() {
+    let world = World::new();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    world
+        .run_with(&["man"], |c| {
+            c.stdout(full);
+        })
+        .expect(1)
+        .says("cannot write");
+}
+
+/// A folder with a few files, and the series that it is taken as.
+fn with_source(world: &World) -> [&'static str; 4] {
+    fs::create_dir_all(world.path("src/sub")).unwrap();
+    world.file("src/a", "first", 0o644);
+    world.file("src/sub/b\x1b[31m\n", "second", 0o600);
+    ["snapshot", "src", "--as", "alpha/-/src"]
+}
+
+#[test]
+fn a_snapshot_is_made_listed_and_restored() {
+    let world = World::new();
+    let args = with_source(&world);
+    world.run(&args).expect(10).says("--init");
+    let first = world.run(&[&args[..], &["--init", "--kdf", "low", "--tag", "t"]].concat()).expect(0);
+    let line = first.out.lines().find(|line| line.starts_with("snapshot ")).unwrap();
+    let id = line.split(' ').nth(1).unwrap();
+    assert!(id.len() >= 8 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{line}");
+    assert!(line.contains("series alpha/-/src"), "{line}");
+
+    let second = world.run(&[&args[..], &["--init", "--json"]].concat()).expect(0).result();
+    assert_eq!((&second["snapshot"]["totals"]["files"], &second["files_unchanged"]), (&2.into(), &2.into()));
+    assert_eq!(second["snapshot"]["sources"][0]["name"], "src");
+
+    let table = world.run(&["snapshots", "alpha"]).expect(0).out;
+    assert!(table.lines().count() == 3 && table.contains(&id[..8]) && !table.contains("incomplete"), "{table}");
+    assert_eq!(world.run(&["snapshots", "alp"]).expect(0).out, "");
+    assert_eq!(world.run(&["snapshots", "--tag", "t", "--json"]).expect(0).result()["snapshots"][0]["tags"][0], "t");
+
+    let restored = world.run(&["restore", &format!("{id}:src"), "--target", "back"]).expect(0);
+    assert!(restored.out.starts_with("restored src from snapshot"), "{}", restored.out);
+    world.run(&["restore", "alpha/-/scr", "--target", "back2"]).expect(2).says("did you mean alpha/-/src?");
+    world.run(&["restore", "alpha/-/src@2001-01-01", "--target", "back2"]).expect(2).says("that old");
+    assert!(!world.path("back2").exists());
+}
+
+#[test]
+fn what_cannot_be_read_makes_a_snapshot_incomplete() {
+    let world = World::with_repository();
+    let args = with_source(&world);
+    let ran = world.run(&[&args[..], &["missing\x1b"]].concat()).expect(3).says("missing").says("incomplete");
+    assert!(!ran.err.contains('\x1b') && ran.out.starts_with("snapshot "), "{}", ran.err);
+    assert!(world.run(&["snapshots"]).expect(0).out.contains("incomplete"));
+    let ran = world.run(&["snapshot", "--as", "a/b/c", "missing", "--json"]).expect(1);
+    assert!(ran.result()["error"]["message"].is_string());
+}
+
+#[test]
+fn streams_come_from_commands_and_standard_input() {
+    let world = World::with_repository();
+    let stream = ["snapshot", "--as", "a/-/db", "--stdin-from-command", "--stdin-name", "db.sql", "--"];
+    world.run(&[&stream[..], &["echo", "-n", "rows"]].concat()).expect(0);
+    // Blobs of the greatest length, which fill buffers to their end.
+    world.run(&[&stream[..], &["sh", "-c", "yes | head -c 9000000"]].concat()).expect(0);
+    world.run(&[&stream[..], &["sh", "-c", "echo rows; exit 3"]].concat()).expect(1);
+    let input = fs::File::open("/etc/hostname").or_else(|_| fs::File::open("/etc/passwd")).unwrap();
+    world
+        .run_with(&["snapshot", "--as", "a/-/db", "--stdin", "--stdin-name", "db.sql"], |c| {
+            c.stdin(input);
+        })
+        .expect(0);
+    assert_eq!(world.run(&["snapshots", "--json"]).expect(0).result()["snapshots"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_dry_run_stores_nothing() {
+    let world = World::with_repository();
+    let args = with_source(&world);
+    let ran = world.run(&[&args[..], &["--dry-run"]].concat()).expect(0);
+    assert!(ran.out.contains("nothing was stored"), "{}", ran.out);
+    assert_eq!(world.run(&["snapshots"]).expect(0).out, "");
+}
+
+#[test]
+fn sigterm_comes_to_a_good_end() {
+    let world = World::with_repository();
+    let mut child = world
+        .command(&["snapshot", "--as", "a/-/db", "--stdin-from-command", "--stdin-name", "x", "--", "yes"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    let begun = std::time::Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed().as_secs() > 20 {
+            child.kill().unwrap();
+            panic!("it goes on");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{said}");
+    assert!(said.contains("again to stop at once"), "{said}");
+    assert_eq!(world.run(&["snapshots"]).expect(0).out, "");
+}
