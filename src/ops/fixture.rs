@@ -19,7 +19,7 @@ use crate::{
     name::Name,
     object::{self, Kind},
     pack::{self, PackWriter, write::Sealed},
-    repo::{Lane, Listed, Repository, Surroundings, Unlock, Writer, Written},
+    repo::{Lane, Listed, Repository, Surroundings, Unlock, WriteOptions, Writer, Written},
     seal::SealKey,
     segment::{BlobEntry, Sealer},
     series::Series,
@@ -184,7 +184,7 @@ impl Fixture {
             out.sort_by(|a, b| a.root.name.cmp(&b.root.name));
             Ok(out)
         };
-        let (sources, written) = self.repo.write(&index, Compression::default(), &Silent, work).expect("write");
+        let (sources, written) = self.repo.write(&index, WriteOptions::default(), &Silent, work).expect("write");
         self.publish(series, time, sources, &written)
     }
 
@@ -215,7 +215,7 @@ impl Fixture {
 
     /// Publishes a snapshot whose sources are these, whatever they lead to.
     pub fn forge_snapshot(&self, series: &str, sources: Vec<(&str, Body)>) -> Listed {
-        let (_, written) = self.repo.write(&self.index(), Compression::default(), &Silent, |_| Ok(())).expect("write");
+        let (_, written) = self.repo.write(&self.index(), WriteOptions::default(), &Silent, |_| Ok(())).expect("write");
         let sources = sources.into_iter().map(|(name, body)| {
             let meta = Item::new(What::Dir(vec![]), 0o700).meta;
             let root = Node { name: Name::new(name.as_bytes()).expect("name"), meta, body };
@@ -233,7 +233,7 @@ impl Fixture {
             lane.flush()?;
             Ok(id)
         };
-        self.repo.write(&self.index(), Compression::default(), &Silent, work).expect("write").0
+        self.repo.write(&self.index(), WriteOptions::default(), &Silent, work).expect("write").0
     }
 
     /// Stores and lists a data pack of one segment by hand: blobs under ids that need not be theirs, leaning on other blobs.

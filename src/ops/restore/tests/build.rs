@@ -2,7 +2,6 @@
 
 use super::super::*;
 use crate::{
-    compress::Compression,
     hash::BlobKind,
     id::BlobId,
     index::BlobIndex,
@@ -163,7 +162,8 @@ impl Place {
             tree.flush()?;
             Ok(out)
         };
-        let (sources, written) = self.repo.write(&self.index, Compression::default(), &Silent, work).unwrap();
+        let (sources, written) =
+            self.repo.write(&self.index, crate::repo::WriteOptions::default(), &Silent, work).unwrap();
         let mut totals = Totals::default();
         sources.iter().for_each(|source| totals.add(&source.totals));
         let time = Time::from_sec(1_600_000_000);
