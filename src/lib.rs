@@ -1,4 +1,28 @@
-//! vault
+//! `vault`: content-addressed, deduplicated, encrypted backups for people who run servers.
+//!
+//! The library is everything but the command line: it prints nothing, reads no environment, no clock and no terminal, and is
+//! told of all of them by its caller ([`world`], [`monitor`]). The format of a repository is in `format-spec/`.
+//!
+//! ```text
+//! snapshot   walk → read → chunk → hash → known? → [segment: compress → seal → prove] → pack → store
+//!                                         index           about 1 MiB at a time
+//! publish    packs → index → snapshot        (each durable before the next begins)
+//! restore    snapshot → tree pages → plan by pack → read ranges → open → decompress → verify id → write
+//! ```
+//!
+//! Modules, each importing only those above it (`tests/layers.rs` says so when one does not):
+//!
+//! ```text
+//! vocabulary        id · series · name · error · world · monitor                no IO
+//! transforms        chunk · hash · compress · seal · object · keys · segment    bytes in, bytes out
+//! places, layouts   store · model · pack · index · fs
+//! repository        repo        open, slots, snapshots; reader; writer, which owns the order of publishing
+//! operations        ops         one verb each: plan, then apply; told to a monitor, answered by a report
+//! surface           cli         arguments, secrets, progress, tables, JSON, exit codes
+//! ```
+//!
+//! To add a store, implement [`store::Store`] and pass [`store::conformance`]; to add a verb, write a module in [`ops`] and a file in `cli`;
+//! to change the format, change `format-spec/` first, then `model`, then the vectors (`tests/format.rs`).
 
 #![deny(unsafe_code)]
 

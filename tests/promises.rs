@@ -1,0 +1,242 @@
+//! What the program promises, held with the program itself on real trees: exactness, growth, memory, secrecy.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileExt, MetadataExt},
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// A folder with a repository `repo` in it.
+struct World(tempfile::TempDir);
+
+/// What a run took.
+struct Cost {
+    /// Peak memory in bytes.
+    memory: u64,
+    out: String,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = World(tempfile::tempdir().unwrap());
+        world.run(&["init", "--kdf", "low"]);
+        world
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs the program, which must succeed.
+    #[track_caller]
+    fn run(&self, arguments: &[&str]) -> Cost {
+        let report = self.at("cost");
+        let output = Command::new("/usr/bin/time")
+            .args(["-f", "%M", "-o"])
+            .arg(&report)
+            .arg(env!("CARGO_BIN_EXE_vault"))
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("VAULT_REPO", self.at("repo"))
+            .env("VAULT_PASSWORD", "a passphrase")
+            .env("VAULT_CACHE_DIR", self.at("cache"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("GNU time runs the program");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "vault {arguments:?}: {}: {text}", output.status);
+        let memory = fs::read_to_string(&report).unwrap().trim().parse::<u64>().unwrap() * 1024;
+        Cost { memory, out: String::from_utf8_lossy(&output.stdout).into_owned() }
+    }
+
+    fn snapshot(&self, path: &Path) -> Cost {
+        self.run(&["snapshot", "--as", "alpha/-/tree", path.to_str().unwrap()])
+    }
+
+    fn restore(&self, target: &Path) -> Cost {
+        self.run(&["restore", "alpha/-/tree", "--target", target.to_str().unwrap()])
+    }
+
+    /// Bytes of all objects, and the names of data packs.
+    fn size(&self) -> u64 {
+        self.objects().iter().map(|path| fs::metadata(path).unwrap().len()).sum()
+    }
+
+    fn objects(&self) -> Vec<PathBuf> {
+        let (mut files, mut stack) = (Vec::new(), vec![self.at("repo")]);
+        while let Some(dir) = stack.pop() {
+            for entry in fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { stack.push(path) } else { files.push(path) }
+            }
+        }
+        files
+    }
+}
+
+/// Fails unless two trees are equal to the last bit of metadata that rsync knows.
+#[track_caller]
+fn assert_equal(a: &Path, b: &Path) {
+    let (a, b) = (format!("{}/", a.display()), format!("{}/", b.display()));
+    let output = Command::new("rsync").args(["-naHAXSi", "--checksum", "--delete", &a, &b]).output().expect("rsync runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.is_empty(), "{}", text.chars().take(3000).collect::<String>());
+}
+
+fn noise(len: usize, seed: u8) -> Vec<u8> {
+    let mut out = vec![0; len];
+    blake3::Hasher::new_keyed(&[seed; 32]).finalize_xof().fill(&mut out);
+    out
+}
+
+fn shell(script: &str, dir: &Path) {
+    let status = Command::new("bash").args(["-euc", script]).current_dir(dir).status().unwrap();
+    assert!(status.success(), "{script}");
+}
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn a_real_system_tree_comes_back_exactly() {
+    let world = World::new();
+    // More than a hundred thousand entries on a usual machine: links, hard links, set-id programs, capabilities.
+    let tree = Path::new("/usr");
+    let first = world.snapshot(tree);
+    assert!(first.memory < 200 * MIB, "{} MiB", first.memory / MIB);
+    let restored = world.restore(&world.at("out"));
+    assert!(restored.memory < 200 * MIB, "{} MiB", restored.memory / MIB);
+    assert_equal(tree, &world.at("out"));
+
+    let before = world.size();
+    let json = world.run(&["--json", "snapshot", "--as", "alpha/-/tree", "/usr"]).out;
+    assert!(world.size() - before < 64 << 10, "{}", world.size() - before);
+    let last: serde_json::Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
+    assert!(json.contains("\"files_read\":0"), "{last}");
+    world.run(&["check", "--read-data"]);
+}
+
+#[test]
+fn odd_entries_come_back_exactly() {
+    let world = World::new();
+    let tree = world.at("tree");
+    fs::create_dir(&tree).unwrap();
+    for name in [&b"line\nbreak"[..], b"\x1b[31mred", b"not utf-8 \xff\xfe", b" blank ", b"-rf", &[b'n'; 255]] {
+        fs::write(tree.join(std::ffi::OsStr::from_bytes(name)), name).unwrap();
+    }
+    shell(
+        r#"
+        mkdir -p a/b 'd/with spaces' empty; echo one > a/one; ln a/one a/b/two; ln -s nowhere a/dangling; ln -s /etc a/outward
+        mkfifo pipe; setfattr -n user.note -v 'a value' a/one; setfattr -n user.dir -v x d
+        setfacl -m u:1234:rw,g:4321:r a/one; setfacl -d -m u:77:rwx d
+        truncate -s 40M holes; printf data | dd of=holes bs=1 seek=20000000 conv=notrunc status=none
+        chmod 4751 a/one; chmod 1777 d; chmod 0 empty; touch -h -d '1969-12-31 23:59:58.987654321' a/dangling a/b
+        touch -d '2400-02-29 12:00:00.000000001' d
+        if [ "$(id -u)" = 0 ]; then
+            mknod null c 1 3; mknod loop b 7 7; echo x > owned; chown 4000:5000 owned; chown -h 6:7 a/outward
+            cp /bin/true capable; setcap cap_net_raw+ep capable; setfattr -n trusted.secret -v 1 a/b
+        fi
+        "#,
+        &tree,
+    );
+    // A path longer than PATH_MAX.
+    shell("for i in $(seq 60); do n=$(printf 'deep%0100d' $i); mkdir $n; cd $n; done; echo bottom > file", &tree);
+    world.snapshot(&tree);
+    world.restore(&world.at("out"));
+    // rsync itself cannot follow paths that long.
+    shell("cmp <(cd tree && find . -printf '%P %y %m %s %T@ %U:%G %n\n' | sort) <(cd out && find . -printf '%P %y %m %s %T@ %U:%G %n\n' | sort)", world.0.path());
+    for root in ["tree", "out"] {
+        shell("find . -name 'deep*' -maxdepth 1 -exec rm -r {} +", &world.at(root));
+    }
+    shell("touch -r tree out", world.0.path());
+    assert_equal(&tree, &world.at("out"));
+    let blocks = fs::metadata(world.at("out/holes")).unwrap().blocks();
+    assert!(blocks < 200, "holes were filled: {blocks} blocks");
+}
+
+#[test]
+fn one_new_file_among_200_000_adds_little() {
+    let world = World::new();
+    let tree = world.at("tree");
+    fs::create_dir(&tree).unwrap();
+    for i in 0..200_000 {
+        fs::write(tree.join(format!("{:08x}.mail", i * 21)), format!("mail {i}")).unwrap();
+    }
+    let first = world.snapshot(&tree);
+    assert!(first.memory < 200 * MIB, "{} MiB", first.memory / MIB);
+    let before = world.size();
+    fs::write(tree.join("00100000.new"), "one more").unwrap();
+    world.snapshot(&tree);
+    let added = world.size() - before;
+    assert!(added < 128 << 10, "{added}");
+}
+
+#[test]
+fn a_byte_in_front_of_a_gibibyte_adds_little() {
+    let world = World::new();
+    let file = world.at("big");
+    let mut out = fs::File::create(&file).unwrap();
+    for part in 0..64 {
+        out.write_all(&noise(16 << 20, part)).unwrap();
+    }
+    let first = world.snapshot(&file);
+    assert!(first.memory < 200 * MIB, "{} MiB", first.memory / MIB);
+    let before = world.size();
+    let shifted = world.at("shifted");
+    let mut out = fs::File::create(&shifted).unwrap();
+    out.write_all(b"!").unwrap();
+    std::io::copy(&mut fs::File::open(&file).unwrap(), &mut out).unwrap();
+    fs::rename(&shifted, &file).unwrap();
+    world.snapshot(&file);
+    let added = world.size() - before;
+    assert!(added < 2 * MIB, "{added}");
+}
+
+#[test]
+fn holes_cost_neither_time_nor_memory() {
+    let world = World::new();
+    let file = world.at("sparse");
+    let sparse = fs::File::create(&file).unwrap();
+    sparse.set_len(64 << 30).unwrap();
+    sparse.write_all_at(b"an island", 33 << 30).unwrap();
+    let cost = world.snapshot(&file);
+    assert!(cost.memory < 200 * MIB, "{} MiB", cost.memory / MIB);
+    // Read as bytes, 64 GiB would leave more than this in lists of extents alone.
+    assert!(world.size() < 100 << 10, "{}", world.size());
+    let cost = world.restore(&world.at("out"));
+    assert!(cost.memory < 200 * MIB, "{} MiB", cost.memory / MIB);
+    let restored = fs::File::open(world.at("out/sparse")).unwrap();
+    assert_eq!(restored.metadata().unwrap().len(), 64 << 30);
+    assert!(restored.metadata().unwrap().blocks() < 100);
+    let mut island = [0; 9];
+    restored.read_exact_at(&mut island, 33 << 30).unwrap();
+    assert_eq!(&island, b"an island");
+}
+
+#[test]
+fn nothing_of_the_sources_shows_in_the_repository() {
+    let world = World::new();
+    let tree = world.at("treename-4711");
+    fs::create_dir_all(tree.join("foldername-4711")).unwrap();
+    // Contents that do not compress are stored as they are, but for the seal.
+    let secret = noise(100_000, 3);
+    fs::write(tree.join("foldername-4711/filename-4711"), &secret).unwrap();
+    fs::write(tree.join("text"), "contents-4711 ".repeat(1000)).unwrap();
+    let path = tree.to_str().unwrap();
+    world.run(&["snapshot", "--as", "servername-4711/vmname-4711/appname-4711", "--tag", "tag-4711", path]);
+    let objects = world.objects();
+    assert!(objects.len() >= 6, "{objects:?}");
+    for object in objects {
+        let mut bytes = Vec::new();
+        fs::File::open(&object).unwrap().read_to_end(&mut bytes).unwrap();
+        let holds = |what: &[u8]| bytes.windows(what.len()).any(|window| window == what);
+        assert!(!holds(b"4711"), "{}", object.display());
+        assert!(!secret.chunks(1000).any(|part| holds(&part[..32])), "{}", object.display());
+        assert!(!object.strip_prefix(world.at("repo")).unwrap().to_string_lossy().contains("4711-"));
+    }
+}
