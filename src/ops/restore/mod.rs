@@ -4,7 +4,7 @@
 //! collect ── walks the tree, makes directories, links and devices, collects files ──▶ Window (plain data, bounded)
 //! window  ── sorts what the window needs by pack and offset                        ──▶ reads
 //! execute ── 2 readers ─▶ bounded channel ─▶ workers: open, verify, files::write   ──▶ files, finished one by one
-//! then      verify (read back) ─▶ hard links ─▶ metadata of the directories that were left, deepest first
+//! apply   ── all of this, then verify (read back) ─▶ hard links ─▶ metadata of the directories that were left, deepest first
 //! ```
 //!
 //! A window closes when it is full, so memory is bounded whatever the tree; a directory's metadata is kept until the
@@ -15,6 +15,7 @@
 //! replaced (it, or the node, has other names); and where an old file is changed in place, what was written so far,
 //! with the time of that writing, so that it does not pass for restored.
 
+mod apply;
 mod collect;
 mod dirs;
 mod entries;

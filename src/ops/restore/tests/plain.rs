@@ -199,31 +199,3 @@ fn who_stops_finds_whole_files_only() {
         }
     }
 }
-
-/// Not a test of anything: `cargo test --release -- --ignored --nocapture how_fast`.
-#[test]
-#[ignore = "takes a while"]
-fn how_fast() {
-    let ticks = || {
-        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-        let fields: Vec<&str> = stat.split(' ').collect();
-        format!("user and system until now {} and {} ticks", fields[13], fields[14])
-    };
-    let place = Place::with(crate::model::config::Config::default());
-    let dirs = (0..200)
-        .map(|d| dir(format!("d{d}"), (0..100).map(|n| file(format!("f{n}"), noise(d * 1000 + n, 2000))).collect()));
-    let listed = place.snapshot(vec![dir("app", dirs.collect())]);
-    eprintln!("{}", ticks());
-    let start = std::time::Instant::now();
-    let report = place.restore(&listed, &Request { threads: 0, ..place.request() });
-    eprintln!("{} files in {:?}, {}", report.files_written, start.elapsed(), ticks());
-    let start = std::time::Instant::now();
-    let report = place.restore(&listed, &place.in_place());
-    eprintln!("{} files unchanged in {:?}", report.files_unchanged, start.elapsed());
-    let big = (0..2000).map(|n| Piece::Data(noise(n, 128 << 10))).collect();
-    let listed = place.snapshot(vec![dir("app", vec![pieces("big", big)])]);
-    let to = Request { target: place.base.path().join("two").into_os_string().into_encoded_bytes(), ..place.request() };
-    let start = std::time::Instant::now();
-    let report = place.restore(&listed, &to);
-    eprintln!("{} MB in {:?}", report.bytes_written / 1_000_000, start.elapsed());
-}
