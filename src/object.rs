@@ -163,7 +163,7 @@ pub fn open_envelope(
     object: &dyn fmt::Display,
 ) -> Result<Vec<u8>> {
     expect_header(bytes, kind, repo, object)?;
-    if bytes.len() % ENVELOPE_STEP != 0 {
+    if !bytes.len().is_multiple_of(ENVELOPE_STEP) {
         return Err(Error::corrupt(object, "its length is not a multiple of 4096"));
     }
     let damaged = || Error::corrupt(object, "it does not verify under this repository's key");

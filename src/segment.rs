@@ -39,6 +39,17 @@ pub struct Recipe {
     pub counter: u64,
 }
 
+/// What a segment is sealed under.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'a> {
+    /// The header of packs of its kind, which binds suite, kind and repository.
+    pub header: &'a [u8; HEADER_LEN],
+    /// The key.
+    pub key: &'a SealKey,
+    /// Plaintext of its base blobs; empty for a segment that leans on none.
+    pub prefix: &'a [u8],
+}
+
 /// Associated data of a segment: the pack's header, the codec and the plaintext's length; never the pack's name, so that a
 /// segment can move verbatim.
 fn associated_data(header: &[u8; HEADER_LEN], codec: u8, raw: u32) -> [u8; HEADER_LEN + 5] {
@@ -64,16 +75,9 @@ impl Sealer {
         Ok(Sealer { compressor, opener: Opener::default(), proof: Vec::new(), plain: Vec::new() })
     }
 
-    /// Packs and seals `plain`, leaning on `prefix` unless it is empty, into `out`.
-    pub fn seal(
-        &mut self,
-        header: &[u8; HEADER_LEN],
-        key: &SealKey,
-        counter: u64,
-        plain: &[u8],
-        prefix: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<Recipe> {
+    /// Packs and seals `plain` into `out`. The pair of key and counter is never used again.
+    pub fn seal(&mut self, envelope: Envelope<'_>, counter: u64, plain: &[u8], out: &mut Vec<u8>) -> Result<Recipe> {
+        let Envelope { header, key, prefix } = envelope;
         let codec = if !prefix.is_empty() {
             self.compressor.compress_with_prefix(plain, prefix, out).map_err(encoder_failed)?;
             CODEC_ZSTD_BASED
@@ -93,10 +97,8 @@ impl Sealer {
     /// memory flips bits; what does not prove is not published.
     pub fn prove(
         &mut self,
-        header: &[u8; HEADER_LEN],
-        key: &SealKey,
+        envelope: Envelope<'_>,
         recipe: Recipe,
-        prefix: &[u8],
         sealed: &[u8],
         blobs: &[BlobEntry],
         namer: &BlobNamer,
@@ -105,9 +107,7 @@ impl Sealer {
             |why: String| Error::Hardware { what: format!("a segment that was just sealed does not prove: {why}") };
         self.proof.clear();
         self.proof.extend_from_slice(sealed);
-        self.opener
-            .open(header, key, recipe, prefix, &mut self.proof, &mut self.plain)
-            .map_err(|e| broken(e.to_string()))?;
+        self.opener.open(envelope, recipe, &mut self.proof, &mut self.plain).map_err(|e| broken(e.to_string()))?;
         match verify_blobs(&self.plain, blobs, namer) {
             Some(bad) => Err(broken(format!("blob {} has other bytes", bad.id))),
             None => Ok(()),
@@ -168,13 +168,12 @@ impl Opener {
     /// Opens `sealed` (whose bytes are used up) into `plain`. The blobs in it are not yet verified against their ids.
     pub fn open(
         &mut self,
-        header: &[u8; HEADER_LEN],
-        key: &SealKey,
+        envelope: Envelope<'_>,
         recipe: Recipe,
-        prefix: &[u8],
         sealed: &mut Vec<u8>,
         plain: &mut Vec<u8>,
     ) -> Result<(), OpenError> {
+        let Envelope { header, key, prefix } = envelope;
         debug_assert!(sealed.len() >= TAG_LEN);
         if !seal::open_segment(key, recipe.counter, &associated_data(header, recipe.codec, recipe.raw), sealed) {
             return Err(OpenError::Tag);
@@ -210,19 +209,20 @@ mod tests {
 
     fn round_trip(plain: &[u8], prefix: &[u8]) -> (u8, usize) {
         let (header, key) = ([9; HEADER_LEN], SealKey::new([3; 32]));
+        let envelope = Envelope { header: &header, key: &key, prefix };
         let namer = BlobNamer::new([1; 32], [2; 32], [3; 32]);
         let mut sealer = Sealer::new(Compression::default()).unwrap();
         let mut sealed = Vec::new();
-        let recipe = sealer.seal(&header, &key, 1, plain, prefix, &mut sealed).unwrap();
+        let recipe = sealer.seal(envelope, 1, plain, &mut sealed).unwrap();
         let blobs = [BlobEntry { id: namer.name(BlobKind::Data, plain), kind: 1, len: plain.len() as u32 }];
-        sealer.prove(&header, &key, recipe, prefix, &sealed, &blobs, &namer).unwrap();
+        sealer.prove(envelope, recipe, &sealed, &blobs, &namer).unwrap();
         let len = sealed.len();
         let mut out = Vec::new();
-        Opener::default().open(&header, &key, recipe, prefix, &mut sealed.clone(), &mut out).unwrap();
+        Opener::default().open(envelope, recipe, &mut sealed.clone(), &mut out).unwrap();
         assert_eq!(out, plain);
         let mut wrong = sealed.clone();
         wrong[len / 2] ^= 4;
-        assert!(sealer.prove(&header, &key, recipe, prefix, &wrong, &blobs, &namer).is_err());
+        assert!(sealer.prove(envelope, recipe, &wrong, &blobs, &namer).is_err());
         (recipe.codec, len)
     }
 
@@ -241,15 +241,16 @@ mod tests {
     #[test]
     fn a_bomb_is_cut_off() {
         let (header, key) = ([9; HEADER_LEN], SealKey::new([3; 32]));
+        let envelope = Envelope { header: &header, key: &key, prefix: &[] };
         let mut sealer = Sealer::new(Compression::default()).unwrap();
         let mut sealed = Vec::new();
         // A frame of 16 MiB whose directory admits to 1000 bytes: sealed by one who holds the keys.
-        let mut recipe = sealer.seal(&header, &key, 0, &vec![0; 16 << 20], &[], &mut sealed).unwrap();
+        let mut recipe = sealer.seal(envelope, 0, &vec![0; 16 << 20], &mut sealed).unwrap();
         assert!(seal::open_segment(&key, 0, &associated_data(&header, recipe.codec, recipe.raw), &mut sealed));
         recipe.raw = 1000;
         seal::seal_segment(&key, 0, &associated_data(&header, recipe.codec, recipe.raw), &mut sealed);
         let mut out = Vec::new();
-        let result = Opener::default().open(&header, &key, recipe, &[], &mut sealed, &mut out);
+        let result = Opener::default().open(envelope, recipe, &mut sealed, &mut out);
         assert!(matches!(result, Err(OpenError::Codec(_))), "{result:?}");
         assert!(out.capacity() < 1 << 20);
     }

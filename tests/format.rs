@@ -19,7 +19,7 @@ use vault::{
     model::{codec, config::ChunkerConfig},
     object::{self, Kind},
     seal::SealKey,
-    segment::Sealer,
+    segment::{Envelope, Sealer},
     series::Series,
     world::{SeededEntropy, Time},
 };
@@ -148,7 +148,9 @@ fn sealing_vectors_hold() {
     let (header, key) = (object::header(Kind::DataPack, owner.repo()), SealKey::new([0x77; 32]));
     let mut sealer = Sealer::new(vault::compress::Compression::None).unwrap();
     let mut sealed = Vec::new();
-    let recipe = sealer.seal(&header, &key, 7, b"plaintext of a segment", &[], &mut sealed).unwrap();
+    let recipe = sealer
+        .seal(Envelope { header: &header, key: &key, prefix: &[] }, 7, b"plaintext of a segment", &mut sealed)
+        .unwrap();
     hold(
         "objects.json",
         json!({

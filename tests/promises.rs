@@ -84,7 +84,8 @@ impl World {
 #[track_caller]
 fn assert_equal(a: &Path, b: &Path) {
     let (a, b) = (format!("{}/", a.display()), format!("{}/", b.display()));
-    let output = Command::new("rsync").args(["-naHAXSi", "--checksum", "--delete", &a, &b]).output().expect("rsync runs");
+    let output =
+        Command::new("rsync").args(["-naHAXSi", "--checksum", "--delete", &a, &b]).output().expect("rsync runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.is_empty(), "{}", text.chars().take(3000).collect::<String>());
 }
@@ -149,7 +150,10 @@ fn odd_entries_come_back_exactly() {
     world.snapshot(&tree);
     world.restore(&world.at("out"));
     // rsync itself cannot follow paths that long.
-    shell("cmp <(cd tree && find . -printf '%P %y %m %s %T@ %U:%G %n\n' | sort) <(cd out && find . -printf '%P %y %m %s %T@ %U:%G %n\n' | sort)", world.0.path());
+    shell(
+        "cmp <(cd tree && find . -printf '%P %y %m %s %T@ %U:%G %n\n' | sort) <(cd out && find . -printf '%P %y %m %s %T@ %U:%G %n\n' | sort)",
+        world.0.path(),
+    );
     for root in ["tree", "out"] {
         shell("find . -name 'deep*' -maxdepth 1 -exec rm -r {} +", &world.at(root));
     }

@@ -10,7 +10,7 @@ use crate::{
     object::{self, HEADER_LEN, Kind},
     pack,
     seal::SealKey,
-    segment::{OpenError, Opener},
+    segment::{Envelope, OpenError, Opener},
 };
 use lru::LruCache;
 use std::{
@@ -95,8 +95,10 @@ impl<'r> BlobReader<'r> {
     ) -> Result<()> {
         let key = self.key(located)?;
         let prefix = self.prefix(located, effort)?;
+        let header = self.header(located.kind);
+        let envelope = Envelope { header: &header, key: &key, prefix: &prefix };
         let mut opener = lock(&self.openers).pop().unwrap_or_default();
-        let opened = opener.open(&self.header(located.kind), &key, located.recipe, &prefix, sealed, plain);
+        let opened = opener.open(envelope, located.recipe, sealed, plain);
         lock(&self.openers).push(opener);
         opened.map_err(|e| {
             let name = pack::object_name(&located.pack);

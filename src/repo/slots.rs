@@ -143,7 +143,7 @@ impl Repository {
                 Err(error) => unusable.push(error),
             }
         }
-        infos.sort_by(|a, b| (a.note.created, a.id).cmp(&(b.note.created, b.id)));
+        infos.sort_by_key(|slot| (slot.note.created, slot.id));
         Ok((infos, unusable))
     }
 

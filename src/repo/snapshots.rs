@@ -91,7 +91,7 @@ pub fn open_head(keys: &Keyring, bytes: &[u8], name: &dyn std::fmt::Display) -> 
 /// Opens a snapshot and checks all that can be checked within it.
 pub fn open_snapshot(keys: &Keyring, bytes: &[u8], tag: &SeriesTag, name: &dyn std::fmt::Display) -> Result<Snapshot> {
     let head = open_head(keys, bytes, name)?;
-    if bytes.len() % STEP != 0 {
+    if !bytes.len().is_multiple_of(STEP) {
         return Err(Error::corrupt(name, "its length is not a multiple of 4096"));
     }
     let damaged = || Error::corrupt(name, "it does not verify under this repository's key");

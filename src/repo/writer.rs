@@ -17,7 +17,7 @@ use crate::{
     object::{self, HEADER_LEN, Kind},
     pack::{PackEntry, PackWriter, home_of, write::Sealed},
     seal::SealKey,
-    segment::{BlobEntry, Sealer},
+    segment::{BlobEntry, Envelope, Sealer},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -176,9 +176,10 @@ impl Lane<'_> {
         let counter = *used;
         *used += 1;
         let blobs = std::mem::take(&mut self.blobs);
+        let envelope = Envelope { header: &self.header, key, prefix: &[] };
         let mut bytes = Vec::new();
-        let recipe = self.sealer.seal(&self.header, key, counter, &self.plain, &[], &mut bytes)?;
-        self.sealer.prove(&self.header, key, recipe, &[], &bytes, &blobs, self.writer.repo.namer())?;
+        let recipe = self.sealer.seal(envelope, counter, &self.plain, &mut bytes)?;
+        self.sealer.prove(envelope, recipe, &bytes, &blobs, self.writer.repo.namer())?;
         self.plain.clear();
         bytes.shrink_to_fit();
         let sealed = Sealed { bytes, recipe, key: wrapped.clone(), bases: Vec::new(), blobs };

@@ -19,7 +19,7 @@ use vault::{
     ops::snapshot::{Input, SourceRequest},
     pack::{PackWriter, write::Sealed},
     repo::{BlobReader, Repository, Surroundings, Written},
-    segment::{BlobEntry, Sealer},
+    segment::{BlobEntry, Envelope, Sealer},
     store::local::LocalStore,
     world::{FixedClock, KernelEntropy, Time},
 };
@@ -109,9 +109,9 @@ fn lean_on_a_blob(repo: &Repository) {
     let id = repo.namer().name(BlobKind::Data, &plain);
     let header = object::header(Kind::DataPack, repo.keys().repo());
     let (key, wrapped) = repo.keys().fresh_key(Kind::DataPack, repo.entropy()).unwrap();
+    let envelope = Envelope { header: &header, key: &key, prefix: &prefix };
     let mut bytes = Vec::new();
-    let recipe =
-        Sealer::new(Compression::default()).unwrap().seal(&header, &key, 0, &plain, &prefix, &mut bytes).unwrap();
+    let recipe = Sealer::new(Compression::default()).unwrap().seal(envelope, 0, &plain, &mut bytes).unwrap();
     assert_eq!(recipe.codec, 2);
     let blobs = vec![BlobEntry { id, kind: BlobKind::Data as u8, len: plain.len() as u32 }];
     let mut pack = PackWriter::new(repo.store(), Kind::DataPack, repo.keys().repo()).unwrap();

@@ -36,6 +36,18 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// little is carried over from one to the next.
 pub const BUFFER: usize = 2 << 20;
 
+/// Room for what is read; made once and passed around.
+pub type Buffer = Box<[u8]>;
+
+/// Where readers take buffers from, and where they go back.
+#[derive(Clone)]
+pub struct Pool {
+    /// Free ones.
+    pub free: Receiver<Buffer>,
+    /// Takes them back.
+    pub back: Sender<Buffer>,
+}
+
 /// Names the contents of a file before they are known.
 pub type Ticket = u64;
 
@@ -64,7 +76,7 @@ pub struct Task {
 /// Bytes that were read, and what they are.
 pub struct Batch {
     /// The bytes.
-    pub buffer: Box<[u8]>,
+    pub buffer: Buffer,
     /// What they are.
     pub items: Vec<Item>,
     /// Where the results go.

@@ -1,7 +1,7 @@
 //! Reads files into buffers. Bytes are copied before they are hashed: a mapped file that its owner truncates would kill the
 //! process, and one that changes underneath would yield a blob that does not match its id.
 
-use super::flow::{BUFFER, Batch, Control, Done, Facts, Item, Piece, Stopped, Task, Ticket};
+use super::flow::{BUFFER, Batch, Buffer, Control, Done, Facts, Item, Piece, Pool, Stopped, Task, Ticket};
 use crate::{
     chunk::Chunker,
     fs::{
@@ -31,13 +31,14 @@ const WINDOW: usize = 2048;
 pub struct Reader<'a> {
     pub control: &'a Control<'a>,
     pub chunker: &'a Chunker,
-    pub free: Receiver<Box<[u8]>>,
+    pub pool: Pool,
     pub batches: Sender<Batch>,
     pub results: Sender<Vec<Done>>,
-    /// Takes back a buffer that held nothing in the end.
-    pub back: Sender<Box<[u8]>>,
-    batch: Option<(Box<[u8]>, usize, Vec<Item>)>,
+    batch: Option<Gathering>,
 }
+
+/// Small files that make a batch: the buffer, how much of it is full, and what lies in it.
+type Gathering = (Buffer, usize, Vec<Item>);
 
 /// A file that could not be read in whole.
 enum Broken {
@@ -56,11 +57,11 @@ impl<'a> Reader<'a> {
     pub fn new(
         control: &'a Control<'a>,
         chunker: &'a Chunker,
-        (free, back): (Receiver<Box<[u8]>>, Sender<Box<[u8]>>),
+        pool: Pool,
         batches: Sender<Batch>,
         results: Sender<Vec<Done>>,
     ) -> Self {
-        Reader { control, chunker, free, batches, results, back, batch: None }
+        Reader { control, chunker, pool, batches, results, batch: None }
     }
 
     /// Reads what the walker asks for, until it has no more. On a rotational disk files are read in the order in which they lie on
@@ -136,8 +137,8 @@ impl<'a> Reader<'a> {
         self.control.problem(&task.dir.path_of(task.name.as_bytes()), what);
     }
 
-    fn buffer(&self) -> Result<Box<[u8]>, Stopped> {
-        self.control.receive(&self.free)?.ok_or(Stopped)
+    fn buffer(&self) -> Result<Buffer, Stopped> {
+        self.control.receive(&self.pool.free)?.ok_or(Stopped)
     }
 
     /// Reads a small file into the batch.
@@ -181,7 +182,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn send_batch(&self, buffer: Box<[u8]>, items: Vec<Item>) -> Result<(), Stopped> {
+    fn send_batch(&self, buffer: Buffer, items: Vec<Item>) -> Result<(), Stopped> {
         self.control.send(&self.batches, Batch { buffer, items, results: self.results.clone() })
     }
 
@@ -278,7 +279,7 @@ fn read_full(room: &mut [u8], mut read: impl FnMut(&mut [u8], usize) -> io::Resu
 struct Cutter<'r, 'a> {
     reader: &'r Reader<'a>,
     ticket: Ticket,
-    buffer: Option<Box<[u8]>>,
+    buffer: Option<Buffer>,
     /// Bytes before this were cut.
     cut: usize,
     /// Bytes before this were read.
@@ -291,7 +292,7 @@ impl Drop for Cutter<'_, '_> {
     /// A file that broke off leaves a buffer, which others wait for.
     fn drop(&mut self) {
         if let Some(buffer) = self.buffer.take() {
-            let _ = self.reader.back.send(buffer);
+            let _ = self.reader.pool.back.send(buffer);
         }
     }
 }
@@ -359,10 +360,7 @@ impl<'r, 'a> Cutter<'r, 'a> {
         if pieces.is_empty() {
             return Ok(());
         }
-        let buffer = match self.buffer.take() {
-            Some(buffer) => buffer,
-            None => Box::default(),
-        };
+        let buffer = self.buffer.take().unwrap_or_default();
         if self.cut < self.filled {
             let mut next = self.reader.buffer()?;
             next[..self.filled - self.cut].copy_from_slice(&buffer[self.cut..self.filled]);

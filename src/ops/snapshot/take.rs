@@ -3,7 +3,7 @@
 use super::{
     Input, SourceRequest,
     assemble::Assembler,
-    flow::{BUFFER, Batch, Control, Done, Step, Stopped},
+    flow::{BUFFER, Batch, Control, Done, Pool, Step, Stopped},
     parent::Parent,
     read::Reader,
     scan::{Scan, meta_of},
@@ -26,7 +26,7 @@ use crate::{
     object::Kind,
     repo::{Repository, Writer},
 };
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     ffi::OsStr,
@@ -55,7 +55,7 @@ pub struct Job<'a> {
 /// Buffers, and the queue to the workers.
 #[derive(Clone)]
 struct Plumbing {
-    free: (Receiver<Box<[u8]>>, Sender<Box<[u8]>>),
+    pool: Pool,
     batches: Sender<Batch>,
 }
 
@@ -90,7 +90,7 @@ pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, thr
         let _ = back.send(vec![0; BUFFER].into_boxed_slice());
     }
     let (batches, to_workers) = bounded(buffers);
-    let plumbing = Plumbing { free: (free, back.clone()), batches };
+    let plumbing = Plumbing { pool: Pool { free, back: back.clone() }, batches };
     std::thread::scope(|scope| {
         let (chunker, owners, back) = (&chunker, &owners, &back);
         for _ in 0..workers {
@@ -220,7 +220,7 @@ fn tree(
         let rotational = class == DeviceClass::Rotational;
         for _ in 0..if rotational { 1 } else { READERS } {
             let reader =
-                Reader::new(control, chunker, plumbing.free.clone(), plumbing.batches.clone(), results.clone());
+                Reader::new(control, chunker, plumbing.pool.clone(), plumbing.batches.clone(), results.clone());
             let tasks = tasks_out.clone();
             spawn(scope, control, "reader", move || reader.run(&tasks, rotational))?;
         }
@@ -271,9 +271,9 @@ fn stream(
     control.send(&steps, Step::File { node: Box::new(Node { name: name.clone(), meta, body }), ticket: 0 })?;
     drop(steps);
     std::thread::scope(|scope| {
-        let (free, batches, results) = (plumbing.free.clone(), plumbing.batches.clone(), results);
+        let (pool, batches, results) = (plumbing.pool.clone(), plumbing.batches.clone(), results);
         spawn(scope, control, "reader", move || -> Result<(), Stopped> {
-            let mut reader = Reader::new(control, chunker, free, batches, results.clone());
+            let mut reader = Reader::new(control, chunker, pool, batches, results.clone());
             if let Err(why) = reader.stream(0, &mut *input, stat, ended)? {
                 control.problem(name.as_bytes(), why);
                 let _ = results.send(vec![Done::Failed { ticket: 0 }]);
