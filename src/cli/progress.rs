@@ -160,7 +160,11 @@ fn headline(reading: &Reading, pace: &Pace) -> String {
         text.push_str(&format!("  {}/s", amount(counter, rate as u64)));
     }
     if let Some(left) = pace.left(reading) {
-        text.push_str(&format!("  {} left", human::duration(left.max(Duration::from_secs(10)))));
+        match left.as_secs() {
+            // More exact would be a lie.
+            0..10 => text.push_str("  seconds left"),
+            _ => text.push_str(&format!("  {} left", human::duration(left))),
+        }
     }
     text
 }
@@ -251,8 +255,7 @@ impl Bars {
         let reading = board.read();
         let width =
             rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col)).max(20);
-        // Room is left at the end for the terminal's own ^C, which would otherwise begin a line of which nobody knows.
-        let room = width - INDENT - 4;
+        let room = width - INDENT - 1;
         let path = human::shorten(&Shown(&board.take_path()).to_string(), room);
         let [first, second, third] = &self.lines;
         first.set_message(self.first_line(&reading, pace, room));

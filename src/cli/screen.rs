@@ -58,12 +58,18 @@ impl Screen {
 
     /// A line for people, to stderr. That nobody reads it any more is no reason to stop.
     pub fn say(&self, text: &str) {
-        let bars = self.bars();
-        let write = || writeln!(io::stderr(), "{text}");
-        let _ = match &*bars {
-            Some(bars) => bars.suspend(write),
-            None => write(),
+        let _ = match &*self.bars() {
+            Some(bars) => bars.println(text),
+            None => writeln!(io::stderr(), "{text}"),
         };
+    }
+
+    /// Undoes what a terminal did that showed ^C: below bars, whose last line is full, it began a line of which they do
+    /// not know.
+    pub fn take_back_echo(&self) {
+        if self.bars().is_some() {
+            let _ = write!(io::stderr(), "\r\x1b[2K\x1b[A\x1b[999C");
+        }
     }
 
     /// A warning for people.

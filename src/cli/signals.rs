@@ -36,10 +36,13 @@ impl Interrupts {
         let mut signals = Signals::new(wanted)?;
         let heard = interrupts.clone();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
-            for _ in signals.forever() {
+            for signal in signals.forever() {
                 if !heard.patient.load(Ordering::SeqCst) || heard.stop.swap(true, Ordering::SeqCst) {
                     heard.restore_terminal();
                     std::process::exit(CANCELLED.into());
+                }
+                if signal == SIGINT {
+                    screen.take_back_echo();
                 }
                 screen.say("finishing what is open; again to stop at once");
             }
