@@ -1,7 +1,9 @@
 //! Zstandard for whole segments, with contexts that are used again.
 
 use std::fmt;
-use zstd::zstd_safe::{CCtx, CParameter, DCtx, compress_bound, get_error_name};
+use zstd::zstd_safe::{
+    CCtx, CParameter, DCtx, MAGICNUMBER, compress_bound, find_frame_compressed_size, get_error_name,
+};
 
 /// How hard to compress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +103,12 @@ impl Decompressor {
         out: &mut Vec<u8>,
     ) -> Result<(), CodecError> {
         out.clear();
+        // The library would also take several frames, frames to be skipped, and those of versions before 1.0, by old decoders.
+        let is_one_frame = packed.starts_with(&MAGICNUMBER.to_le_bytes())
+            && find_frame_compressed_size(packed).is_ok_and(|len| len == packed.len());
+        if !is_one_frame {
+            return Err(CodecError("it is not one frame of Zstandard".into()));
+        }
         out.reserve_exact(raw);
         let len = if prefix.is_empty() {
             self.context.decompress(out, packed).map_err(failed)?
@@ -110,5 +118,28 @@ impl Decompressor {
             context.decompress(out, packed).map_err(failed)?
         };
         if len == raw { Ok(()) } else { Err(CodecError(format!("decompresses to {len} bytes in place of {raw}"))) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_frame_is_taken() {
+        let (mut frame, mut out) = (Vec::new(), Vec::new());
+        let mut decompressor = Decompressor::default();
+        assert!(Compressor::new(Compression::default()).unwrap().compress(&[7; 1000], &mut frame).unwrap());
+        decompressor.decompress(&frame, &[], 1000, &mut out).unwrap();
+        assert_eq!(out, [7; 1000]);
+
+        let skipped = b"\x50\x2a\x4d\x18\x04\0\0\0skip";
+        let twice = [&frame[..], &frame].concat();
+        let (before, after) = ([skipped, &frame[..]].concat(), [&frame[..], skipped].concat());
+        for (packed, raw) in [(&twice, 2000), (&before, 1000), (&after, 1000), (&skipped.to_vec(), 0), (&vec![], 0)] {
+            for prefix in [&[][..], b"prefix"] {
+                assert!(decompressor.decompress(packed, prefix, raw, &mut out).is_err());
+            }
+        }
     }
 }

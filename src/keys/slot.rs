@@ -253,11 +253,16 @@ impl Slot {
         let nonce = array(&self.bytes, NOTE_NONCE);
         let plain = seal::open(&keyring.note_key(), &nonce, &self.bytes[..NOTE_NONCE], &self.bytes[NOTE..])
             .ok_or_else(|| Error::corrupt(object, "its note does not verify"))?;
-        let label = plain
+        let (label, unused) = plain
             .get(1)
-            .and_then(|&len| plain.get(16..16 + usize::from(len)))
-            .and_then(|label| std::str::from_utf8(label).ok())
-            .ok_or_else(|| Error::corrupt(object, "its label is malformed"))?;
+            .map(|&len| usize::from(len))
+            .filter(|&len| len <= LABEL_MAX)
+            .and_then(|len| plain.get(16..)?.split_at_checked(len))
+            .ok_or_else(|| Error::corrupt(object, "its label is too long"))?;
+        let label = std::str::from_utf8(label).map_err(|_| Error::corrupt(object, "its label is not UTF-8"))?;
+        if plain[2..8] != [0; 6] || unused.iter().any(|&b| b != 0) {
+            return Err(Error::corrupt(object, "reserved bytes of its note are set"));
+        }
         let role = plain.first().and_then(|&role| Role::from_number(role));
         let role = role.ok_or_else(|| Error::unsupported(object, "its role is not known"))?;
         Ok(Note { role, created: i64::from_le_bytes(array(&plain, 8)), label: label.to_owned() })
@@ -299,6 +304,9 @@ fn keyring_of(plain: &[u8], repo: RepoId, object: &dyn fmt::Display) -> Result<K
     }
     let (a, b, c): ([u8; 32], [u8; 32], [u8; 32]) = (array(plain, 8), array(plain, 40), array(plain, 72));
     match Role::from_number(plain[0]) {
+        Some(Role::Owner) if b != [0; 32] || c != [0; 32] => {
+            Err(Error::corrupt(object, "an owner's slot holds other keys besides"))
+        }
         Some(Role::Writer) => Ok(Keyring::writer(repo, SealKey::new(a), PublicKey(b), PublicKey(c))),
         Some(Role::Maintainer) => Ok(Keyring::maintainer(repo, SealKey::new(a), SecretKey::new(b), PublicKey(c))),
         Some(Role::Owner) => Ok(Keyring::owner(repo, SealKey::new(a))),
@@ -359,6 +367,36 @@ mod tests {
                 slot.open(&file, &"slot").is_ok_and(|keys| keys.is_some()) && slot.note(&owner, &"slot").is_ok()
             });
             assert!(!fine, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_mean_nothing_are_zero() {
+        let entropy = SeededEntropy::new(5);
+        let owner = Keyring::generate(&entropy).unwrap();
+        let mut plain = keys_plain(&owner);
+        assert!(keyring_of(&plain, owner.repo(), &"slot").is_ok());
+        plain[103] = 1;
+        assert!(matches!(keyring_of(&plain, owner.repo(), &"slot"), Err(Error::Corrupt { .. })));
+
+        let file = Secret::KeyFile(SealKey::new([5; 32]));
+        let slot = Slot::seal(&owner, &file, Costs::LOW, &note(Role::Owner), &entropy).unwrap();
+        let with_note = |plain: &[u8; NOTE_LEN]| {
+            let mut slot = slot.clone();
+            let mut sealed = Vec::new();
+            let nonce = array(&slot.bytes, NOTE_NONCE);
+            seal::seal_append(&owner.note_key(), &nonce, &slot.bytes[..NOTE_NONCE], plain, &mut sealed);
+            slot.bytes[NOTE..].copy_from_slice(&sealed);
+            slot.note(&owner, &"slot")
+        };
+        let mut plain = [0; NOTE_LEN];
+        plain[..2].copy_from_slice(&[3, LABEL_MAX as u8]);
+        plain[16..16 + LABEL_MAX].fill(b'x');
+        assert_eq!(with_note(&plain).unwrap().label.len(), LABEL_MAX);
+        for (at, value) in [(2, 1), (7, 1), (16 + LABEL_MAX, 1), (NOTE_LEN - 1, 1), (1, LABEL_MAX as u8 + 1), (1, 4)] {
+            let mut wrong = plain;
+            wrong[at] = value;
+            assert!(matches!(with_note(&wrong), Err(Error::Corrupt { .. })), "byte {at}");
         }
     }
 

@@ -1,0 +1,254 @@
+//! Takes the specification's sample repository apart into seeds for the targets: `seeds SAMPLE OUT` writes `OUT/<target>/…`.
+
+use std::{fs, path::Path, sync::Arc};
+use vault::{
+    hash::{BlobKind, object_name},
+    id::{BlobId, IndexId, hex},
+    index::{IndexObject, run},
+    keys::recovery,
+    model::{
+        codec,
+        config::Config,
+        tree::{ListChild, ListPage, TreeChild, TreePage},
+    },
+    object::{self, Kind},
+    pack::read_directory,
+    repo::{BlobReader, Repository, Surroundings, Unlock},
+    seal::SealKey,
+    segment::{CODEC_RAW, Sealer},
+    store::local::LocalStore,
+    world::{SeededEntropy, SystemClock},
+};
+use vault_fuzz::{SHEET, keys, put_part};
+
+struct Seeds<'a>(&'a Path);
+
+impl Seeds<'_> {
+    fn put(&self, target: &str, bytes: &[u8]) {
+        let folder = self.0.join(target);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(&hex(&object_name(bytes))[..16]), bytes).unwrap();
+    }
+
+    fn put_pages(&self, target: &str, pages: &[Vec<u8>]) {
+        let mut out = Vec::new();
+        pages.iter().for_each(|page| put_part(page, &mut out));
+        self.put(target, &out);
+    }
+}
+
+fn main() {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let [_, sample, out] = &arguments[..] else { panic!("seeds SAMPLE OUT") };
+    let seeds = Seeds(Path::new(out));
+    let store = Arc::new(LocalStore::open(&Path::new(sample).join("repository")).unwrap());
+    let around = Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SeededEntropy::new(0)), cache: None };
+    let repo = Repository::open(store, &Unlock::Root(recovery::parse(SHEET).unwrap()), around).unwrap();
+
+    objects(&seeds, &repo);
+    packs(&seeds, &repo);
+    segments(&seeds);
+    texts(&seeds);
+}
+
+fn objects(seeds: &Seeds<'_>, repo: &Repository) {
+    let mut names = Vec::new();
+    repo.store()
+        .list("", &mut |entry| {
+            names.push(entry.name);
+            Ok(())
+        })
+        .unwrap();
+    for name in names {
+        let target = match name.as_str().split('/').next() {
+            Some("keys") => "slot",
+            Some("packs") => "pack",
+            Some("snapshots") => "snapshot",
+            _ => "envelope",
+        };
+        let bytes = repo.store().get(&name, 1 << 30).unwrap();
+        seeds.put(target, &bytes);
+        if name.folder() == "index" {
+            let key = repo.keys().index_key();
+            let payload = object::open_envelope(Kind::Index, repo.keys().repo(), &key, &bytes, &name).unwrap();
+            seeds.put("index", &payload);
+            let index = IndexObject::decode(&payload, &name).unwrap();
+            let mut table = Vec::new();
+            run::build(&[IndexId(object_name(&bytes))], &index.packs, &mut table).unwrap();
+            seeds.put("run", &table);
+        }
+    }
+    seeds.put("config", &codec::encode(repo.config()));
+    seeds.put("config", &codec::encode(&Config::default()));
+    seeds.put("envelope", b"\x05\0\0\0bytes\0\0\0\0\0\0");
+    for listed in repo.snapshots(None).unwrap().listed {
+        seeds.put("snapshot", &codec::encode(&listed.snapshot));
+        seeds.put("snapshot", &codec::encode(&listed.snapshot.head));
+    }
+    // Keys and note of each role, as slots hold them.
+    for role in 1..=3 {
+        let mut plain = [0; 128 + 192];
+        plain[0] = role;
+        plain[8..if role == 3 { 40 } else { 104 }].fill(7);
+        plain[128..130].copy_from_slice(&[role, 5]);
+        plain[144..149].copy_from_slice(b"label");
+        seeds.put("slot", &plain);
+    }
+    seeds.put("slot", &[0; 512]);
+}
+
+fn packs(seeds: &Seeds<'_>, repo: &Repository) {
+    let (index, _) = repo.load_index(true).unwrap();
+    let reader = BlobReader::new(repo, &index);
+    let (mut nodes, mut extents) = (Vec::new(), Vec::new());
+    for id in repo.list_packs().unwrap().keys() {
+        let pack = read_directory(repo.store(), id, repo.keys().repo(), &repo.keys().directory_key()).unwrap();
+        seeds.put("pack", &codec::encode(&pack.directory));
+        // One small enough to grow from.
+        let mut small = pack.clone();
+        small.directory.segments.truncate(2);
+        small.directory.segments.iter_mut().for_each(|segment| {
+            segment.blobs.truncate(3);
+            segment.raw = segment.blobs.iter().map(|blob| blob.len).sum();
+        });
+        seeds.put("pack", &codec::encode(&small.directory));
+        let object = IndexObject { packs: vec![small] };
+        seeds.put("index", &codec::encode(&object));
+        let mut table = Vec::new();
+        run::build(&[IndexId([1; 32])], &object.packs, &mut table).unwrap();
+        seeds.put("run", &table);
+
+        for blob in pack.directory.segments.iter().flat_map(|segment| &segment.blobs) {
+            match BlobKind::from_number(blob.kind).unwrap() {
+                BlobKind::Data => {}
+                BlobKind::Tree => {
+                    let page = reader.blob(BlobKind::Tree, &blob.id).unwrap();
+                    if let TreePage::Leaf(leaf) = TreePage::decode(&page).unwrap() {
+                        nodes.extend(leaf.nodes.into_iter().take(12));
+                    }
+                    seeds.put_pages("tree", &[page]);
+                }
+                BlobKind::List => {
+                    let page = reader.blob(BlobKind::List, &blob.id).unwrap();
+                    if let ListPage::Leaf(leaf) = ListPage::decode(&page).unwrap() {
+                        extents.extend(leaf.into_iter().take(12));
+                    }
+                    seeds.put_pages("list", &[page]);
+                }
+            }
+        }
+    }
+
+    // Directories and lists of three levels, whose pages name one another by number.
+    nodes.sort_by(|a, b| a.name.cmp(&b.name));
+    nodes.dedup_by(|a, b| a.name == b.name);
+    let (mut pages, mut level) = (Vec::new(), Vec::new());
+    for nodes in nodes.chunks(4) {
+        level.push(TreeChild { first: nodes[0].name.clone(), id: BlobId([pages.len() as u8; 32]) });
+        let leaf = vault::model::tree::Leaf { nodes: nodes.to_vec(), ..Default::default() };
+        pages.push(codec::encode(&TreePage::Leaf(leaf)));
+    }
+    while level.len() > 1 {
+        let mut above = Vec::new();
+        for children in level.chunks(3) {
+            above.push(TreeChild { first: children[0].first.clone(), id: BlobId([pages.len() as u8; 32]) });
+            pages.push(codec::encode(&TreePage::Inner(children.to_vec())));
+        }
+        level = above;
+    }
+    seeds.put_pages("tree", &pages);
+
+    let (mut pages, mut level) = (Vec::new(), Vec::new());
+    for extents in extents.chunks(4) {
+        level.push(ListChild { len: extents.iter().map(|e| e.len()).sum(), id: BlobId([pages.len() as u8; 32]) });
+        pages.push(codec::encode(&ListPage::Leaf(extents.to_vec())));
+    }
+    while level.len() > 1 {
+        let mut above = Vec::new();
+        for children in level.chunks(3) {
+            above.push(ListChild { len: children.iter().map(|c| c.len).sum(), id: BlobId([pages.len() as u8; 32]) });
+            pages.push(codec::encode(&ListPage::Inner(children.to_vec())));
+        }
+        level = above;
+    }
+    seeds.put_pages("list", &pages);
+}
+
+fn segments(seeds: &Seeds<'_>) {
+    let header = object::header(Kind::DataPack, keys().repo());
+    let key = SealKey::new([3; 32]);
+    let text: Vec<u8> = (0..400).flat_map(|n| format!("line {n}\n").into_bytes()).collect();
+    for (prefix, plain) in
+        [(&[][..], &text[..]), (&text[..1000], &text[..]), (&[], &[7; 3000]), (&text, &text), (&[], b"x")]
+    {
+        for level in [vault::compress::Compression::None, vault::compress::Compression::Level(3)] {
+            let (mut sealer, mut stored) = (Sealer::new(level).unwrap(), Vec::new());
+            let recipe = sealer.seal(&header, &key, 7, plain, prefix, &mut stored).unwrap();
+            let ad = [&header[..], &[recipe.codec], &recipe.raw.to_le_bytes()].concat();
+            assert!(vault::seal::open_segment(&key, 7, &ad, &mut stored));
+            let mut seed = vec![recipe.codec];
+            seed.extend_from_slice(&recipe.raw.to_le_bytes());
+            put_part(prefix, &mut seed);
+            seed.extend_from_slice(&stored);
+            seeds.put("segment", &seed);
+            if recipe.codec != CODEC_RAW {
+                // Two frames, and a frame that may be skipped: neither is one frame.
+                let packed = stored.len();
+                seed.extend_from_within(seed.len() - packed..);
+                seed[1..5].copy_from_slice(&(2 * recipe.raw).to_le_bytes());
+                seeds.put("segment", &seed);
+                let end = seed.len() - packed;
+                seed.truncate(end);
+                seed.extend_from_slice(b"\x50\x2a\x4d\x18\x04\0\0\0skip");
+                seed[1..5].copy_from_slice(&recipe.raw.to_le_bytes());
+                seeds.put("segment", &seed);
+            }
+        }
+    }
+}
+
+fn texts(seeds: &Seeds<'_>) {
+    seeds.put("recovery", SHEET.as_bytes());
+    seeds.put("recovery", SHEET.to_lowercase().replace('-', " ").as_bytes());
+    for text in [
+        "alpha/-/srv/wiki@2026-03-02T04:05:data/a:b",
+        "alpha/web1/sample@latest",
+        "a/b/c@3d",
+        "a/b/c@a1b2c3d4",
+        "a1b2c3:app/x",
+        "90s",
+        "2026-03-02",
+        "latest",
+        "\u{e4}/b/\u{202e}c",
+    ] {
+        seeds.put("address", text.as_bytes());
+    }
+    for text in [
+        "*.log\n!main.log\n/tmp\ncache/\na/**/z\0deep/x.log\0a/b/c/z\0tmp",
+        "{a,b}[!c-e]?\\*\0a\\*",
+        "#*#\n**/node_modules\n\0#a#",
+        "# note\r\n*.o\r\n\0b.o",
+        "[[:alpha:]]\n{a,{b,c}}\0a",
+    ] {
+        seeds.put("excludes", text.as_bytes());
+    }
+    for text in [
+        "/srv/backup",
+        "sftp:u@h:/p",
+        "s3://bucket",
+        "usb:BLUE",
+        "packs/3f/3f-0.x",
+        "a\u{1b}[31m\n\u{202e}\\",
+        "ebdaeb90894423b9ee385d33380205d4",
+        &"ab".repeat(32),
+    ] {
+        seeds.put("names", text.as_bytes());
+    }
+    let mut noise = vec![0; 8000];
+    blake3::Hasher::new_keyed(&[1; 32]).finalize_xof().fill(&mut noise);
+    for (sizes, bytes) in
+        [([0, 64, 96, 7], &noise[..]), ([1, 255, 0, 9], &noise), ([0, 0, 0, 0], &[0; 5000]), ([2, 9, 9, 255], &noise)]
+    {
+        seeds.put("chunker", &[&sizes[..], bytes].concat());
+    }
+}
