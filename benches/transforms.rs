@@ -14,7 +14,7 @@ use vault::{
     model::config::ChunkerConfig,
     object::{self, Kind},
     seal::{self, SealKey},
-    segment::{BlobEntry, Opener, Sealer},
+    segment::{BlobEntry, Envelope, Opener, Sealer},
 };
 
 const LEN: usize = 1 << 20;
@@ -76,6 +76,7 @@ fn binary() -> Vec<u8> {
 fn transforms(c: &mut Criterion) {
     let keys = Keyring::owner(RepoId([1; 16]), SealKey::new([2; 32]));
     let (namer, key, header) = (keys.blob_namer(), SealKey::new([3; 32]), object::header(Kind::DataPack, keys.repo()));
+    let envelope = Envelope { header: &header, key: &key, prefix: &[] };
     let chunker = Chunker::new(&ChunkerConfig::default(), &keys.chunker_table());
     let cuts = |bytes: &[u8]| {
         let (mut at, mut ends) = (0, Vec::with_capacity(16));
@@ -88,7 +89,7 @@ fn transforms(c: &mut Criterion) {
     for (name, plain) in [("text", text()), ("binary", binary()), ("random", noise(LEN))] {
         let mut sealer = Sealer::new(Compression::Level(3)).unwrap();
         let mut sealed = Vec::new();
-        let recipe = sealer.seal(&header, &key, 0, &plain, &[], &mut sealed).unwrap();
+        let recipe = sealer.seal(envelope, 0, &plain, &mut sealed).unwrap();
         let mut start = 0;
         let entry = |end| {
             let bytes = &plain[std::mem::replace(&mut start, end)..end];
@@ -114,18 +115,18 @@ fn transforms(c: &mut Criterion) {
         });
         group.bench_function(id("seal"), |b| {
             let mut out = Vec::new();
-            b.iter(|| sealer.seal(&header, &key, 0, black_box(&plain), &[], &mut out).unwrap());
+            b.iter(|| sealer.seal(envelope, 0, black_box(&plain), &mut out).unwrap());
         });
         group.bench_function(id("open"), |b| {
             let (mut opener, mut out) = (Opener::default(), Vec::new());
             b.iter_batched_ref(
                 || sealed.clone(),
-                |sealed| opener.open(&header, &key, recipe, &[], sealed, &mut out).unwrap(),
+                |sealed| opener.open(envelope, recipe, sealed, &mut out).unwrap(),
                 BatchSize::LargeInput,
             );
         });
         group.bench_function(id("prove"), |b| {
-            b.iter(|| sealer.prove(&header, &key, recipe, &[], black_box(&sealed), &blobs, &namer).unwrap());
+            b.iter(|| sealer.prove(envelope, recipe, black_box(&sealed), &blobs, &namer).unwrap());
         });
         group.finish();
     }

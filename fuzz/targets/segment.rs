@@ -8,7 +8,7 @@ use vault::{
     model::limits,
     object::{self, Kind},
     seal::{self, SealKey},
-    segment::{CODEC_RAW, Opener, Recipe, Sealer},
+    segment::{CODEC_RAW, Envelope, Opener, Recipe, Sealer},
 };
 use vault_fuzz::{Input, keys};
 use zstd::zstd_safe::find_frame_compressed_size;
@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
     seal::seal_segment(&key, 7, &ad, &mut sealed);
     CONTEXTS.with_borrow_mut(|(sealer, opener)| {
         let mut plain = Vec::new();
-        let opened = opener.open(&header, &key, recipe, prefix, &mut sealed, &mut plain);
+        let opened = opener.open(Envelope { header: &header, key: &key, prefix }, recipe, &mut sealed, &mut plain);
         assert!(codec == CODEC_RAW || plain.capacity() <= raw as usize, "more memory than was admitted to");
         if opened.map_err(|e| e.to_string()).is_ok() {
             assert_eq!(plain.len(), raw as usize);
@@ -44,8 +44,9 @@ fuzz_target!(|data: &[u8]| {
 
         for prefix in [&[][..], prefix] {
             let mut sealed = Vec::new();
-            let recipe = sealer.seal(&header, &key, 1, input.0, prefix, &mut sealed).unwrap();
-            opener.open(&header, &key, recipe, prefix, &mut sealed, &mut plain).unwrap();
+            let envelope = Envelope { header: &header, key: &key, prefix };
+            let recipe = sealer.seal(envelope, 1, input.0, &mut sealed).unwrap();
+            opener.open(envelope, recipe, &mut sealed, &mut plain).unwrap();
             assert_eq!(plain, input.0);
         }
     });

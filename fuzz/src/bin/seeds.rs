@@ -183,7 +183,7 @@ fn segments(seeds: &Seeds<'_>) {
     {
         for level in [vault::compress::Compression::None, vault::compress::Compression::Level(3)] {
             let (mut sealer, mut stored) = (Sealer::new(level).unwrap(), Vec::new());
-            let recipe = sealer.seal(&header, &key, 7, plain, prefix, &mut stored).unwrap();
+            let recipe = sealer.seal(vault::segment::Envelope { header: &header, key: &key, prefix }, 7, plain, &mut stored).unwrap();
             let ad = [&header[..], &[recipe.codec], &recipe.raw.to_le_bytes()].concat();
             assert!(vault::seal::open_segment(&key, 7, &ad, &mut stored));
             let mut seed = vec![recipe.codec];
