@@ -25,7 +25,7 @@ fn noise(len: usize) -> Vec<u8> {
     out
 }
 
-/// Lines of words: about a third of it is left by compression.
+/// Lines of words, which compress well.
 fn text() -> Vec<u8> {
     const WORDS: [&str; 16] = [
         "backup",
@@ -61,7 +61,7 @@ fn text() -> Vec<u8> {
     out
 }
 
-/// Records of small numbers and some noise: about a half is left.
+/// Records of small numbers and some noise, which compress a little.
 fn binary() -> Vec<u8> {
     let record = |(number, noise): (usize, &[u8])| {
         let mut record = [0; 16];
