@@ -93,9 +93,7 @@ impl fmt::Display for Error {
             Error::Target { path, source } => write!(f, "cannot restore to {path}: {source}"),
             Error::Command { command, why } => write!(f, "{command}: {why}"),
             Error::Usage { what } | Error::Refused { what } => f.write_str(what),
-            Error::Cancelled => {
-                f.write_str("stopped on request; what was stored is kept and the next run goes on from it")
-            }
+            Error::Cancelled => f.write_str("stopped on request; what is done is kept: run it again to go on"),
             Error::Hardware { what } => {
                 write!(
                     f,

@@ -102,7 +102,7 @@ impl BlobIndex {
                     sources.push(id);
                     packs.extend(object.packs);
                 }
-                Err(error @ (Error::Corrupt { .. } | Error::Missing { .. })) => {
+                Err(error @ (Error::Corrupt { .. } | Error::Missing { .. } | Error::Store { .. })) => {
                     unreadable.push((format!("index/{id}"), error))
                 }
                 Err(error) => return Err(error),

@@ -363,10 +363,15 @@ impl<'s> TreeLeaves<'s> {
 /// Finds one name in a directory, reading one page a level.
 pub fn find_node(source: &dyn PageSource, root: BlobId, name: &[u8]) -> Result<Option<(Node, Leaf)>> {
     let mut id = root;
+    let mut first: Option<Name> = None;
     for _ in 0..=limits::LEVELS_MAX {
         let bytes = source.page(BlobKind::Tree, &id)?;
         match TreePage::decode(&bytes).map_err(|e| bad_page(&id, e))? {
             TreePage::Leaf(mut leaf) => {
+                // Else a forged directory could hide from a search what a walk finds.
+                if first.is_some() && first.as_ref() != leaf.nodes.first().map(|node| &node.name) {
+                    return Err(bad_page(&id, "it does not begin with the name that its parent says"));
+                }
                 return Ok(match leaf.nodes.binary_search_by(|node| node.name.as_bytes().cmp(name)) {
                     Ok(at) => Some((leaf.nodes.swap_remove(at), leaf)),
                     Err(_) => None,
@@ -375,7 +380,10 @@ pub fn find_node(source: &dyn PageSource, root: BlobId, name: &[u8]) -> Result<O
             TreePage::Inner(children) => {
                 let above = children.partition_point(|child| child.first.as_bytes() <= name);
                 match above.checked_sub(1).and_then(|at| children.get(at)) {
-                    Some(child) => id = child.id,
+                    Some(child) => {
+                        id = child.id;
+                        first = Some(child.first.clone());
+                    }
                     None => return Ok(None),
                 }
             }

@@ -53,10 +53,11 @@ pub struct Totals {
 impl Totals {
     /// Adds another sum.
     pub fn add(&mut self, other: &Totals) {
-        self.files += other.files;
-        self.directories += other.directories;
-        self.others += other.others;
-        self.bytes += other.bytes;
+        // Of a stored snapshot these are whatever its writer wrote.
+        self.files = self.files.saturating_add(other.files);
+        self.directories = self.directories.saturating_add(other.directories);
+        self.others = self.others.saturating_add(other.others);
+        self.bytes = self.bytes.saturating_add(other.bytes);
     }
 }
 

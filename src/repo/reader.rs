@@ -6,6 +6,7 @@ use crate::{
     hash::BlobKind,
     id::{BlobId, PackId},
     index::{BlobIndex, Located, table::Place},
+    keys::wrap::WrappedKey,
     model::{limits, paging::PageSource},
     object::{self, HEADER_LEN, Kind},
     pack,
@@ -32,7 +33,7 @@ struct Effort {
 pub struct BlobReader<'r> {
     repo: &'r Repository,
     index: &'r BlobIndex,
-    keys: Mutex<HashMap<[u8; 32], SealKey>>,
+    keys: Mutex<HashMap<(Kind, WrappedKey), SealKey>>,
     opened: Mutex<Opened>,
     openers: Mutex<Vec<Opener>>,
 }
@@ -69,11 +70,11 @@ impl<'r> BlobReader<'r> {
     }
 
     fn key(&self, located: &Located) -> Result<SealKey> {
-        if let Some(key) = lock(&self.keys).get(&located.key.enc) {
+        if let Some(key) = lock(&self.keys).get(&(located.kind, located.key.clone())) {
             return Ok(key.clone());
         }
         let key = self.repo.keys().unwrap_key(located.kind, &located.key, &pack::object_name(&located.pack))?;
-        lock(&self.keys).insert(located.key.enc, key.clone());
+        lock(&self.keys).insert((located.kind, located.key.clone()), key.clone());
         Ok(key)
     }
 
@@ -140,6 +141,9 @@ impl<'r> BlobReader<'r> {
         effort.opened += 1;
         if effort.opened > limits::BASE_SEGMENTS_MAX {
             return Err(Error::corrupt(pack::object_name(&located.pack), "a segment leans on too many others"));
+        }
+        if u64::from(located.stored) > limits::STORED_MAX as u64 {
+            return Err(Error::corrupt(pack::object_name(&located.pack), "a segment is too long"));
         }
         let mut sealed = vec![0; located.stored as usize];
         self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;

@@ -113,6 +113,12 @@ pub fn open_snapshot(keys: &Keyring, bytes: &[u8], tag: &SeriesTag, name: &dyn s
     if !snapshot.sources.is_sorted_by(|a, b| a.root.name < b.root.name) {
         return bad("its sources are not sorted, or occur twice");
     }
+    if [snapshot.head.time, snapshot.finished].iter().any(|time| time.nsec >= 1_000_000_000) {
+        return bad("a time has too many nanoseconds");
+    }
+    if snapshot.problems.len() > limits::PROBLEMS_MAX {
+        return bad("it lists too many problems");
+    }
     for source in &snapshot.sources {
         tree::check_node(&source.root).map_err(|e| Error::corrupt(name, e))?;
     }
@@ -175,7 +181,13 @@ impl Repository {
         for (tag, id, _) in self.snapshot_names(series)? {
             match self.read_snapshot(&tag, &id) {
                 Ok(listed) => out.listed.push(listed),
-                Err(error @ (Error::Corrupt { .. } | Error::Missing { .. } | Error::Unsupported { .. })) => {
+                // One bad sector must not hide the other snapshots.
+                Err(
+                    error @ (Error::Corrupt { .. }
+                    | Error::Missing { .. }
+                    | Error::Unsupported { .. }
+                    | Error::Store { .. }),
+                ) => {
                     out.unreadable.push((object_name(&tag, &id).to_string(), error));
                 }
                 Err(error) => return Err(error),

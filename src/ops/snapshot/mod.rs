@@ -115,9 +115,11 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
     let parent = before.as_ref().map(|listed| Parent { snapshot: &listed.snapshot, pages: &pages, index: &index });
     if let Some(parent) = &parent {
         let totals = &parent.snapshot.totals;
-        monitor.expect(Counter::Entries, totals.files + totals.directories + totals.others);
+        let entries = totals.files.saturating_add(totals.directories).saturating_add(totals.others);
+        monitor.expect(Counter::Entries, entries);
         monitor.expect(Counter::Bytes, totals.bytes);
     }
+    let sequence = next_sequence(newest.as_ref().map(|(_, head)| head.sequence))?;
     monitor.phase(Phase::Storing);
     let control = Control::new(monitor);
     let job = take::Job { control: &control, excludes: &excludes, parent, with_atime: request.with_atime, repo };
@@ -144,12 +146,7 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
     tags.dedup();
     let snapshot = Snapshot {
         series: request.series.as_str().to_owned(),
-        head: Head {
-            sequence: newest.as_ref().map_or(0, |(_, head)| head.sequence) + 1,
-            previous: newest.map(|(id, _)| id),
-            time: begun,
-            complete: problem_count == 0,
-        },
+        head: Head { sequence, previous: newest.map(|(id, _)| id), time: begun, complete: problem_count == 0 },
         finished: repo.clock().now(),
         host: request.host,
         user: request.user,
@@ -170,6 +167,13 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
     };
     let id = if request.dry_run { None } else { Some(repo.publish(&snapshot, &written)?) };
     Ok(Report { id, snapshot, written, files_unchanged: count(&control.files_unchanged) })
+}
+
+/// The number after the newest; whoever holds a writer key may have made that one up.
+fn next_sequence(newest: Option<u64>) -> Result<u64> {
+    newest.unwrap_or(0).checked_add(1).ok_or_else(|| {
+        Error::refused("the newest snapshot of this series has the highest possible number: somebody made it up; use another series")
+    })
 }
 
 fn check_names(request: &Request) -> Result<()> {

@@ -297,7 +297,13 @@ fn output_of(
     let mut words = command.iter().map(|word| OsStr::from_bytes(word));
     let Some(program) = words.next() else { return Ok((None, Totals::default())) };
     let shown = Shown(program.as_bytes()).to_string();
-    let child = Command::new(program).args(words).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut run = Command::new(program);
+    run.args(words).stdin(Stdio::null()).stdout(Stdio::piped());
+    // What opens the repository is none of its business.
+    for secret in ["VAULT_PASSWORD", "VAULT_NEW_PASSWORD"] {
+        run.env_remove(secret);
+    }
+    let child = run.spawn();
     let mut child = match child {
         Ok(child) => child,
         Err(error) => {
