@@ -281,7 +281,6 @@ fn tell(report: &Report, took: Duration) -> io::Result<()> {
         Some(id) => writeln!(out, "snapshot {} saved: series {series}, {time}", &id.to_string()[..12])?,
         None => writeln!(out, "dry run of series {series}: nothing was stored")?,
     }
-    let percent = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 * 100.0 / of as f64 };
     human::print_facts(
         out,
         &[
@@ -306,10 +305,9 @@ fn tell(report: &Report, took: Duration) -> io::Result<()> {
             (
                 "read",
                 format!(
-                    "{}, of which {} new ({:.1} %)",
+                    "{}; {} of files and folders were new",
                     human::bytes(work.bytes_read),
-                    human::bytes(work.bytes_new),
-                    percent(work.bytes_new, work.bytes_read).min(100.0)
+                    human::bytes(work.bytes_new)
                 ),
             ),
             (
