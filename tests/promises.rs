@@ -223,6 +223,39 @@ fn holes_cost_neither_time_nor_memory() {
 }
 
 #[test]
+fn killed_at_any_moment_it_loses_nothing_and_just_runs_again() {
+    let world = World::new();
+    let tree = world.at("tree");
+    fs::create_dir(&tree).unwrap();
+    let mut acknowledged = 0;
+    for round in 0..30u64 {
+        for i in 0..20 {
+            fs::write(tree.join(format!("round-{round}-{i}")), noise(200_000, (round * 20 + i) as u8)).unwrap();
+        }
+        let mut child = Command::new(env!("CARGO_BIN_EXE_vault"))
+            .args(["snapshot", "--quiet", "--as", "alpha/-/tree", tree.to_str().unwrap()])
+            .env("VAULT_REPO", world.at("repo"))
+            .env("VAULT_PASSWORD", "a passphrase")
+            .env("VAULT_CACHE_DIR", world.at("cache"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // From before it opens the repository to after it is done.
+        std::thread::sleep(std::time::Duration::from_millis(round * 17));
+        let _ = child.kill();
+        acknowledged += u64::from(child.wait().unwrap().success());
+    }
+    world.snapshot(&tree);
+    world.run(&["check", "--read-data"]);
+    let list = world.run(&["--json", "snapshots"]).out;
+    let list: serde_json::Value = serde_json::from_str(list.lines().last().unwrap()).unwrap();
+    assert!(list["snapshots"].as_array().unwrap().len() as u64 > acknowledged);
+    world.restore(&world.at("out"));
+    assert_equal(&tree, &world.at("out"));
+}
+
+#[test]
 fn nothing_of_the_sources_shows_in_the_repository() {
     let world = World::new();
     let tree = world.at("treename-4711");

@@ -211,6 +211,13 @@ impl BlobIndex {
         self.absent.iter().copied().collect()
     }
 
+    /// Those of the packs that no index object lists.
+    pub fn unlisted<'p>(&self, packs: impl Iterator<Item = &'p PackId>) -> Vec<PackId> {
+        let runs = self.runs();
+        let listed: HashSet<PackId> = runs.iter().flat_map(|run| run.packs().map(|(id, _, _)| id)).collect();
+        packs.filter(|id| !listed.contains(id)).copied().collect()
+    }
+
     /// The runs as they are now.
     pub fn runs(&self) -> Vec<Arc<Run>> {
         self.runs.read().unwrap_or_else(|e| e.into_inner()).clone()

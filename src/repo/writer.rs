@@ -8,8 +8,8 @@ use super::Repository;
 use crate::{
     compress::Compression,
     error::{Error, Result},
-    hash::BlobKind,
-    id::{BlobId, IndexId},
+    hash::{BlobKind, ObjectHasher},
+    id::{BlobId, IndexId, PackId},
     index::{BlobIndex, IndexObject, Membership, object as index_object},
     keys::wrap::WrappedKey,
     model::paging::PageSink,
@@ -18,6 +18,7 @@ use crate::{
     pack::{PackEntry, PackWriter, home_of, write::Sealed},
     seal::SealKey,
     segment::{BlobEntry, Envelope, Sealer},
+    store::ObjectName,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,6 +97,48 @@ impl Repository {
             };
             Ok((result?, Written { bytes_new, ..written }))
         })
+    }
+}
+
+impl Repository {
+    /// Lists packs that a run which was killed had stored and not yet listed, so that what it uploaded is found. Each is read and
+    /// held against its name first: a name alone proves nothing after a power cut. Returns how many were taken up.
+    pub fn adopt(&self, index: &BlobIndex, unlisted: &[PackId], monitor: &dyn Monitor) -> Result<usize> {
+        let directory_key = self.keys().directory_key();
+        let mut packs = Vec::new();
+        for id in unlisted {
+            monitor.check()?;
+            let name = crate::pack::object_name(id);
+            // What cannot be read or is not whole stays what it was: of no use, and in nobody's way.
+            if !self.is_whole(id, &name).unwrap_or(false) {
+                continue;
+            }
+            if let Ok(pack) = crate::pack::read_directory(self.store(), id, self.keys().repo(), &directory_key) {
+                packs.push(pack);
+            }
+        }
+        let count = packs.len();
+        // As many in one object as a run would list.
+        while !packs.is_empty() {
+            let rest = packs.split_off(packs.len().min(INDEX_PACKS));
+            let mut packer = Packer::new(self, index, monitor);
+            packer.finished = std::mem::replace(&mut packs, rest);
+            packer.write_index()?;
+        }
+        Ok(count)
+    }
+
+    fn is_whole(&self, id: &PackId, name: &ObjectName) -> Result<bool> {
+        let Some(entry) = self.store().stat(name)? else { return Ok(false) };
+        let (mut hasher, mut at) = (ObjectHasher::default(), 0);
+        let mut part = vec![0; 1 << 20];
+        while at < entry.len {
+            let len = (entry.len - at).min(part.len() as u64) as usize;
+            self.store().get_range(name, at, &mut part[..len])?;
+            hasher.update(&part[..len]);
+            at += len as u64;
+        }
+        Ok(hasher.finish() == id.0)
     }
 }
 

@@ -111,6 +111,14 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
         monitor.note(&format!("{} packs are missing from the store; what they held is stored again", absent.len()));
     }
 
+    if !request.dry_run {
+        let unlisted = index.unlisted(packs.keys());
+        let adopted = repo.adopt(&index, &unlisted, monitor)?;
+        if adopted > 0 {
+            monitor.note(&format!("{adopted} packs of a run that was interrupted are used"));
+        }
+    }
+
     let pages = BlobReader::new(repo, &index);
     let parent = before.as_ref().map(|listed| Parent { snapshot: &listed.snapshot, pages: &pages, index: &index });
     if let Some(parent) = &parent {

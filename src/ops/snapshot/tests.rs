@@ -340,6 +340,45 @@ fn lost_packs_are_healed_by_the_next_snapshot() {
 }
 
 #[test]
+fn packs_that_a_killed_run_left_unlisted_are_used() {
+    let dir = tree();
+    let memory = MemoryStore::default();
+    let repo = repository(Arc::new(memory.clone()));
+    let first = snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    // What a kill leaves after the packs: no index, no snapshot; and one pack that the power cut tore.
+    for name in memory.names() {
+        if name.as_str().starts_with("index/") || name.as_str().starts_with("snapshots/") {
+            memory.remove(&name).unwrap();
+        }
+    }
+    let torn = repo.list_packs().unwrap().into_keys().min().unwrap();
+    memory.tamper(&crate::pack::object_name(&torn), |bytes| bytes[1000..3000].fill(0));
+    let again = snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    assert!(again.written.bytes_new < first.written.bytes_new / 2, "{:?}", again.written);
+    assert_eq!(contents(&repo, &again.snapshot), on_disk(dir.path()));
+}
+
+#[test]
+fn files_that_grow_or_shrink_are_recorded() {
+    let repo = repository(Arc::new(MemoryStore::default()));
+    // Files of the kernel claim other lengths than they have, which is what a change while reading looks like.
+    let mut grown = request(Path::new("/proc/version"));
+    grown.sources.push(SourceRequest {
+        name: Name::new(*b"shrunk").unwrap(),
+        input: Input::Path(b"/sys/kernel/uevent_seqnum".to_vec()),
+    });
+    let report = snapshot(&repo, grown, &Silent).unwrap();
+    assert!(!report.snapshot.head.complete);
+    let said: Vec<&str> = report.snapshot.problems.iter().map(|problem| &problem.what[..]).collect();
+    assert!(
+        said.iter().any(|what| what.contains("grew")) && said.iter().any(|what| what.contains("shrank")),
+        "{said:?}"
+    );
+    let shrunk = contents(&repo, &report.snapshot)[&b"shrunk"[..]].clone();
+    assert!(!shrunk.is_empty() && shrunk.len() < 100);
+}
+
+#[test]
 fn dry_runs_store_nothing() {
     let dir = tree();
     let memory = MemoryStore::default();
