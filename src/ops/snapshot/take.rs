@@ -59,6 +59,18 @@ struct Plumbing {
     batches: Sender<Batch>,
 }
 
+/// Takes sources one after another: what each of them needs.
+struct Taker<'a> {
+    job: &'a Job<'a>,
+    writer: &'a Writer<'a>,
+    chunker: &'a Chunker,
+    owners: &'a Owners,
+    plumbing: Plumbing,
+}
+
+/// A root, unless it could not be read, and sums over what is below.
+type Taken = (Option<Node>, Totals);
+
 /// A source with what the system told of it.
 struct Placed {
     request: SourceRequest,
@@ -103,9 +115,9 @@ pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, thr
         drop(to_workers);
         let mut taking = Vec::new();
         for group in groups {
-            let plumbing = plumbing.clone();
+            let taker = Taker { job, writer, chunker, owners, plumbing: plumbing.clone() };
             let take = move || -> Result<Vec<Source>, Stopped> {
-                let taken = group.into_iter().map(|placed| one(job, writer, chunker, owners, &plumbing, placed));
+                let taken = group.into_iter().map(|placed| taker.one(placed));
                 Ok(taken.collect::<Result<Vec<_>, Stopped>>()?.into_iter().flatten().collect())
             };
             taking.extend(spawn(scope, job.control, "source", take));
@@ -143,44 +155,157 @@ fn by_device(control: &Control<'_>, requests: Vec<SourceRequest>) -> Vec<Vec<Pla
     groups
 }
 
-fn one(
-    job: &Job<'_>,
-    writer: &Writer<'_>,
-    chunker: &Chunker,
-    owners: &Owners,
-    plumbing: &Plumbing,
-    placed: Placed,
-) -> Result<Option<Source>, Stopped> {
-    let name = placed.request.name;
-    let (kind, taken) = match placed.request.input {
-        Input::Path(given) => {
-            let root = match open_root(&placed.path) {
-                Ok(root) => root,
-                Err(error) => {
-                    job.control.path_problem(&error);
-                    return Ok(None);
+impl Taker<'_> {
+    fn one(&self, placed: Placed) -> Result<Option<Source>, Stopped> {
+        let name = placed.request.name;
+        let (kind, taken) = match placed.request.input {
+            Input::Path(given) => {
+                let root = match open_root(&placed.path) {
+                    Ok(root) => root,
+                    Err(error) => {
+                        self.job.control.path_problem(&error);
+                        return Ok(None);
+                    }
+                };
+                let class = match &root {
+                    Root::Directory(dir) | Root::Single(dir, _) => device::class_of_dir(dir),
+                };
+                let taken = self.tree(root, name, class)?;
+                (SourceKind::Tree { path: given, device: class }, taken)
+            }
+            Input::Stream(input) => {
+                let taken = self.stream(name, input, &|| Ok(()))?;
+                (SourceKind::Stream { command: Vec::new() }, taken)
+            }
+            Input::Command(command) => {
+                let taken = self.output_of(name, &command)?;
+                (SourceKind::Stream { command }, taken)
+            }
+        };
+        let (Some(root), totals) = taken else { return Ok(None) };
+        let owned = |name: Option<&str>| name.map(str::to_owned);
+        let owner = (owned(self.owners.user(root.meta.uid)), owned(self.owners.group(root.meta.gid)));
+        let excludes = self.job.excludes.patterns().to_vec();
+        Ok(Some(Source { kind, root, owner, totals, excludes }))
+    }
+
+    fn tree(&self, root: Root, name: Name, class: DeviceClass) -> Result<Taken, Stopped> {
+        let control = self.job.control;
+        let (steps, steps_out) = bounded(STEPS);
+        let (tasks, tasks_out) = bounded(RUNS);
+        let (results, results_out) = unbounded();
+        let assembler = self.assembler()?;
+        std::thread::scope(|scope| {
+            let scan = Scan::new(control, self.job.excludes, self.job.parent, self.job.with_atime, steps, tasks);
+            spawn(scope, control, "walker", move || match root {
+                Root::Directory(dir) => scan.directory(dir, name),
+                Root::Single(dir, entry) => scan.single(dir, entry, name),
+            })?;
+            let rotational = class == DeviceClass::Rotational;
+            for _ in 0..if rotational { 1 } else { READERS } {
+                let reader = Reader::new(
+                    control,
+                    self.chunker,
+                    self.plumbing.pool.clone(),
+                    self.plumbing.batches.clone(),
+                    results.clone(),
+                );
+                let tasks = tasks_out.clone();
+                spawn(scope, control, "reader", move || reader.run(&tasks, rotational))?;
+            }
+            drop((results, tasks_out));
+            assembler.run(&steps_out, &results_out)
+        })
+    }
+
+    fn assembler(&self) -> Result<Assembler<'_, '_>, Stopped> {
+        let lane = self.job.control.guard(self.writer.lane(Kind::TreePack))?;
+        Ok(Assembler::new(self.job.control, self.owners, self.job.with_atime, self.job.repo.keys().page_key(), lane))
+    }
+
+    /// Takes a stream as a file. `ended` says, after its end, whether it was whole.
+    fn stream(
+        &self,
+        name: Name,
+        mut input: Box<dyn Read + Send + '_>,
+        ended: &(dyn Fn() -> Result<(), String> + Sync),
+    ) -> Result<Taken, Stopped> {
+        let control = self.job.control;
+        let now = self.job.repo.clock().now();
+        let stat = Stat {
+            kind: FileKind::File,
+            size: 0,
+            blocks: 0,
+            mode: 0o600,
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            mtime: now,
+            ctime: now,
+            atime: now,
+            inode: 0,
+            device: 0,
+            links: 1,
+            rdev: (0, 0),
+        };
+        let (steps, steps_out) = bounded(1);
+        let (results, results_out) = unbounded::<Vec<Done>>();
+        let assembler = self.assembler()?;
+        let body = Body::File { size: 0, content: Content::Extents(Vec::new()) };
+        let meta = meta_of(&stat, 0, Vec::new(), false);
+        control.send(&steps, Step::File { node: Box::new(Node { name: name.clone(), meta, body }), ticket: 0 })?;
+        drop(steps);
+        std::thread::scope(|scope| {
+            let (pool, batches, results) = (self.plumbing.pool.clone(), self.plumbing.batches.clone(), results);
+            spawn(scope, control, "reader", move || -> Result<(), Stopped> {
+                let mut reader = Reader::new(control, self.chunker, pool, batches, results.clone());
+                if let Err(why) = reader.stream(0, &mut *input, stat, ended)? {
+                    control.problem(name.as_bytes(), why);
+                    let _ = results.send(vec![Done::Failed { ticket: 0 }]);
                 }
-            };
-            let class = match &root {
-                Root::Directory(dir) | Root::Single(dir, _) => device::class_of_dir(dir),
-            };
-            let taken = tree(job, writer, chunker, owners, plumbing, root, name, class)?;
-            (SourceKind::Tree { path: given, device: class }, taken)
+                Ok(())
+            })?;
+            assembler.run(&steps_out, &results_out)
+        })
+    }
+
+    /// Takes what a command writes.
+    fn output_of(&self, name: Name, command: &[Vec<u8>]) -> Result<Taken, Stopped> {
+        let mut words = command.iter().map(|word| OsStr::from_bytes(word));
+        let Some(program) = words.next() else { return Ok((None, Totals::default())) };
+        let shown = Shown(program.as_bytes()).to_string();
+        let mut run = Command::new(program);
+        run.args(words).stdin(Stdio::null()).stdout(Stdio::piped());
+        // What opens the repository is none of its business.
+        for secret in ["VAULT_PASSWORD", "VAULT_NEW_PASSWORD"] {
+            run.env_remove(secret);
         }
-        Input::Stream(input) => {
-            let taken = stream(job, writer, chunker, owners, plumbing, name, input, &|| Ok(()))?;
-            (SourceKind::Stream { command: Vec::new() }, taken)
+        let child = run.spawn();
+        let mut child = match child {
+            Ok(child) => child,
+            Err(error) => {
+                self.job.control.problem(name.as_bytes(), format!("cannot run {shown}: {error}"));
+                return Ok((None, Totals::default()));
+            }
+        };
+        let Some(output) = child.stdout.take() else { return Ok((None, Totals::default())) };
+        let child = std::sync::Mutex::new(child);
+        let ended = || {
+            let mut child = child.lock().unwrap_or_else(|e| e.into_inner());
+            match child.wait() {
+                Ok(status) if status.success() => Ok(()),
+                Ok(status) => Err(format!("{shown} failed ({status}); what it wrote was not kept")),
+                Err(error) => Err(format!("{shown}: {error}")),
+            }
+        };
+        let input = Box::new(Patient { output, control: self.job.control });
+        let taken = self.stream(name, input, &ended);
+        let mut child = child.into_inner().unwrap_or_else(|e| e.into_inner());
+        if taken.is_err() || !matches!(child.try_wait(), Ok(Some(_))) {
+            let _ = child.kill();
+            let _ = child.wait();
         }
-        Input::Command(command) => {
-            let taken = output_of(job, writer, chunker, owners, plumbing, name, &command)?;
-            (SourceKind::Stream { command }, taken)
-        }
-    };
-    let (Some(root), totals) = taken else { return Ok(None) };
-    let owned = |name: Option<&str>| name.map(str::to_owned);
-    let owner = (owned(owners.user(root.meta.uid)), owned(owners.group(root.meta.gid)));
-    let excludes = job.excludes.patterns().to_vec();
-    Ok(Some(Source { kind, root, owner, totals, excludes }))
+        taken
+    }
 }
 
 enum Root {
@@ -193,142 +318,6 @@ fn open_root(path: &[u8]) -> Result<Root, PathError> {
         FileKind::Dir => Dir::open(path).map(Root::Directory),
         _ => Dir::open_parent(path).map(|(dir, name)| Root::Single(dir, name)),
     }
-}
-
-#[allow(clippy::too_many_arguments)]
-fn tree(
-    job: &Job<'_>,
-    writer: &Writer<'_>,
-    chunker: &Chunker,
-    owners: &Owners,
-    plumbing: &Plumbing,
-    root: Root,
-    name: Name,
-    class: DeviceClass,
-) -> Result<(Option<Node>, Totals), Stopped> {
-    let control = job.control;
-    let (steps, steps_out) = bounded(STEPS);
-    let (tasks, tasks_out) = bounded(RUNS);
-    let (results, results_out) = unbounded();
-    let assembler = assembler(job, writer, owners)?;
-    std::thread::scope(|scope| {
-        let scan = Scan::new(control, job.excludes, job.parent, job.with_atime, steps, tasks);
-        spawn(scope, control, "walker", move || match root {
-            Root::Directory(dir) => scan.directory(dir, name),
-            Root::Single(dir, entry) => scan.single(dir, entry, name),
-        })?;
-        let rotational = class == DeviceClass::Rotational;
-        for _ in 0..if rotational { 1 } else { READERS } {
-            let reader =
-                Reader::new(control, chunker, plumbing.pool.clone(), plumbing.batches.clone(), results.clone());
-            let tasks = tasks_out.clone();
-            spawn(scope, control, "reader", move || reader.run(&tasks, rotational))?;
-        }
-        drop((results, tasks_out));
-        assembler.run(&steps_out, &results_out)
-    })
-}
-
-fn assembler<'a, 'w>(job: &Job<'a>, writer: &'w Writer<'w>, owners: &'a Owners) -> Result<Assembler<'a, 'w>, Stopped> {
-    let lane = job.control.guard(writer.lane(Kind::TreePack))?;
-    Ok(Assembler::new(job.control, owners, job.with_atime, job.repo.keys().page_key(), lane))
-}
-
-/// Takes a stream as a file. `ended` says, after its end, whether it was whole.
-#[allow(clippy::too_many_arguments)]
-fn stream(
-    job: &Job<'_>,
-    writer: &Writer<'_>,
-    chunker: &Chunker,
-    owners: &Owners,
-    plumbing: &Plumbing,
-    name: Name,
-    mut input: Box<dyn Read + Send + '_>,
-    ended: &(dyn Fn() -> Result<(), String> + Sync),
-) -> Result<(Option<Node>, Totals), Stopped> {
-    let control = job.control;
-    let now = job.repo.clock().now();
-    let stat = Stat {
-        kind: FileKind::File,
-        size: 0,
-        blocks: 0,
-        mode: 0o600,
-        uid: rustix::process::geteuid().as_raw(),
-        gid: rustix::process::getegid().as_raw(),
-        mtime: now,
-        ctime: now,
-        atime: now,
-        inode: 0,
-        device: 0,
-        links: 1,
-        rdev: (0, 0),
-    };
-    let (steps, steps_out) = bounded(1);
-    let (results, results_out) = unbounded::<Vec<Done>>();
-    let assembler = assembler(job, writer, owners)?;
-    let body = Body::File { size: 0, content: Content::Extents(Vec::new()) };
-    let meta = meta_of(&stat, 0, Vec::new(), false);
-    control.send(&steps, Step::File { node: Box::new(Node { name: name.clone(), meta, body }), ticket: 0 })?;
-    drop(steps);
-    std::thread::scope(|scope| {
-        let (pool, batches, results) = (plumbing.pool.clone(), plumbing.batches.clone(), results);
-        spawn(scope, control, "reader", move || -> Result<(), Stopped> {
-            let mut reader = Reader::new(control, chunker, pool, batches, results.clone());
-            if let Err(why) = reader.stream(0, &mut *input, stat, ended)? {
-                control.problem(name.as_bytes(), why);
-                let _ = results.send(vec![Done::Failed { ticket: 0 }]);
-            }
-            Ok(())
-        })?;
-        assembler.run(&steps_out, &results_out)
-    })
-}
-
-/// Takes what a command writes.
-fn output_of(
-    job: &Job<'_>,
-    writer: &Writer<'_>,
-    chunker: &Chunker,
-    owners: &Owners,
-    plumbing: &Plumbing,
-    name: Name,
-    command: &[Vec<u8>],
-) -> Result<(Option<Node>, Totals), Stopped> {
-    let mut words = command.iter().map(|word| OsStr::from_bytes(word));
-    let Some(program) = words.next() else { return Ok((None, Totals::default())) };
-    let shown = Shown(program.as_bytes()).to_string();
-    let mut run = Command::new(program);
-    run.args(words).stdin(Stdio::null()).stdout(Stdio::piped());
-    // What opens the repository is none of its business.
-    for secret in ["VAULT_PASSWORD", "VAULT_NEW_PASSWORD"] {
-        run.env_remove(secret);
-    }
-    let child = run.spawn();
-    let mut child = match child {
-        Ok(child) => child,
-        Err(error) => {
-            job.control.problem(name.as_bytes(), format!("cannot run {shown}: {error}"));
-            return Ok((None, Totals::default()));
-        }
-    };
-    let Some(output) = child.stdout.take() else { return Ok((None, Totals::default())) };
-    let child = std::sync::Mutex::new(child);
-    let ended = || {
-        let mut child = child.lock().unwrap_or_else(|e| e.into_inner());
-        match child.wait() {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(format!("{shown} failed ({status}); what it wrote was not kept")),
-            Err(error) => Err(format!("{shown}: {error}")),
-        }
-    };
-    let input = Box::new(Patient { output, control: job.control });
-    let taken = stream(job, writer, chunker, owners, plumbing, name, input, &ended);
-    let mut child = child.into_inner().unwrap_or_else(|e| e.into_inner());
-    if taken.is_err() || !matches!(child.try_wait(), Ok(Some(_))) {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    taken
 }
 
 /// Reads from a command, and looks now and then whether all should stop: the command may be silent for hours.

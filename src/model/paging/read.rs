@@ -1,0 +1,162 @@
+//! From pages to lists, a page at a time.
+
+use super::{
+    super::{
+        limits,
+        node::{Content, Extent, Node},
+        tree::{Leaf, ListChild, ListPage, TreeChild, TreePage},
+    },
+    PageSource,
+};
+use crate::{
+    error::{Error, Result},
+    hash::BlobKind,
+    id::BlobId,
+    name::Name,
+};
+
+fn bad_page(id: &BlobId, what: impl std::fmt::Display) -> Error {
+    Error::corrupt(format!("page {}", id.short()), what)
+}
+
+/// Reads a directory's leaves in order, one page at a time.
+pub struct TreeLeaves<'s> {
+    source: &'s dyn PageSource,
+    /// Children still to be read, level by level; the next one is the last of the last.
+    stack: Vec<Vec<TreeChild>>,
+    root: Option<BlobId>,
+    last: Option<Name>,
+}
+
+impl<'s> TreeLeaves<'s> {
+    /// Starts at a root page.
+    pub fn new(source: &'s dyn PageSource, root: BlobId) -> Self {
+        TreeLeaves { source, stack: Vec::new(), root: Some(root), last: None }
+    }
+
+    /// The next leaf; after an error the rest of the directory cannot be read.
+    pub fn next_leaf(&mut self) -> Result<Option<Leaf>> {
+        let result = self.step();
+        if result.is_err() {
+            self.stack.clear();
+            self.root = None;
+        }
+        result
+    }
+
+    fn step(&mut self) -> Result<Option<Leaf>> {
+        loop {
+            let (id, first) = match self.root.take() {
+                Some(root) => (root, None),
+                None => match self.stack.last_mut().map(Vec::pop) {
+                    Some(Some(child)) => (child.id, Some(child.first)),
+                    Some(None) => {
+                        self.stack.pop();
+                        continue;
+                    }
+                    None => return Ok(None),
+                },
+            };
+            let bytes = self.source.page(BlobKind::Tree, &id)?;
+            match TreePage::decode(&bytes).map_err(|e| bad_page(&id, e))? {
+                TreePage::Leaf(leaf) => {
+                    let found = leaf.nodes.first().map(|node| &node.name);
+                    if first.is_some() && first.as_ref() != found {
+                        return Err(bad_page(&id, "it does not begin with the name that its parent says"));
+                    }
+                    if self.last.as_ref().is_some_and(|last| found.is_some_and(|found| found <= last)) {
+                        return Err(bad_page(&id, "its names come before those of the page before"));
+                    }
+                    self.last = leaf.nodes.last().map(|node| node.name.clone()).or(self.last.take());
+                    return Ok(Some(leaf));
+                }
+                TreePage::Inner(mut children) => {
+                    if first.is_some() && first.as_ref() != children.first().map(|child| &child.first) {
+                        return Err(bad_page(&id, "it does not begin with the name that its parent says"));
+                    }
+                    if self.stack.len() >= limits::LEVELS_MAX {
+                        return Err(bad_page(&id, "too many levels of pages"));
+                    }
+                    children.reverse();
+                    self.stack.push(children);
+                }
+            }
+        }
+    }
+}
+
+/// Finds one name in a directory, reading one page a level.
+pub fn find_node(source: &dyn PageSource, root: BlobId, name: &[u8]) -> Result<Option<(Node, Leaf)>> {
+    let mut id = root;
+    let mut first: Option<Name> = None;
+    for _ in 0..=limits::LEVELS_MAX {
+        let bytes = source.page(BlobKind::Tree, &id)?;
+        match TreePage::decode(&bytes).map_err(|e| bad_page(&id, e))? {
+            TreePage::Leaf(mut leaf) => {
+                // Else a forged directory could hide from a search what a walk finds.
+                if first.is_some() && first.as_ref() != leaf.nodes.first().map(|node| &node.name) {
+                    return Err(bad_page(&id, "it does not begin with the name that its parent says"));
+                }
+                return Ok(match leaf.nodes.binary_search_by(|node| node.name.as_bytes().cmp(name)) {
+                    Ok(at) => Some((leaf.nodes.swap_remove(at), leaf)),
+                    Err(_) => None,
+                });
+            }
+            TreePage::Inner(children) => {
+                let above = children.partition_point(|child| child.first.as_bytes() <= name);
+                match above.checked_sub(1).and_then(|at| children.get(at)) {
+                    Some(child) => {
+                        id = child.id;
+                        first = Some(child.first.clone());
+                    }
+                    None => return Ok(None),
+                }
+            }
+        }
+    }
+    Err(bad_page(&root, "too many levels of pages"))
+}
+
+/// Calls `each` with every extent of a file, in order, and checks that they add up to `size`.
+pub fn each_extent(
+    source: &dyn PageSource,
+    content: &Content,
+    size: u64,
+    each: &mut dyn FnMut(Extent) -> Result<()>,
+) -> Result<()> {
+    let root = match content {
+        Content::Extents(extents) => return extents.iter().try_for_each(|extent| each(*extent)),
+        Content::Paged(root) => *root,
+    };
+    let mut stack = vec![vec![ListChild { len: size, id: root }]];
+    while let Some(level) = stack.last_mut() {
+        let Some(child) = level.pop() else {
+            stack.pop();
+            continue;
+        };
+        let bytes = source.page(BlobKind::List, &child.id)?;
+        // `decode` has checked that the sums below do not overflow.
+        let sum = match ListPage::decode(&bytes).map_err(|e| bad_page(&child.id, e))? {
+            ListPage::Leaf(extents) => {
+                let sum: u64 = extents.iter().map(Extent::len).sum();
+                if sum == child.len {
+                    extents.into_iter().try_for_each(&mut *each)?;
+                }
+                sum
+            }
+            ListPage::Inner(mut children) => {
+                if stack.len() > limits::LEVELS_MAX {
+                    return Err(bad_page(&child.id, "too many levels of pages"));
+                }
+                let sum = children.iter().map(|child| child.len).sum();
+                children.reverse();
+                stack.push(children);
+                sum
+            }
+        };
+        if sum != child.len {
+            return Err(bad_page(&child.id, "its lengths do not add up"));
+        }
+    }
+    Ok(())
+}
