@@ -84,6 +84,7 @@ fn take(repo: &Repository, source: &Path) -> snapshot::Report {
         configuration: None,
         host: "bench".into(),
         user: "bench".into(),
+        protect: None,
         dry_run: false,
         threads: 0,
     };

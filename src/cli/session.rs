@@ -35,6 +35,14 @@ pub struct Session {
 }
 
 impl Session {
+    /// Device and inode of the folder that the repository lies in, which snapshots leave out and restores leave alone.
+    pub fn repository_identity(&self) -> Option<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt;
+        let Place::Local(path) = self.place().ok()?;
+        let folder = std::fs::metadata(path).ok()?;
+        Some((folder.dev(), folder.ino()))
+    }
+
     /// Where the repository is, or is to be.
     pub fn place(&self) -> Result<Place> {
         let given = match &self.global.repo {

@@ -141,6 +141,7 @@ pub fn run(mut args: Args, session: &Session) -> Result<Done, Failure> {
         configuration: None,
         host,
         user: host::user(),
+        protect: session.repository_identity(),
         dry_run: args.dry_run,
         threads: args.threads,
     };

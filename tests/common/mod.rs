@@ -65,6 +65,7 @@ pub fn request(series: &str, sources: Vec<SourceRequest>) -> Request {
         configuration: None,
         host: "alpha.example.org".into(),
         user: "root".into(),
+        protect: None,
         dry_run: false,
         threads: 1,
     }

@@ -70,6 +70,9 @@ pub struct Request {
     pub host: String,
     /// The user who makes it.
     pub user: String,
+    /// Device and inode (as `stat` tells them) of the folder that the repository lies in: it is left out, or each snapshot would
+    /// hold the ones before.
+    pub protect: Option<(u64, u64)>,
     /// Read and compare, store nothing.
     pub dry_run: bool,
     /// Worker threads; 0 for one a core.
@@ -130,7 +133,11 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
     let sequence = next_sequence(newest.as_ref().map(|(_, head)| head.sequence))?;
     monitor.phase(Phase::Storing);
     let control = Control::new(monitor);
-    let job = take::Job { control: &control, excludes: &excludes, parent, with_atime: request.with_atime, repo };
+    let protect = request.protect.map(|(device, inode)| {
+        (u64::from(rustix::fs::major(device)) << 32 | u64::from(rustix::fs::minor(device)), inode)
+    });
+    let job =
+        take::Job { control: &control, excludes: &excludes, parent, with_atime: request.with_atime, protect, repo };
     let options = WriteOptions { compression: request.compression, pretend: request.dry_run };
     let sources = request.sources;
     let (mut sources, written) = repo.write(&index, options, monitor, |writer| {

@@ -3,6 +3,7 @@
 use super::{
     flow::{Control, Step, Stopped, Task, Ticket},
     parent::{Cursor, Parent},
+    take::Job,
 };
 use crate::{
     fs::{
@@ -19,7 +20,7 @@ use crate::{
         node::{Body, Content, Meta, Node, Xattr},
     },
     monitor::Counter,
-    name::Name,
+    name::{Name, Shown},
 };
 use crossbeam_channel::{Sender, TrySendError};
 use std::{
@@ -55,6 +56,7 @@ pub struct Scan<'a> {
     pub excludes: &'a Excludes,
     pub parent: Option<Parent<'a>>,
     pub with_atime: bool,
+    pub protect: Option<(u64, u64)>,
     pub steps: Sender<Step>,
     pub tasks: Sender<Vec<Task>>,
     state: State,
@@ -72,15 +74,17 @@ struct State {
 
 impl<'a> Scan<'a> {
     /// A walk that has not begun.
-    pub fn new(
-        control: &'a Control<'a>,
-        excludes: &'a Excludes,
-        parent: Option<Parent<'a>>,
-        with_atime: bool,
-        steps: Sender<Step>,
-        tasks: Sender<Vec<Task>>,
-    ) -> Self {
-        Scan { control, excludes, parent, with_atime, steps, tasks, state: State::default() }
+    pub fn new(job: &'a Job<'a>, steps: Sender<Step>, tasks: Sender<Vec<Task>>) -> Self {
+        Scan {
+            control: job.control,
+            excludes: job.excludes,
+            parent: job.parent,
+            with_atime: job.with_atime,
+            protect: job.protect,
+            steps,
+            tasks,
+            state: State::default(),
+        }
     }
 
     /// Walks a source whose root is a directory.
@@ -194,6 +198,11 @@ impl<'a> Scan<'a> {
                 return Ok(None);
             }
         };
+        if is_dir && self.protect == Some((stat.device, stat.inode)) {
+            let path = dir.path_of(name.as_bytes());
+            self.control.monitor.note(&format!("{} is left out: it is this repository", Shown(&path)));
+            return Ok(None);
+        }
         let before = frames.last_mut().and_then(|frame| frame.parent.as_mut()?.seek(name.as_bytes()));
         if !is_dir {
             return self.entry(dir, name.clone(), name, &stat, before).map(|()| None);

@@ -49,6 +49,8 @@ pub struct Job<'a> {
     pub excludes: &'a Excludes,
     pub parent: Option<Parent<'a>>,
     pub with_atime: bool,
+    /// Device (as [`Stat`] has it) and inode of a directory to leave out.
+    pub protect: Option<(u64, u64)>,
     pub repo: &'a Repository,
 }
 
@@ -196,7 +198,7 @@ impl Taker<'_> {
         let (results, results_out) = unbounded();
         let assembler = self.assembler()?;
         std::thread::scope(|scope| {
-            let scan = Scan::new(control, self.job.excludes, self.job.parent, self.job.with_atime, steps, tasks);
+            let scan = Scan::new(self.job, steps, tasks);
             spawn(scope, control, "walker", move || match root {
                 Root::Directory(dir) => scan.directory(dir, name),
                 Root::Single(dir, entry) => scan.single(dir, entry, name),

@@ -53,6 +53,7 @@ fn request(path: &Path) -> Request {
         configuration: None,
         host: "host".into(),
         user: "tester".into(),
+        protect: None,
         dry_run: false,
         threads: 2,
     }
@@ -387,6 +388,19 @@ fn dry_runs_store_nothing() {
     let report = snapshot(&repo, Request { dry_run: true, ..request(dir.path()) }, &Silent).unwrap();
     assert_eq!(memory.names(), before);
     assert!(report.id.is_none() && report.written.bytes_new > 5_000_000);
+}
+
+#[test]
+fn the_repository_is_no_part_of_its_snapshots() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tree();
+    let folder = fs::metadata(dir.path().join("folder-1")).unwrap();
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let request = Request { protect: Some((folder.dev(), folder.ino())), ..request(dir.path()) };
+    let monitor = Recording::default();
+    let report = snapshot(&repo, request, &monitor).unwrap();
+    assert!(contents(&repo, &report.snapshot).keys().all(|name| !name.starts_with(b"folder-1")));
+    assert!(monitor.notes()[0].contains("this repository") && report.snapshot.head.complete);
 }
 
 #[test]
