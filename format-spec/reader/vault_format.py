@@ -4,6 +4,7 @@ from types import SimpleNamespace as Struct
 
 KIB, MIB = 1 << 10, 1 << 20
 MAX_BLOB, MAX_PLAIN, MAX_PACK, MAX_OBJECT = 4 * MIB, 16 * MIB, 1024 * MIB, 64 * MIB
+MAX_STORED, MAX_OPENED = 17 * MIB, 64
 MAX_BASES, MAX_CHAIN, MAX_LEVELS, MAX_DEPTH = 4096, 8, 16, 16384
 CONFIG, SLOT, DATA_PACK, TREE_PACK, INDEX, SNAPSHOT = range(1, 7)  # kinds of objects
 DATA, TREE, LIST = 1, 2, 3  # kinds of blobs
@@ -133,7 +134,7 @@ class Decoder:
     def segment(self):
         s = Struct(offset=self.u64(), stored=self.u32(), raw=self.u32(), codec=self.u8(), key=self.u32(),
                    counter=self.u64(), bases=self.list(self.id, 32, MAX_BASES), blobs=self.list(self.placed_blob, 34))
-        check(s.stored >= 16 and 0 < s.raw <= MAX_PLAIN, "a segment's length is out of bounds")
+        check(16 <= s.stored <= MAX_STORED and 0 < s.raw <= MAX_PLAIN, "a segment's length is out of bounds")
         check(s.codec != 0 or s.stored == s.raw + 16, "an uncompressed segment's lengths differ")
         check(s.codec > 2 or (s.codec == 2) == bool(s.bases), "base blobs and codec do not agree")
         check(sum(b.length for b in s.blobs) == s.raw, "blobs do not sum up to their segment")

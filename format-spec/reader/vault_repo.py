@@ -279,6 +279,8 @@ class Repository:
             plain, depth = self.cache[here]
             check(len(chain) + depth <= f.MAX_CHAIN, "a chain of more than 8 segments")
             return plain, depth
+        self.opened = self.opened + 1 if chain else 1
+        check(self.opened <= f.MAX_OPENED, "more than 64 segments have to be opened for one")
         pack = self.packs[pack_id]
         s = pack.directory.segments[number]
         where = f"pack {pack_id.hex()} segment {number}"
