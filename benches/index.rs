@@ -7,7 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use vault::{
     id::{BlobId, IndexId, PackId},
-    index::BlobIndex,
+    index::{BlobIndex, Source},
     keys::wrap::WrappedKey,
     pack::{Directory, PackEntry, SegmentEntry},
     segment::BlobEntry,
@@ -49,7 +49,7 @@ fn lookups(c: &mut Criterion) {
     for run in 0..RUNS {
         let numbers = run * (BLOBS / RUNS)..(run + 1) * (BLOBS / RUNS);
         let packs: Vec<PackEntry> = numbers.step_by(PACK_BLOBS as usize).map(pack).collect();
-        index.absorb(IndexId([run as u8; 32]), &packs).unwrap();
+        index.absorb(Source { id: IndexId([run as u8; 32]), len: 4096 }, &packs).unwrap();
     }
     assert_eq!(index.len(), BLOBS as usize);
     let ids = |from: u32| (0..1 << 16).map(move |n: u32| blob_id(from + n.wrapping_mul(2_654_435_761) % BLOBS));

@@ -164,6 +164,36 @@ fn odd_entries_come_back_exactly() {
 }
 
 #[test]
+fn files_met_more_often_than_they_have_links_are_no_trouble() {
+    let world = World::new();
+    let tree = world.at("tree");
+    fs::create_dir_all(tree.join("a")).unwrap();
+    fs::create_dir_all(tree.join("b")).unwrap();
+    for i in 0..300 {
+        fs::write(tree.join(format!("a/f{i}")), noise(5000, i as u8)).unwrap();
+        fs::hard_link(tree.join(format!("a/f{i}")), tree.join(format!("a/g{i}"))).unwrap();
+    }
+    // In a name space of its own, where the same folder is mounted a second time.
+    let script = format!(
+        "mount --bind a b && exec timeout 60 {} snapshot --quiet --as alpha/-/tree \"$PWD\"",
+        env!("CARGO_BIN_EXE_vault")
+    );
+    let status = Command::new("unshare")
+        .args(if rustix::process::geteuid().is_root() { ["-m", "--"] } else { ["-rm", "--"] })
+        .args(["sh", "-c", &script])
+        .current_dir(&tree)
+        .env("VAULT_REPO", world.at("repo"))
+        .env("VAULT_PASSWORD", "a passphrase")
+        .env("VAULT_CACHE_DIR", world.at("cache"))
+        .status()
+        .expect("unshare runs");
+    assert!(status.success(), "{status}");
+    world.run(&["check"]);
+    world.restore(&world.at("out"));
+    assert_eq!(fs::read_dir(world.at("out/b")).unwrap().count(), 600);
+}
+
+#[test]
 fn one_new_file_among_200_000_adds_little() {
     let world = World::new();
     let tree = world.at("tree");

@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(index) = IndexObject::decode(data, &"index").map_err(|e| e.to_string()) else { return };
     assert_canonical(&index, data);
     let mut table = Vec::new();
-    run::build(&[IndexId([1; 32])], &index.packs, &mut table).unwrap();
+    run::build(&[run::Source { id: IndexId([1; 32]), len: 4096 }], &index.packs, &mut table).unwrap();
     let table = Run::in_memory(table).expect("a table that was just made opens");
     for pack in &index.packs {
         for segment in &pack.directory.segments {

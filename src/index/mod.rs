@@ -6,5 +6,5 @@ pub mod run;
 pub mod table;
 
 pub use object::IndexObject;
-pub use run::{Located, Run};
+pub use run::{Located, Run, Source};
 pub use table::{BlobIndex, Membership};

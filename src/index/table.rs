@@ -2,7 +2,7 @@
 
 use super::{
     object::{self, IndexObject},
-    run::{self, Located, Row, Run},
+    run::{self, Located, Row, Run, Source},
 };
 use crate::{
     error::{Error, Result},
@@ -87,7 +87,7 @@ impl BlobIndex {
         let mut wanted = HashSet::new();
         store.list("index/", &mut |entry| {
             if let Ok(id) = IndexId::parse(entry.name.leaf()) {
-                wanted.insert(id);
+                wanted.insert(Source { id, len: entry.len });
             }
             Ok(())
         })?;
@@ -95,11 +95,12 @@ impl BlobIndex {
         let mut runs = index.open_tables(&mut wanted, fresh);
         let mut unreadable = Unreadable::new();
         let (mut sources, mut packs, mut blobs) = (Vec::new(), Vec::new(), 0);
-        for id in wanted {
+        for source in wanted {
+            let id = source.id;
             match read_object(store, repo, key, &id) {
                 Ok(object) => {
                     blobs += object.packs.iter().map(PackEntry::blob_count).sum::<usize>();
-                    sources.push(id);
+                    sources.push(source);
                     packs.extend(object.packs);
                 }
                 Err(error @ (Error::Corrupt { .. } | Error::Missing { .. } | Error::Store { .. })) => {
@@ -122,7 +123,7 @@ impl BlobIndex {
 
     /// Opens the tables in the folder that stand for wanted objects only, takes those objects off the list, and deletes the
     /// other tables.
-    fn open_tables(&self, wanted: &mut HashSet<IndexId>, fresh: bool) -> Vec<Arc<Run>> {
+    fn open_tables(&self, wanted: &mut HashSet<Source>, fresh: bool) -> Vec<Arc<Run>> {
         let mut runs = Vec::new();
         let Some(folder) = &self.folder else { return runs };
         let mut tables: Vec<(u64, PathBuf)> = fs::read_dir(folder)
@@ -137,9 +138,9 @@ impl BlobIndex {
         for (_, path) in tables {
             let run = if fresh { None } else { File::open(&path).ok().and_then(|file| Run::open(&file)) };
             match run {
-                Some(run) if run.sources().all(|id| wanted.contains(&id)) => {
-                    for id in run.sources() {
-                        wanted.remove(&id);
+                Some(run) if run.sources().all(|source| wanted.contains(&source)) => {
+                    for source in run.sources() {
+                        wanted.remove(&source);
                     }
                     runs.push(Arc::new(run));
                 }
@@ -150,14 +151,14 @@ impl BlobIndex {
         runs
     }
 
-    fn make_run(&self, sources: &[IndexId], packs: &[PackEntry]) -> Result<Run> {
+    fn make_run(&self, sources: &[Source], packs: &[PackEntry]) -> Result<Run> {
         self.keep(sources.iter().copied(), &|out| run::build(sources, packs, out))
     }
 
     /// Writes a table into the folder, or into memory when there is none or it takes no file.
     fn keep(
         &self,
-        sources: impl Iterator<Item = IndexId>,
+        sources: impl Iterator<Item = Source>,
         write: &dyn Fn(&mut dyn Write) -> std::io::Result<()>,
     ) -> Result<Run> {
         if let Some(folder) = &self.folder
@@ -187,7 +188,7 @@ impl BlobIndex {
         }
         let tail: Vec<Arc<Run>> = runs.drain(first..).collect();
         let parts: Vec<&Run> = tail.iter().map(|run| &**run).collect();
-        let sources: Vec<IndexId> = parts.iter().flat_map(|run| run.sources()).collect();
+        let sources: Vec<Source> = parts.iter().flat_map(|run| run.sources()).collect();
         runs.push(Arc::new(self.keep(sources.into_iter(), &|out| run::merge(&parts, out))?));
         if let Some(folder) = &self.folder {
             for part in parts {
@@ -248,7 +249,9 @@ impl BlobIndex {
 
     /// Asks whether a blob must be stored; exactly one of all who ask is told that it is new.
     pub fn claim(&self, id: &BlobId) -> Membership {
-        if self.is_listed(id) || !self.shard(id).insert(half(id)) { Membership::Known } else { Membership::New }
+        // Held throughout: between the two questions another thread may list the blob and take it off this shard.
+        let mut shard = self.shard(id);
+        if self.is_listed(id) || !shard.insert(half(id)) { Membership::Known } else { Membership::New }
     }
 
     /// True when the blob is stored, or being stored by this process.
@@ -277,8 +280,8 @@ impl BlobIndex {
     }
 
     /// Takes up what a new index object lists, whose blobs need no longer be kept in memory.
-    pub fn absorb(&self, id: IndexId, packs: &[PackEntry]) -> Result<()> {
-        let run = Arc::new(self.make_run(&[id], packs)?);
+    pub fn absorb(&self, source: Source, packs: &[PackEntry]) -> Result<()> {
+        let run = Arc::new(self.make_run(&[source], packs)?);
         let mut runs = self.runs();
         runs.push(run.clone());
         self.consolidate(&mut runs)?;
@@ -309,10 +312,10 @@ pub fn read_object(store: &dyn Store, repo: RepoId, key: &SealKey, id: &IndexId)
 }
 
 /// A table is named by the objects that it stands for.
-fn table_path(folder: &Path, sources: impl Iterator<Item = IndexId>) -> PathBuf {
+fn table_path(folder: &Path, sources: impl Iterator<Item = Source>) -> PathBuf {
     let mut hasher = blake3::Hasher::new();
-    for id in sources {
-        hasher.update(&id.0);
+    for source in sources {
+        hasher.update(&source.id.0);
     }
     folder.join(format!("{}.run", hex(&hasher.finalize().as_bytes()[..16])))
 }
@@ -320,7 +323,7 @@ fn table_path(folder: &Path, sources: impl Iterator<Item = IndexId>) -> PathBuf 
 /// Writes a table into the folder; `None` when that fails, which costs only time.
 fn save(
     folder: &Path,
-    sources: impl Iterator<Item = IndexId>,
+    sources: impl Iterator<Item = Source>,
     write: &dyn Fn(&mut dyn Write) -> std::io::Result<()>,
 ) -> Option<Run> {
     let path = table_path(folder, sources);
@@ -367,7 +370,7 @@ mod tests {
             let index = BlobIndex::empty(folder);
             for n in 0..40u32 {
                 assert!((n * 100..n * 100 + 100).all(|n| index.claim(&blob_id(n)) == Membership::New));
-                index.absorb(IndexId([n as u8; 32]), &[pack(n * 100, 100)]).unwrap();
+                index.absorb(Source { id: IndexId([n as u8; 32]), len: 4096 }, &[pack(n * 100, 100)]).unwrap();
             }
             assert!(index.runs().len() <= RUNS_MAX + 1, "{:?}", index.runs());
             assert_eq!(index.len(), 4000);
@@ -382,8 +385,8 @@ mod tests {
     #[test]
     fn blobs_of_packs_that_are_gone_are_new_again() {
         let mut index = BlobIndex::empty(None);
-        index.absorb(IndexId([1; 32]), &[pack(0, 10)]).unwrap();
-        index.absorb(IndexId([2; 32]), &[pack(10, 10)]).unwrap();
+        index.absorb(Source { id: IndexId([1; 32]), len: 4096 }, &[pack(0, 10)]).unwrap();
+        index.absorb(Source { id: IndexId([2; 32]), len: 4096 }, &[pack(10, 10)]).unwrap();
         let kept = pack(0, 10).id;
         let gone = index.compare_with_store(&|id| (*id == kept).then_some(1 << 20));
         assert_eq!(gone, [pack(10, 10).id]);

@@ -47,6 +47,10 @@ pub fn read_directory(store: &dyn Store, id: &PackId, repo: RepoId, directory_ke
         .ok_or_else(|| Error::corrupt(&name, "its directory does not verify"))?;
     let entry = PackEntry { id: *id, len, kind: kind as u8, directory };
     entry.validate(&name)?;
+    let end = entry.directory.segments.last().map_or(0, |last| last.offset + u64::from(last.stored));
+    if end > offset {
+        return Err(Error::corrupt(&name, "a segment reaches into the directory"));
+    }
     Ok(entry)
 }
 

@@ -120,10 +120,18 @@ impl<'r> BlobReader<'r> {
             return Err(Error::corrupt(pack::object_name(&located.pack), "segments lean on one another too deeply"));
         }
         effort.depth += 1;
-        let kind = if located.kind == Kind::DataPack { BlobKind::Data } else { BlobKind::Tree };
+        let kinds: &[BlobKind] =
+            if located.kind == Kind::DataPack { &[BlobKind::Data] } else { &[BlobKind::Tree, BlobKind::List] };
         let mut prefix = Vec::new();
         for base in &located.bases {
-            prefix.extend_from_slice(&self.blob_with(kind, base, effort)?);
+            let mut found = Err(Error::Missing { object: format!("base blob {base}") });
+            for kind in kinds {
+                found = self.blob_with(*kind, base, effort);
+                if found.is_ok() {
+                    break;
+                }
+            }
+            prefix.extend_from_slice(&found?);
             if prefix.len() > limits::BASES_MAX {
                 return Err(Error::corrupt(pack::object_name(&located.pack), "a segment's bases are too long"));
             }

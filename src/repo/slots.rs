@@ -150,11 +150,25 @@ impl Repository {
     /// Adds a slot in which `secret` opens the repository in this role.
     pub fn add_slot(&self, role: Role, secret: &Secret, costs: Costs, label: &str) -> Result<KeyId> {
         let keys = self.keys().narrowed(role)?;
-        if self.list_slots()?.0.len() >= limits::SLOTS_MAX {
-            return Err(Error::refused(format!("there are {} keys already: remove one first", limits::SLOTS_MAX)));
-        }
+        self.expect_room()?;
         let note = Note { role, created: self.clock().now().sec, label: label.to_owned() };
         store_slot(self.store(), &keys, secret, costs, &note, self.entropy())
+    }
+
+    /// One slot more must not be one too many, which would lock everybody out: all names count, also of what is no slot of ours.
+    fn expect_room(&self) -> Result<()> {
+        let mut names = 0;
+        self.store().list("keys/", &mut |_| {
+            names += 1;
+            Ok(())
+        })?;
+        if names < limits::SLOTS_MAX {
+            return Ok(());
+        }
+        Err(Error::refused(format!(
+            "keys/ holds {names} objects, and {} are the most: remove one first",
+            limits::SLOTS_MAX
+        )))
     }
 
     /// Removes the slot whose id begins so; the last owner slot stays.
@@ -182,6 +196,7 @@ impl Repository {
     /// Replaces the slot that `old` opens by one that `new` opens, in the same role, under the same label: the new one is
     /// proved before the old one goes.
     pub fn change_secret(&self, old: &Secret, new: &Secret, costs: Costs) -> Result<KeyId> {
+        self.expect_room()?;
         let (slots, _) = read_slots(self.store(), self.keys().repo())?;
         for slot in slots {
             let name = object_name(&slot.id());

@@ -204,9 +204,14 @@ impl Repository {
     pub fn newest_head(&self, series: &Series) -> Result<Option<(SnapshotId, Head)>> {
         let mut newest: Option<(SnapshotId, Head)> = None;
         for (tag, id, _) in self.snapshot_names(Some(series))? {
-            // One that cannot be read does not keep the next from being made: it is no predecessor.
-            let Ok(bytes) = self.snapshot_bytes(&tag, &id) else { continue };
-            let Ok(head) = open_head(self.keys(), &bytes, &object_name(&tag, &id)) else { continue };
+            let name = object_name(&tag, &id);
+            let head = match self.snapshot_bytes(&tag, &id).and_then(|bytes| open_head(self.keys(), &bytes, &name)) {
+                Ok(head) => head,
+                // A damaged one does not keep the next from being made: it is no predecessor. A failing store does: the same number
+                // would be given twice.
+                Err(Error::Corrupt { .. } | Error::Missing { .. }) => continue,
+                Err(error) => return Err(error),
+            };
             if newest.as_ref().is_none_or(|(other, last)| (last.sequence, *other) < (head.sequence, id)) {
                 newest = Some((id, head));
             }

@@ -10,9 +10,9 @@ use crate::{
     error::{Error, Result},
     hash::{BlobKind, ObjectHasher},
     id::{BlobId, IndexId, PackId},
-    index::{BlobIndex, IndexObject, Membership, object as index_object},
+    index::{BlobIndex, IndexObject, Membership, Source, object as index_object},
     keys::wrap::WrappedKey,
-    model::paging::PageSink,
+    model::{limits, paging::PageSink},
     monitor::{Counter, Monitor},
     object::{self, HEADER_LEN, Kind},
     pack::{PackEntry, PackWriter, home_of, write::Sealed},
@@ -118,13 +118,13 @@ impl Repository {
             }
         }
         let count = packs.len();
-        // As many in one object as a run would list.
-        while !packs.is_empty() {
-            let rest = packs.split_off(packs.len().min(INDEX_PACKS));
-            let mut packer = Packer::new(self, index, monitor);
-            packer.finished = std::mem::replace(&mut packs, rest);
-            packer.write_index()?;
+        let mut packer = Packer::new(self, index, monitor);
+        for pack in packs {
+            packer.finished_blobs += pack.blob_count();
+            packer.finished.push(pack);
+            packer.list_when_many()?;
         }
+        packer.write_index()?;
         Ok(count)
     }
 
@@ -288,11 +288,14 @@ impl<'r> Packer<'r> {
         pack.add(sealed)?;
         if pack.len() >= u64::from(self.repo.config().pack_target) || pack.blob_count() >= PACK_BLOBS {
             self.finish(slot)?;
-            if self.finished_blobs >= INDEX_BLOBS || self.finished.len() >= INDEX_PACKS {
-                self.write_index()?;
-            }
+            self.list_when_many()?;
         }
         Ok(())
+    }
+
+    fn list_when_many(&mut self) -> Result<()> {
+        let many = self.finished_blobs >= INDEX_BLOBS || self.finished.len() >= INDEX_PACKS;
+        if many { self.write_index() } else { Ok(()) }
     }
 
     fn finish(&mut self, slot: usize) -> Result<()> {
@@ -319,9 +322,15 @@ impl<'r> Packer<'r> {
         let object = IndexObject { packs: std::mem::take(&mut self.finished) };
         self.finished_blobs = 0;
         let bytes = object.seal(keys.repo(), &keys.index_key(), self.repo.entropy())?;
+        if bytes.len() as u64 > limits::META_MAX {
+            // Readers would refuse it; what it lists stays unlisted.
+            return Err(Error::refused(
+                "packs hold more blobs than an index object can list: make the repository with longer chunks",
+            ));
+        }
         let id = IndexId(crate::hash::object_name(&bytes));
         store.put(&index_object::object_name(&id), &bytes)?;
         store.sync()?;
-        self.index.absorb(id, &object.packs)
+        self.index.absorb(Source { id, len: bytes.len() as u64 }, &object.packs)
     }
 }

@@ -2,13 +2,13 @@
 
 use super::{
     BASE_LEN, BASES, COUNTS, HEADER_LEN, KEYS, MAGIC, PACK_LEN, PACKS, ROW_LEN, ROWS, Run, SEGMENT_LEN, SEGMENTS,
-    SOURCES, WIDTHS, leading, u32_at,
+    SOURCE_LEN, SOURCES, Source, WIDTHS, leading, u32_at,
 };
-use crate::{id::IndexId, keys::wrap::WRAPPED_LEN, pack::PackEntry};
+use crate::{keys::wrap::WRAPPED_LEN, pack::PackEntry};
 use std::io::{self, Write};
 
 /// Writes the table of some packs.
-pub fn build(sources: &[IndexId], packs: &[PackEntry], out: &mut dyn Write) -> io::Result<()> {
+pub fn build(sources: &[Source], packs: &[PackEntry], out: &mut dyn Write) -> io::Result<()> {
     let (mut keys, mut bases, mut segments, mut rows) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut pack_rows = Vec::with_capacity(packs.len() * PACK_LEN);
     for (number, pack) in packs.iter().enumerate() {
@@ -55,7 +55,11 @@ pub fn build(sources: &[IndexId], packs: &[PackEntry], out: &mut dyn Write) -> i
     }
     rows.sort_unstable();
     let mut fan = Fan::new(rows.len());
-    let source_rows: Vec<u8> = sources.iter().flat_map(|id| id.0).collect();
+    let mut source_rows = Vec::with_capacity(sources.len() * SOURCE_LEN);
+    for source in sources {
+        source_rows.extend_from_slice(&source.id.0);
+        source_rows.extend_from_slice(&source.len.to_le_bytes());
+    }
     let counts = [
         sources.len(),
         packs.len(),

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! header    128   magic 8 · fan bits u64 · six counts u64 · zeros · BLAKE3 of all before 32
-//! sources   32 each   the index objects that it stands for
+//! sources   40 each   the index objects that it stands for: id 32 · length u64
 //! packs     48 each   id 32 · length u64 · kind u64
 //! keys      80 each   wrapped keys
 //! bases     32 each   base blobs
@@ -29,9 +29,10 @@ use crate::{
 use memmap2::Mmap;
 use std::{fs::File, ops::Range};
 
-const MAGIC: [u8; 8] = *b"VAULTRN1";
+const MAGIC: [u8; 8] = *b"VAULTRN2";
 const HEADER_LEN: usize = 128;
 const COUNTS: usize = 6;
+const SOURCE_LEN: usize = 40;
 const PACK_LEN: usize = 48;
 const BASE_LEN: usize = 32;
 const SEGMENT_LEN: usize = 48;
@@ -50,6 +51,15 @@ impl std::ops::Deref for Bytes {
             Bytes::Owned(bytes) => bytes,
         }
     }
+}
+
+/// An index object as the store lists it. One that was cut short keeps its name, but not its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// Its name.
+    pub id: IndexId,
+    /// Its length in bytes.
+    pub len: u64,
 }
 
 /// Where a blob lies: a row of a run.
@@ -97,7 +107,7 @@ const KEYS: usize = 2;
 const BASES: usize = 3;
 const SEGMENTS: usize = 4;
 const ROWS: usize = 5;
-const WIDTHS: [usize; COUNTS] = [32, PACK_LEN, WRAPPED_LEN, BASE_LEN, SEGMENT_LEN, ROW_LEN];
+const WIDTHS: [usize; COUNTS] = [SOURCE_LEN, PACK_LEN, WRAPPED_LEN, BASE_LEN, SEGMENT_LEN, ROW_LEN];
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|chunk| u32::from_le_bytes(*chunk))
@@ -162,9 +172,11 @@ impl Run {
         self.rows == 0
     }
 
-    /// The index objects that it stands for.
-    pub fn sources(&self) -> impl Iterator<Item = IndexId> + '_ {
-        self.section(SOURCES).as_chunks::<32>().0.iter().map(|id| IndexId(*id))
+    /// The index objects that it stands for, with their lengths.
+    pub fn sources(&self) -> impl Iterator<Item = Source> + '_ {
+        self.section(SOURCES)
+            .chunks_exact(SOURCE_LEN)
+            .filter_map(|source| Some(Source { id: IndexId(id_at(source, 0)?), len: u64_at(source, 32)? }))
     }
 
     /// The packs, with their lengths and kinds as numbers.

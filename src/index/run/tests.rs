@@ -32,7 +32,11 @@ pub(crate) fn pack(first: u32, count: u32) -> PackEntry {
     PackEntry { id: PackId(blob_id(first + 1_000_000).0), len: 1 << 20, kind: 3, directory }
 }
 
-fn run(sources: &[IndexId], packs: &[PackEntry]) -> Run {
+fn source(n: u8) -> Source {
+    Source { id: IndexId([n; 32]), len: u64::from(n) * 4096 }
+}
+
+fn run(sources: &[Source], packs: &[PackEntry]) -> Run {
     let mut bytes = Vec::new();
     build(sources, packs, &mut bytes).unwrap();
     Run::in_memory(bytes).unwrap()
@@ -56,7 +60,7 @@ fn assert_holds(run: &Run, packs: &[PackEntry]) {
 #[test]
 fn every_blob_is_found_and_no_other() {
     let packs = [pack(0, 5000), pack(5000, 95)];
-    let run = run(&[IndexId([1; 32])], &packs);
+    let run = run(&[source(1)], &packs);
     assert_eq!(run.len(), 5095);
     assert_holds(&run, &packs);
     assert!((6000..9000).all(|n| !run.contains(&blob_id(n))));
@@ -65,16 +69,12 @@ fn every_blob_is_found_and_no_other() {
 #[test]
 fn merged_tables_hold_what_their_parts_held() {
     let packs = [pack(0, 1000), pack(700, 1000), pack(3000, 7)];
-    let parts = [
-        run(&[IndexId([1; 32])], &packs[..1]),
-        run(&[IndexId([2; 32])], &packs[1..2]),
-        run(&[IndexId([3; 32])], &packs[2..]),
-    ];
+    let parts = [run(&[source(1)], &packs[..1]), run(&[source(2)], &packs[1..2]), run(&[source(3)], &packs[2..])];
     let mut bytes = Vec::new();
     merge(&parts.iter().collect::<Vec<_>>(), &mut bytes).unwrap();
     let merged = Run::in_memory(bytes).unwrap();
     assert_holds(&merged, &packs);
-    assert_eq!(merged.sources().collect::<Vec<_>>(), [IndexId([1; 32]), IndexId([2; 32]), IndexId([3; 32])]);
+    assert_eq!(merged.sources().collect::<Vec<_>>(), [source(1), source(2), source(3)]);
     assert_eq!(merged.find(&blob_id(800)).count(), 2);
 }
 

@@ -74,7 +74,8 @@ impl<'s> TreeLeaves<'s> {
                     if first.is_some() && first.as_ref() != children.first().map(|child| &child.first) {
                         return Err(bad_page(&id, "it does not begin with the name that its parent says"));
                     }
-                    if self.stack.len() >= limits::LEVELS_MAX {
+                    // The root's level is the first, and a leaf must still fit.
+                    if self.stack.len() + 1 >= limits::LEVELS_MAX {
                         return Err(bad_page(&id, "too many levels of pages"));
                     }
                     children.reverse();
@@ -89,7 +90,7 @@ impl<'s> TreeLeaves<'s> {
 pub fn find_node(source: &dyn PageSource, root: BlobId, name: &[u8]) -> Result<Option<(Node, Leaf)>> {
     let mut id = root;
     let mut first: Option<Name> = None;
-    for _ in 0..=limits::LEVELS_MAX {
+    for _ in 0..limits::LEVELS_MAX {
         let bytes = source.page(BlobKind::Tree, &id)?;
         match TreePage::decode(&bytes).map_err(|e| bad_page(&id, e))? {
             TreePage::Leaf(mut leaf) => {
@@ -145,7 +146,7 @@ pub fn each_extent(
                 sum
             }
             ListPage::Inner(mut children) => {
-                if stack.len() > limits::LEVELS_MAX {
+                if stack.len() >= limits::LEVELS_MAX {
                     return Err(bad_page(&child.id, "too many levels of pages"));
                 }
                 let sum = children.iter().map(|child| child.len).sum();

@@ -23,8 +23,11 @@ pub(super) struct Packs {
 impl Packs {
     /// Compares what the index lists with what is stored.
     pub(super) fn compare(found: &Findings<'_>, index: &BlobIndex, stored: &Stored) -> Result<Self> {
-        let objects: HashSet<IndexId> =
-            index.runs().iter().flat_map(|run| run.sources().collect::<Vec<IndexId>>()).collect();
+        let objects: HashSet<IndexId> = index
+            .runs()
+            .iter()
+            .flat_map(|run| run.sources().map(|source| source.id).collect::<Vec<IndexId>>())
+            .collect();
         let mut packs = Packs { listed: HashMap::new(), objects: objects.into_iter().collect(), odd: HashSet::new() };
         packs.objects.sort();
         let (mut listed, mut odd) = (HashMap::new(), HashSet::new());

@@ -44,8 +44,8 @@ pub struct Assembler<'a, 'w> {
     lane: Lane<'w>,
     outcomes: HashMap<Ticket, Outcome>,
     parts: HashMap<Ticket, Parts>,
-    /// Files with several names: their outcome, and how many names may still come.
-    shared: HashMap<Ticket, (Outcome, u32)>,
+    /// Outcomes of files of which further names may come.
+    shared: HashMap<Ticket, Outcome>,
     frames: Vec<Frame>,
     totals: Totals,
     root: Option<Node>,
@@ -91,8 +91,11 @@ impl<'a, 'w> Assembler<'a, 'w> {
                     self.frames.push(Frame { builder: TreeBuilder::new(self.page_key), entries: 0, bytes: 0 });
                 }
                 Step::Entry(node) => self.add(*node)?,
-                Step::File { node, ticket } => {
-                    if let Some(node) = self.file(*node, ticket, results)? {
+                Step::Forget { ticket } => {
+                    self.shared.remove(&ticket);
+                }
+                Step::File { node, ticket, more } => {
+                    if let Some(node) = self.file(*node, ticket, more, results)? {
                         self.add(node)?;
                     }
                 }
@@ -132,32 +135,28 @@ impl<'a, 'w> Assembler<'a, 'w> {
     }
 
     /// Completes a file's node; `None` when it could not be read.
-    fn file(&mut self, mut node: Node, ticket: Ticket, results: &Receiver<Vec<Done>>) -> Result<Option<Node>, Stopped> {
-        let outcome = match self.shared.get_mut(&ticket) {
-            Some((outcome, left)) => {
-                *left = left.saturating_sub(1);
-                let outcome = clone(outcome);
-                if *left == 0 {
-                    self.shared.remove(&ticket);
+    fn file(
+        &mut self,
+        mut node: Node,
+        ticket: Ticket,
+        more: bool,
+        results: &Receiver<Vec<Done>>,
+    ) -> Result<Option<Node>, Stopped> {
+        let outcome = match self.shared.remove(&ticket) {
+            Some(outcome) => outcome,
+            None => loop {
+                if let Some(outcome) = self.outcomes.remove(&ticket) {
+                    break outcome;
                 }
-                outcome
-            }
-            None => {
-                let outcome = loop {
-                    if let Some(outcome) = self.outcomes.remove(&ticket) {
-                        break outcome;
-                    }
-                    match self.control.receive(results)? {
-                        Some(done) => self.take_up(done)?,
-                        None => return Err(Stopped),
-                    }
-                };
-                if node.meta.links > 1 {
-                    self.shared.insert(ticket, (clone(&outcome), node.meta.links - 1));
+                match self.control.receive(results)? {
+                    Some(done) => self.take_up(done)?,
+                    None => return Err(Stopped),
                 }
-                outcome
-            }
+            },
         };
+        if more {
+            self.shared.insert(ticket, clone(&outcome));
+        }
         Ok(outcome.map(|(facts, content)| {
             node.meta = meta_of(&facts.stat, node.meta.device, facts.xattrs, self.with_atime);
             node.body = Body::File { size: facts.stat.size, content };

@@ -58,7 +58,10 @@ pub enum Step {
     /// An entry that is known in full.
     Entry(Box<Node>),
     /// A regular file; its contents, attributes and exact metadata come with the ticket. Hard links share a ticket.
-    File { node: Box<Node>, ticket: Ticket },
+    /// `more`: further names may come.
+    File { node: Box<Node>, ticket: Ticket, more: bool },
+    /// No further name of this file will come.
+    Forget { ticket: Ticket },
     /// A directory ends; its node lacks only the tree.
     Leave(Box<Node>),
 }
@@ -165,7 +168,11 @@ impl<'m> Control<'m> {
     /// Runs the work of a thread. Whoever waits for what a thread would have sent waits for ever when it dies: so its end, when
     /// neither a failure nor the user asked for it, is a failure itself.
     pub fn watch<T>(&self, name: &str, work: impl FnOnce() -> Result<T, Stopped>) -> Result<T, Stopped> {
-        let broken = || Error::Hardware { what: format!("the {name} thread of the snapshot ended too early (a bug)") };
+        let broken = || {
+            Error::refused(format!(
+                "the {name} thread of the snapshot ended too early: this is a bug, please report it; no snapshot was made"
+            ))
+        };
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
         match ended {
             Ok(Ok(value)) => return Ok(value),
@@ -200,6 +207,8 @@ impl<'m> Control<'m> {
     pub fn problem(&self, path: &[u8], what: impl Into<String>) {
         let what = what.into();
         self.monitor.problem(&format!("{}: {what}", Shown(path)));
+        // The beginning of a very long path names it well enough, and a thousand must fit into a snapshot.
+        let path = path.get(..4096).unwrap_or(path);
         let mut problems = lock(&self.problems);
         problems.1 += 1;
         if problems.0.len() < limits::PROBLEMS_MAX {

@@ -123,7 +123,12 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
     }
 
     let pages = BlobReader::new(repo, &index);
-    let parent = before.as_ref().map(|listed| Parent { snapshot: &listed.snapshot, pages: &pages, index: &index });
+    let parent = before.as_ref().map(|listed| Parent {
+        snapshot: &listed.snapshot,
+        pages: &pages,
+        index: &index,
+        knows_attributes: listed.snapshot.head.complete && listed.snapshot.user == request.user,
+    });
     if let Some(parent) = &parent {
         let totals = &parent.snapshot.totals;
         let entries = totals.files.saturating_add(totals.directories).saturating_add(totals.others);

@@ -15,7 +15,9 @@ use crate::{
 
 /// A file that changed so shortly before the last snapshot began may have changed once more within the same tick of the
 /// file system's clock, after it was read. In nanoseconds: above the 4 to 10 ms of Linux's coarse clock.
-const TICK: i64 = 20_000_000;
+const TICK: i128 = 20_000_000;
+/// The same where times are whole seconds (ext4 with small inodes), or every other one (FAT).
+const COARSE_TICK: i128 = 2_100_000_000;
 
 /// The snapshot before.
 #[derive(Clone, Copy)]
@@ -26,10 +28,18 @@ pub struct Parent<'a> {
     pub pages: &'a (dyn PageSource + Sync),
     /// Says whether its blobs are still there.
     pub index: &'a BlobIndex,
+    /// True when it was made in full, by the same user: then attributes that it does not have were not there, rather than not readable.
+    pub knows_attributes: bool,
 }
 
 fn nanoseconds(time: Time) -> i128 {
     i128::from(time.sec) * 1_000_000_000 + i128::from(time.nsec)
+}
+
+/// True when a later change than the one at `ctime` would have had another time.
+fn is_settled(ctime: Time, begun: Time) -> bool {
+    let tick = if ctime.nsec == 0 { COARSE_TICK } else { TICK };
+    nanoseconds(ctime) + tick < nanoseconds(begun)
 }
 
 impl<'a> Parent<'a> {
@@ -50,8 +60,7 @@ impl<'a> Parent<'a> {
     /// True when nothing about the entry can have changed since: then all of its node still holds.
     pub fn is_unchanged(&self, stat: &Stat, node: &Node) -> bool {
         let meta = &node.meta;
-        let settled = nanoseconds(meta.ctime) + i128::from(TICK) < nanoseconds(self.snapshot.head.time);
-        settled
+        is_settled(meta.ctime, self.snapshot.head.time)
             && stat.ctime == meta.ctime
             && stat.mtime == meta.mtime
             && stat.inode == meta.inode
@@ -122,6 +131,25 @@ impl<'a> Cursor<'a> {
             }
             let leaf = self.leaves.next_leaf().ok().flatten()?;
             self.nodes = leaf.nodes.into_iter().peekable();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coarse_clocks_need_more_time_to_settle() {
+        let sec = Time::from_sec;
+        for (ctime, begun, settled) in [
+            (Time { sec: 100, nsec: 5_000_000 }, Time { sec: 100, nsec: 20_000_000 }, false),
+            (Time { sec: 100, nsec: 5_000_000 }, Time { sec: 100, nsec: 30_000_000 }, true),
+            (sec(100), Time { sec: 100, nsec: 900_000_000 }, false),
+            (sec(100), sec(102), false),
+            (sec(100), sec(103), true),
+        ] {
+            assert_eq!(is_settled(ctime, begun), settled, "{ctime:?} {begun:?}");
         }
     }
 }

@@ -67,7 +67,18 @@ impl<'a> Reader<'a> {
     /// Reads what the walker asks for, until it has no more. On a rotational disk files are read in the order in which they lie on
     /// it, as far as the walker is ahead.
     pub fn run(mut self, tasks: &Receiver<Vec<Task>>, rotational: bool) -> Result<(), Stopped> {
-        while let Some(mut run) = self.control.receive(tasks)? {
+        loop {
+            let mut run = match tasks.try_recv() {
+                Ok(run) => run,
+                Err(_) => {
+                    // What is gathered goes on before the wait: the walker may be waiting for it.
+                    self.hand_on()?;
+                    match self.control.receive(tasks)? {
+                        Some(run) => run,
+                        None => return Ok(()),
+                    }
+                }
+            };
             if rotational {
                 while run.len() < WINDOW
                     && let Ok(more) = tasks.try_recv()
@@ -82,11 +93,7 @@ impl<'a> Reader<'a> {
             for task in run {
                 self.file(task)?;
             }
-            if tasks.is_empty() {
-                self.hand_on()?;
-            }
         }
-        self.hand_on()
     }
 
     fn file(&mut self, task: Task) -> Result<(), Stopped> {
@@ -192,7 +199,8 @@ impl<'a> Reader<'a> {
         let mut cutter = Cutter::new(self, task.ticket);
         let mut size = 0;
         let mut short = false;
-        for stretch in data_ranges(file, stat.size, stat.blocks) {
+        // Asked of every long file: one may have holes and still take more room than its size, behind its end.
+        for stretch in data_ranges(file, stat.size, 0) {
             match stretch {
                 Stretch::Hole { len, .. } => {
                     cutter.hole(len)?;

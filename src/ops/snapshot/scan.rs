@@ -21,6 +21,7 @@ use crate::{
     },
     monitor::Counter,
     name::{Name, Shown},
+    world::Time,
 };
 use crossbeam_channel::{Sender, TrySendError};
 use std::{
@@ -34,10 +35,16 @@ const RUN_FILES: usize = 256;
 /// Directories kept open above the one that is walked; those further up are opened again when the walk comes back.
 const OPEN_DIRS: usize = 128;
 
-/// Names of one file that were met: they share its contents.
-enum Link {
-    Reading(Ticket),
-    Known(Box<Content>, u64),
+/// Files with several names that are remembered at once: beyond, each name is read by itself, and the store knows the contents.
+const LINKS_MAX: usize = 32 << 10;
+
+/// A file of which further names may come: they share its contents.
+struct Link {
+    ticket: Ticket,
+    /// Size and times when its first name was met. An inode number is given to another file once its own is gone.
+    seen: (u64, Time, Time),
+    /// Names that may still come.
+    left: u32,
 }
 
 struct Frame<'a> {
@@ -68,7 +75,7 @@ struct State {
     run_bytes: u64,
     next_ticket: Ticket,
     devices: Vec<u64>,
-    links: HashMap<(u32, u64), (Link, u32)>,
+    links: HashMap<(u32, u64), Link>,
     rel: Vec<u8>,
 }
 
@@ -235,7 +242,11 @@ impl<'a> Scan<'a> {
     ) -> Result<Option<Frame<'a>>, Stopped> {
         self.control.monitor.at(&dir.path());
         let xattrs = match (&before, self.parent) {
-            (Some(node), Some(parent)) if node.is_dir() && parent.is_unchanged(stat, node) => node.meta.xattrs.clone(),
+            (Some(node), Some(parent))
+                if parent.knows_attributes && node.is_dir() && parent.is_unchanged(stat, node) =>
+            {
+                node.meta.xattrs.clone()
+            }
             _ => self.attributes(metadata::xattrs_of_dir(dir)),
         };
         let listing = match if inside { dir.list() } else { Ok(Listing::default()) } {
@@ -279,7 +290,7 @@ impl<'a> Scan<'a> {
             return self.file(dir, entry, name, stat, before);
         }
         let unchanged = match (&before, self.parent) {
-            (Some(node), Some(parent)) => parent.is_unchanged(stat, node),
+            (Some(node), Some(parent)) => parent.knows_attributes && parent.is_unchanged(stat, node),
             _ => false,
         };
         let body = match stat.kind {
@@ -291,8 +302,10 @@ impl<'a> Scan<'a> {
             Kind::Socket => Body::Socket,
             Kind::Char => Body::CharDevice { major: stat.rdev.0, minor: stat.rdev.1 },
             Kind::Block => Body::BlockDevice { major: stat.rdev.0, minor: stat.rdev.1 },
-            // A directory where a single file was meant: replaced this very moment.
-            Kind::Dir | Kind::File => return Ok(()),
+            Kind::Dir | Kind::File => {
+                self.control.problem(&dir.path_of(entry.as_bytes()), "it was replaced while it was looked at");
+                return Ok(());
+            }
         };
         let xattrs = match before {
             Some(node) if unchanged => node.meta.xattrs,
@@ -316,58 +329,50 @@ impl<'a> Scan<'a> {
         {
             self.control.files_unchanged.fetch_add(1, Ordering::Relaxed);
             self.control.monitor.add(Counter::Bytes, stat.size);
-            if stat.links > 1
-                && let Body::File { size, content } = &before.body
-            {
-                self.remember(device, stat, || Link::Known(Box::new(content.clone()), *size));
-            }
-            let xattrs = before.meta.xattrs;
+            let xattrs = if parent.knows_attributes {
+                before.meta.xattrs
+            } else {
+                self.attributes(metadata::xattrs(dir, entry.as_bytes()))
+            };
             let node = self.node(name, stat, xattrs, before.body);
             return self.step(Step::Entry(node));
         }
-        let known = match self.state.links.get_mut(&(device, stat.inode)) {
-            Some((link, left)) if stat.links > 1 => {
-                *left = left.saturating_sub(1);
-                match link {
-                    Link::Reading(ticket) => Some(Ok(*ticket)),
-                    Link::Known(content, size) => Some(Err((Content::clone(content), *size))),
-                }
-            }
-            _ => None,
-        };
-        match known {
-            Some(Ok(ticket)) => {
-                let node = self.node(name, stat, Vec::new(), empty_file());
-                self.step(Step::File { node, ticket })
-            }
-            Some(Err((content, size))) if size == stat.size => {
-                let xattrs = self.attributes(metadata::xattrs(dir, entry.as_bytes()));
-                let node = self.node(name, stat, xattrs, Body::File { size, content });
-                self.step(Step::Entry(node))
-            }
-            _ => {
-                let ticket = self.state.next_ticket;
-                self.state.next_ticket += 1;
-                self.remember(device, stat, || Link::Reading(ticket));
-                let node = self.node(name, stat, Vec::new(), empty_file());
-                self.state.run_bytes += stat.size;
-                self.state.run.push(Task { ticket, dir: dir.clone(), name: entry });
-                if self.state.run_bytes >= RUN_BYTES || self.state.run.len() >= RUN_FILES {
-                    self.flush_run()?;
-                }
-                self.step(Step::File { node, ticket })
-            }
+        if stat.links > 1
+            && let Some((ticket, more)) = self.other_name((device, stat.inode), stat)?
+        {
+            let node = self.node(name, stat, Vec::new(), empty_file());
+            return self.step(Step::File { node, ticket, more });
         }
+        let ticket = self.state.next_ticket;
+        self.state.next_ticket += 1;
+        let more = stat.links > 1 && self.state.links.len() < LINKS_MAX;
+        if more {
+            let link = Link { ticket, seen: (stat.size, stat.mtime, stat.ctime), left: stat.links - 1 };
+            self.state.links.insert((device, stat.inode), link);
+        }
+        let node = self.node(name, stat, Vec::new(), empty_file());
+        self.state.run_bytes += stat.size;
+        self.state.run.push(Task { ticket, dir: dir.clone(), name: entry });
+        if self.state.run_bytes >= RUN_BYTES || self.state.run.len() >= RUN_FILES {
+            self.flush_run()?;
+        }
+        self.step(Step::File { node, ticket, more })
     }
 
-    fn remember(&mut self, device: u32, stat: &Stat, link: impl FnOnce() -> Link) {
-        if stat.links > 1 {
-            self.state.links.entry((device, stat.inode)).or_insert_with(|| (link(), stat.links - 1));
-            // All names met: nobody will ask again.
-            if let Some((_, 0)) = self.state.links.get(&(device, stat.inode)) {
-                self.state.links.remove(&(device, stat.inode));
-            }
+    /// The ticket of a file of which another name was met, and whether more names may come.
+    fn other_name(&mut self, file: (u32, u64), stat: &Stat) -> Result<Option<(Ticket, bool)>, Stopped> {
+        let Some(link) = self.state.links.get_mut(&file) else { return Ok(None) };
+        let ticket = link.ticket;
+        if link.seen != (stat.size, stat.mtime, stat.ctime) {
+            self.state.links.remove(&file);
+            return self.step(Step::Forget { ticket }).map(|()| None);
         }
+        link.left = link.left.saturating_sub(1);
+        let more = link.left > 0;
+        if !more {
+            self.state.links.remove(&file);
+        }
+        Ok(Some((ticket, more)))
     }
 
     fn device(&mut self, device: u64) -> u32 {

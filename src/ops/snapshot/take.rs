@@ -43,6 +43,9 @@ const RUNS: usize = 16;
 /// Readers of a source that seeks cost nothing on.
 const READERS: usize = 2;
 
+/// Devices that are read at once.
+const GROUPS_MAX: usize = 4;
+
 /// What all sources share.
 pub struct Job<'a> {
     pub control: &'a Control<'a>,
@@ -154,6 +157,13 @@ fn by_device(control: &Control<'_>, requests: Vec<SourceRequest>) -> Vec<Vec<Pla
             None => groups.push(vec![placed]),
         }
     }
+    // Each group that is read at once takes memory.
+    while groups.len() > GROUPS_MAX
+        && let Some(rest) = groups.pop()
+        && let Some(least) = groups.iter_mut().min_by_key(|group| group.len())
+    {
+        least.extend(rest);
+    }
     groups
 }
 
@@ -254,7 +264,10 @@ impl Taker<'_> {
         let assembler = self.assembler()?;
         let body = Body::File { size: 0, content: Content::Extents(Vec::new()) };
         let meta = meta_of(&stat, 0, Vec::new(), false);
-        control.send(&steps, Step::File { node: Box::new(Node { name: name.clone(), meta, body }), ticket: 0 })?;
+        control.send(
+            &steps,
+            Step::File { node: Box::new(Node { name: name.clone(), meta, body }), ticket: 0, more: false },
+        )?;
         drop(steps);
         std::thread::scope(|scope| {
             let (pool, batches, results) = (self.plumbing.pool.clone(), self.plumbing.batches.clone(), results);
@@ -293,10 +306,15 @@ impl Taker<'_> {
         let child = std::sync::Mutex::new(child);
         let ended = || {
             let mut child = child.lock().unwrap_or_else(|e| e.into_inner());
-            match child.wait() {
-                Ok(status) if status.success() => Ok(()),
-                Ok(status) => Err(format!("{shown} failed ({status}); what it wrote was not kept")),
-                Err(error) => Err(format!("{shown}: {error}")),
+            loop {
+                match child.try_wait() {
+                    Ok(Some(status)) if status.success() => return Ok(()),
+                    Ok(Some(status)) => return Err(format!("{shown} failed ({status}); what it wrote was not kept")),
+                    Ok(None) if self.job.control.check().is_err() => return Err("stopped".into()),
+                    // It has closed its output and will end soon, or takes its time: the user may not want to wait.
+                    Ok(None) => std::thread::sleep(std::time::Duration::from_millis(10)),
+                    Err(error) => return Err(format!("{shown}: {error}")),
+                }
             }
         };
         let input = Box::new(Patient { output, control: self.job.control });

@@ -99,8 +99,13 @@ fn tree() -> tempfile::TempDir {
 
 /// Everything below the only source: path to contents of files (holes as zeros), or a word for the rest.
 fn contents(repo: &Repository, snapshot: &Snapshot) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let (index, _) = repo.load_index(true).unwrap();
-    let reader = BlobReader::new(repo, &index);
+    let (index, unreadable) = repo.load_index(true).unwrap();
+    assert!(unreadable.is_empty(), "{unreadable:?}");
+    contents_by(repo, snapshot, &index)
+}
+
+fn contents_by(repo: &Repository, snapshot: &Snapshot, index: &crate::index::BlobIndex) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let reader = BlobReader::new(repo, index);
     let mut out = BTreeMap::new();
     let mut take = |path: &[u8], node: &Node| {
         out.insert(path.to_vec(), bytes_of(&reader, node)?);
@@ -247,6 +252,58 @@ fn hard_links_are_read_once_and_stay_one_file() {
     assert_eq!(contents(&repo, &report.snapshot), on_disk(dir.path()));
     let again = snapshot(&repo, request(dir.path()), &Silent).unwrap();
     assert_eq!(again.snapshot.work.files_read, 0);
+}
+
+#[test]
+fn a_name_that_is_another_file_by_now_does_not_get_the_contents_of_the_first() {
+    // The second name is met while the first is remembered; in between the inode was given to another file.
+    let dir = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir_in(dir.path().parent().unwrap()).unwrap();
+    fs::write(dir.path().join("a"), "old contents").unwrap();
+    fs::hard_link(dir.path().join("a"), outside.path().join("other")).unwrap();
+    for i in 0..2000 {
+        fs::write(dir.path().join(format!("b{i:04}")), "between").unwrap();
+    }
+    fs::hard_link(dir.path().join("a"), dir.path().join("z")).unwrap();
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let path = dir.path().to_owned();
+    struct Change(std::path::PathBuf, std::sync::atomic::AtomicU64);
+    impl Monitor for Change {
+        fn add(&self, counter: Counter, n: u64) {
+            // As the walk is about to end, and long before it stats "z": its contents change through that name.
+            if counter == Counter::Entries && self.1.fetch_add(n, Ordering::Relaxed) == 1000 {
+                fs::OpenOptions::new()
+                    .write(true)
+                    .open(self.0.join("z"))
+                    .unwrap()
+                    .write_all_at(b"NEW CONTENTS", 0)
+                    .unwrap();
+            }
+        }
+    }
+    let report = snapshot(&repo, request(&path), &Change(path.clone(), AtomicU64::new(0))).unwrap();
+    assert_eq!(contents(&repo, &report.snapshot)[&b"z"[..]], b"NEW CONTENTS");
+}
+
+#[test]
+fn an_index_object_that_was_cut_short_is_not_taken_for_whole() {
+    let (dir, cache) = (tree(), tempfile::tempdir().unwrap());
+    let memory = MemoryStore::default();
+    repository(Arc::new(memory.clone()));
+    let open = || {
+        let around = Surroundings { cache: Some(cache.path().to_owned()), ..surroundings() };
+        let secret = crate::repo::Unlock::Secret(Secret::KeyFile(SealKey::new([9; 32])));
+        Repository::open(Arc::new(memory.clone()), &secret, around).unwrap()
+    };
+    snapshot(&open(), request(dir.path()), &Silent).unwrap();
+    for name in memory.names().iter().filter(|name| name.as_str().starts_with("index/")) {
+        assert!(memory.tamper(name, |bytes| bytes.truncate(100)));
+    }
+    // Tables from before lie in the cache; another machine, which `contents` plays, has none.
+    let again = snapshot(&open(), request(dir.path()), &Silent).unwrap();
+    let (index, unreadable) = open().load_index(true).unwrap();
+    assert!(!unreadable.is_empty());
+    assert_eq!(contents_by(&open(), &again.snapshot, &index), on_disk(dir.path()));
 }
 
 #[test]
