@@ -525,3 +525,88 @@ fn sigterm_comes_to_a_good_end() {
     assert!(said.contains("again to stop at once"), "{said}");
     assert_eq!(world.run(&["snapshots"]).expect(0).out, "");
 }
+
+/// Three snapshots of one series, oldest first: their objects in the store.
+fn three_snapshots(world: &World) -> Vec<PathBuf> {
+    let args = with_source(world);
+    let mut objects = Vec::new();
+    for i in 0..3 {
+        world.file("src/a", &format!("version {i}"), 0o644);
+        let made = world.run(&[&args[..], &["--json"]].concat()).expect(0).result();
+        let id = made["snapshot"]["id"].as_str().unwrap().to_owned();
+        let series = fs::read_dir(world.repo().join("snapshots")).unwrap().next().unwrap().unwrap().path();
+        objects.push(series.join(id));
+    }
+    objects
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn an_older_snapshot_does_not_pass_for_a_damaged_one() {
+    let world = World::with_repository();
+    let objects = three_snapshots(&world);
+    // In the body of the oldest: its head still tells that it is older, so it is in nobody's way.
+    flip(&objects[0], 1000);
+    assert_eq!(world.run(&["dump", "alpha/-/src:src/a"]).expect(0).out, "version 2");
+    flip(&objects[2], 1000);
+    let name = objects[2].file_name().unwrap().to_str().unwrap();
+    for args in [
+        &["dump", "alpha/-/src:src/a"][..],
+        &["ls", "alpha/-/src"],
+        &["restore", "alpha/-/src", "--target", "back"],
+        &["restore", "alpha/-/src@0d", "--target", "back"],
+        &["ls", "alpha/-/src@2100-01-01"],
+    ] {
+        let ran = world.run(args).expect(1).says(name).says("by its id").says("vault snapshots");
+        assert_eq!(ran.out, "");
+    }
+    assert!(!world.path("back").exists());
+    // Damaged or not, it is newer than that day.
+    world.run(&["ls", "alpha/-/src@2001-01-01"]).expect(2).says("that old");
+    let id = |object: &Path| object.file_name().unwrap().to_str().unwrap()[..12].to_owned();
+    let older = format!("{}:src/a", id(&objects[1]));
+    assert_eq!(world.run(&["dump", &older]).expect(0).out, "version 1");
+    // A head that does not open tells nothing.
+    flip(&objects[0], 200);
+    fs::remove_file(&objects[1]).unwrap();
+    fs::remove_file(&objects[2]).unwrap();
+    world.run(&["ls", "alpha/-/src"]).expect(1).says("by its id");
+}
+
+/// Runs a command whose output nobody reads.
+fn unread(world: &World, args: &[&str]) -> (Option<i32>, String) {
+    let mut child = world.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+}
+
+#[test]
+fn verdicts_and_data_do_not_depend_on_a_reader() {
+    let world = World::with_repository();
+    let objects = three_snapshots(&world);
+    assert_eq!(unread(&world, &["check", "--quiet"]).0, Some(0));
+    assert_eq!(unread(&world, &["dump", "alpha/-/src:src/a"]), (Some(1), String::new()));
+    flip(&objects[2], 1000);
+    assert_eq!(unread(&world, &["check"]).0, Some(1));
+    assert_eq!(unread(&world, &["snapshots"]).0, Some(1));
+}
+
+#[test]
+fn dump_touches_no_other_file() {
+    let world = World::with_repository();
+    three_snapshots(&world);
+    let kept = world.file("page.part", "the user's own", 0o644);
+    world.run(&["dump", "alpha/-/src:src/a", "--output", "page"]).expect(0);
+    assert_eq!((text(&world.path("page")).as_str(), text(Path::new(&kept)).as_str()), ("version 2", "the user's own"));
+    world.run(&["dump", "alpha/-/src:src/a", "--output", "page"]).expect(1).says("there already");
+    world.run(&["dump", "alpha/-/src:src/none", "--output", "other"]).expect(2);
+    let names: Vec<_> = fs::read_dir(world.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().starts_with(".vault-")), "{names:?}");
+}

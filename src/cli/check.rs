@@ -50,7 +50,13 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     drop(progress);
     let report = report?;
     if !session.screen.json {
-        print(session, &report, begun.elapsed())?;
+        // What was found counts, whether or not anybody reads of it.
+        match print(session, &report, begun.elapsed()) {
+            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                session.screen.warn(&format!("cannot write the output: {e}"));
+            }
+            _ => {}
+        }
     }
     let findings: Vec<Value> = report
         .findings

@@ -41,7 +41,11 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let all = session.open()?.snapshots(None)?;
     let wanted: Vec<&Listed> = all.listed.iter().filter(|listed| args.wants(listed)).collect();
     if !session.screen.json {
-        print(session, &wanted)?;
+        match print(session, &wanted) {
+            // That nobody reads on makes none of them readable.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
+            printed => printed?,
+        }
         for (object, error) in &all.unreadable {
             session.screen.warn(&format!("{object}: {error}"));
         }
