@@ -2,7 +2,7 @@
 
 use super::Repository;
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, reason},
     hash,
     id::{SeriesTag, SnapshotId},
     keys::{
@@ -272,7 +272,7 @@ fn in_the_way(object: String, error: Error) -> Error {
     match error {
         Error::Corrupt { what, .. } => Error::corrupt(object, format!("{what}; {on}")),
         Error::Unsupported { what, .. } => Error::unsupported(object, format!("{what}; {on}")),
-        Error::Store { source, .. } => Error::corrupt(object, format!("it cannot be read: {source}; {on}")),
+        Error::Store { source, .. } => Error::corrupt(object, format!("it cannot be read: {}; {on}", reason(&source))),
         error => Error::corrupt(object, format!("{error}; {on}")),
     }
 }
