@@ -12,7 +12,7 @@
 //! | 20 | the store is full |
 //! | 130 | cancelled |
 
-use crate::error::Error;
+use crate::error::{Error, reason};
 use serde_json::Value;
 use std::{fmt, io};
 
@@ -56,6 +56,8 @@ pub enum Failure {
     Output(io::Error),
     /// Data that the command is for did not reach whoever was to have it.
     Undelivered(io::Error),
+    /// The user asked to stop; says how to go on.
+    Stopped(&'static str),
     /// The user gave up at a question, before anything was done.
     GaveUp,
     /// A file of the user's own (a key, a list of patterns, a sheet) cannot be read or made.
@@ -78,9 +80,14 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Vault(error) => error.fmt(f),
-            Failure::Output(error) | Failure::Undelivered(error) => write!(f, "cannot write the output: {error}"),
+            Failure::Output(error) | Failure::Undelivered(error) => {
+                write!(f, "cannot write the output: {}", reason(error))
+            }
+            Failure::Stopped(how) => f.write_str(how),
             Failure::GaveUp => f.write_str("cancelled; nothing was done"),
-            Failure::File { doing, path, source } => write!(f, "cannot {doing} {path}: {source}"),
+            Failure::File { doing, path, source } => {
+                write!(f, "cannot {doing} {path}: {}", reason(source))
+            }
         }
     }
 }
@@ -111,7 +118,7 @@ impl Failure {
                 Error::Hardware { .. } => "hardware",
             },
             Failure::Output(_) | Failure::Undelivered(_) => "output",
-            Failure::GaveUp => "cancelled",
+            Failure::GaveUp | Failure::Stopped(_) => "cancelled",
             Failure::File { .. } => "file",
         }
     }
@@ -131,7 +138,7 @@ pub fn code(result: &Result<Outcome, Failure>) -> u8 {
         // A reader that has read enough of a list; of data every byte counts.
         Err(failure @ Failure::Output(_)) if failure.is_quiet() => 0,
         Err(Failure::Output(_) | Failure::Undelivered(_) | Failure::File { .. }) => 1,
-        Err(Failure::GaveUp) => CANCELLED,
+        Err(Failure::GaveUp | Failure::Stopped(_)) => CANCELLED,
         Err(Failure::Vault(error)) => match error {
             Error::Usage { .. } => USAGE,
             Error::NoRepository { .. } => 10,
@@ -180,6 +187,7 @@ mod tests {
         assert_eq!(code(&Err(io(io::ErrorKind::StorageFull).into())), 1);
         let undelivered = Failure::Undelivered(io(io::ErrorKind::BrokenPipe));
         assert!(undelivered.is_quiet());
+        assert_eq!(code(&Err(Failure::Stopped("x"))), CANCELLED);
         assert_eq!(code(&Err(undelivered)), 1);
     }
 }
