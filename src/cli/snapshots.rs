@@ -47,7 +47,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
             printed => printed?,
         }
         for (object, error) in &all.unreadable {
-            session.screen.warn(&format!("{object}: {error}"));
+            session.screen.warn(&human::about(object, error));
         }
         if wanted.is_empty() && all.unreadable.is_empty() {
             session.screen.note("there are no such snapshots");
