@@ -76,8 +76,12 @@ fn publish(part: &Path, output: &Path) -> io::Result<()> {
     match renameat_with(CWD, part, CWD, output, RenameFlags::NOREPLACE) {
         // File systems that cannot: a link takes no name that is taken either.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            std::fs::hard_link(part, output)?;
-            std::fs::remove_file(part)
+            match std::fs::hard_link(part, output) {
+                Ok(()) => std::fs::remove_file(part),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists || output.symlink_metadata().is_ok() => Err(e),
+                // exFAT and its like have no links either: to look is all that is left.
+                Err(_) => std::fs::rename(part, output),
+            }
         }
         result => result.map_err(io::Error::from),
     }
