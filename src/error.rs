@@ -72,6 +72,15 @@ impl Error {
     }
 }
 
+/// Why an operation of the system failed, in words: its number says nothing more.
+pub fn reason(source: &io::Error) -> String {
+    let why = source.to_string();
+    match source.raw_os_error() {
+        Some(code) => why.strip_suffix(&format!(" (os error {code})")).unwrap_or(&why).to_owned(),
+        None => why,
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -86,11 +95,12 @@ impl fmt::Display for Error {
             Error::Store { doing, object, source } if self.is_store_full() => {
                 write!(
                     f,
-                    "the repository is full: cannot {doing} {object}: {source}; earlier snapshots are whole; free space and run again"
+                    "the repository is full: cannot {doing} {object}: {}; earlier snapshots are whole; free space and run again",
+                    reason(source)
                 )
             }
-            Error::Store { doing, object, source } => write!(f, "cannot {doing} {object}: {source}"),
-            Error::Target { path, source } => write!(f, "cannot restore to {path}: {source}"),
+            Error::Store { doing, object, source } => write!(f, "cannot {doing} {object}: {}", reason(source)),
+            Error::Target { path, source } => write!(f, "cannot restore to {path}: {}", reason(source)),
             Error::Command { command, why } => write!(f, "{command}: {why}"),
             Error::Usage { what } | Error::Refused { what } => f.write_str(what),
             Error::Cancelled => f.write_str("stopped on request; what is done is kept: run it again to go on"),

@@ -525,3 +525,183 @@ fn sigterm_comes_to_a_good_end() {
     assert!(said.contains("again to stop at once"), "{said}");
     assert_eq!(world.run(&["snapshots"]).expect(0).out, "");
 }
+
+/// Three snapshots of one series, oldest first: their objects in the store.
+fn three_snapshots(world: &World) -> Vec<PathBuf> {
+    let args = with_source(world);
+    let mut objects = Vec::new();
+    for i in 0..3 {
+        world.file("src/a", &format!("version {i}"), 0o644);
+        let made = world.run(&[&args[..], &["--json"]].concat()).expect(0).result();
+        let id = made["snapshot"]["id"].as_str().unwrap().to_owned();
+        let series = fs::read_dir(world.repo().join("snapshots")).unwrap().next().unwrap().unwrap().path();
+        objects.push(series.join(id));
+    }
+    objects
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn an_older_snapshot_does_not_pass_for_a_damaged_one() {
+    let world = World::with_repository();
+    let objects = three_snapshots(&world);
+    // In the body of the oldest: its head still tells that it is older, so it is in nobody's way.
+    flip(&objects[0], 1000);
+    assert_eq!(world.run(&["dump", "alpha/-/src:src/a"]).expect(0).out, "version 2");
+    flip(&objects[2], 1000);
+    let name = objects[2].file_name().unwrap().to_str().unwrap();
+    for args in [
+        &["dump", "alpha/-/src:src/a"][..],
+        &["ls", "alpha/-/src"],
+        &["restore", "alpha/-/src", "--target", "back"],
+        &["restore", "alpha/-/src@0d", "--target", "back"],
+        &["ls", "alpha/-/src@2100-01-01"],
+    ] {
+        let ran = world.run(args).expect(1).says(name).says("by its id").says("vault snapshots");
+        assert_eq!(ran.out, "");
+    }
+    assert!(!world.path("back").exists());
+    // Damaged or not, it is newer than that day.
+    world.run(&["ls", "alpha/-/src@2001-01-01"]).expect(2).says("that old");
+    let id = |object: &Path| object.file_name().unwrap().to_str().unwrap()[..12].to_owned();
+    let older = format!("{}:src/a", id(&objects[1]));
+    assert_eq!(world.run(&["dump", &older]).expect(0).out, "version 1");
+    // A head that does not open tells nothing.
+    flip(&objects[0], 200);
+    fs::remove_file(&objects[1]).unwrap();
+    fs::remove_file(&objects[2]).unwrap();
+    world.run(&["ls", "alpha/-/src"]).expect(1).says("by its id");
+}
+
+/// Runs a command whose output nobody reads.
+fn unread(world: &World, args: &[&str]) -> (Option<i32>, String) {
+    let mut child = world.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+}
+
+#[test]
+fn verdicts_and_data_do_not_depend_on_a_reader() {
+    let world = World::with_repository();
+    let objects = three_snapshots(&world);
+    assert_eq!(unread(&world, &["check", "--quiet"]).0, Some(0));
+    assert_eq!(unread(&world, &["dump", "alpha/-/src:src/a"]), (Some(1), String::new()));
+    flip(&objects[2], 1000);
+    assert_eq!(unread(&world, &["check"]).0, Some(1));
+    assert_eq!(unread(&world, &["snapshots"]).0, Some(1));
+}
+
+#[test]
+fn dump_touches_no_other_file() {
+    let world = World::with_repository();
+    three_snapshots(&world);
+    let kept = world.file("page.part", "the user's own", 0o644);
+    world.run(&["dump", "alpha/-/src:src/a", "--output", "page"]).expect(0);
+    assert_eq!((text(&world.path("page")).as_str(), text(Path::new(&kept)).as_str()), ("version 2", "the user's own"));
+    world.run(&["dump", "alpha/-/src:src/a", "--output", "page"]).expect(1).says("there already");
+    world.run(&["dump", "alpha/-/src:src/none", "--output", "other"]).expect(2);
+    let names: Vec<_> = fs::read_dir(world.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().starts_with(".vault-")), "{names:?}");
+}
+
+#[test]
+fn all_problems_of_a_restore_are_told() {
+    let world = World::with_repository();
+    fs::create_dir(world.path("src")).unwrap();
+    for i in 0..40 {
+        world.file(&format!("src/{i:02}"), &format!("{i} of forty").repeat(1000), 0o644);
+    }
+    world.run(&["snapshot", "src", "--as", "alpha/-/src"]).expect(0);
+    let mut packs = Vec::new();
+    let mut folders = vec![world.repo().join("packs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() { folders.push(entry) } else { packs.push(entry) }
+        }
+    }
+    // The packs of data: those of trees are needed to know of files at all.
+    packs.retain(|pack| fs::read(pack).unwrap()[10] == 3);
+    assert!(!packs.is_empty());
+    packs.iter().for_each(|pack| fs::remove_file(pack).unwrap());
+    let ran =
+        world.run(&["restore", "alpha/-/src:src", "--target", "back"]).expect(1).says("40 problems, listed above");
+    for i in 0..40 {
+        let named = ran.err.lines().filter(|line| line.contains(&format!("{i:02}: "))).count();
+        assert_eq!(named, 1, "{i}: {}", ran.err);
+    }
+}
+
+#[test]
+fn patterns_that_match_nothing_are_told() {
+    let world = World::with_repository();
+    world.run(&with_source(&world)).expect(0);
+    let restore = |address: &str, pattern: &str, target: &str| {
+        world.run(&["restore", address, "--include", pattern, "--target", target])
+    };
+    restore("alpha/-/src", "*.none", "a").expect(1).says("nothing matches").says("relative");
+    restore("alpha/-/src", "/src/a", "b").expect(1);
+    restore("alpha/-/src:src", "/a", "c").expect(0);
+    restore("alpha/-/src", "/a", "d").expect(0);
+    assert_eq!((text(&world.path("c/a")), text(&world.path("d/a"))), ("first".into(), "first".into()));
+    let ran = world.run(&["restore", "alpha/-/src", "--include", "none", "--target", "e", "--json"]).expect(1);
+    assert!(ran.out.contains("nothing matches"));
+    ran.result();
+    assert!(world.run(&["restore", "--help"]).expect(0).out.contains("relative to the target"));
+}
+
+#[test]
+fn messages_say_what_to_do_next() {
+    let world = World::with_repository();
+    world
+        .run_with(&["snapshots"], |c| {
+            c.env("VAULT_PASSWORD", "wrong");
+        })
+        .expect(12)
+        .says("try again")
+        .says("--key-file")
+        .says("--recovery-file");
+    fs::create_dir(world.path("other")).unwrap();
+    world
+        .run(&["snapshots", "--repo", "other"])
+        .expect(10)
+        .says("choose another folder, or make one with `vault init`");
+    let args = with_source(&world);
+    world.run(&args).expect(0);
+    assert!(world.run(&args).expect(0).out.contains("nothing but the snapshot itself"));
+    let denied = world.run(&["snapshots", "--key-file", "absent"]).expect(1).says("absent");
+    assert!(!denied.err.contains("os error"), "{}", denied.err);
+
+    let config = world.repo().join("config");
+    flip(&config, 0);
+    let ran = world.run(&["snapshots", "--json"]).expect(1);
+    assert_eq!(ran.result()["error"]["kind"], "corrupt");
+    world.run(&["snapshot", "--init", "src"]).expect(1).says("damaged");
+    world.run(&["init"]).expect(1).says("not empty");
+}
+
+#[test]
+fn a_finding_is_told_once() {
+    let world = World::with_repository();
+    let objects = three_snapshots(&world);
+    flip(&objects[2], 1000);
+    let name = objects[2].file_name().unwrap().to_str().unwrap();
+    let ran = world.run(&["check"]).expect(1);
+    assert_eq!(format!("{}{}", ran.out, ran.err).matches(name).count(), 1, "{}{}", ran.out, ran.err);
+    let ran = world.run(&["snapshots"]).expect(1);
+    assert_eq!(ran.err.matches(name).count(), 1, "{}", ran.err);
+}
+
+#[test]
+fn a_command_that_fails_beside_other_sources_is_no_whole_snapshot() {
+    let world = World::with_repository();
+    let args = with_source(&world);
+    let stream = ["--stdin-from-command", "--stdin-name", "db.sql", "--", "sh", "-c", "echo rows; exit 3"];
+    world.run(&[&args[..], &stream].concat()).expect(3).says("exit status: 3").says("incomplete");
+}

@@ -1,7 +1,10 @@
 //! What an operation has told so far: written by many threads, read by the one that shows it.
 
 use super::{screen::Screen, signals::Interrupts};
-use crate::monitor::{COUNTERS, Counter, Monitor, Phase};
+use crate::{
+    model::limits,
+    monitor::{COUNTERS, Counter, Monitor, Phase},
+};
 use serde_json::json;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -27,6 +30,10 @@ pub struct Board {
     path_wanted: AtomicBool,
     path: Mutex<Vec<u8>>,
     problems: AtomicU64,
+    /// Problems are told by the command, when it is done.
+    holding: AtomicBool,
+    /// The problems that were shown, or are held.
+    told: Mutex<Vec<String>>,
     screen: Arc<Screen>,
     interrupts: Arc<Interrupts>,
 }
@@ -87,6 +94,8 @@ impl Board {
             path_wanted: AtomicBool::new(true),
             path: Mutex::default(),
             problems: AtomicU64::new(0),
+            holding: AtomicBool::new(false),
+            told: Mutex::default(),
             screen,
             interrupts,
         }
@@ -105,6 +114,20 @@ impl Board {
 
     fn path(&self) -> MutexGuard<'_, Vec<u8>> {
         self.path.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn told(&self) -> MutexGuard<'_, Vec<String>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on problems are kept, not shown.
+    pub fn hold_problems(&self) {
+        self.holding.store(true, Relaxed);
+    }
+
+    /// The problems that were shown, or held.
+    pub fn take_told(&self) -> Vec<String> {
+        std::mem::take(&mut *self.told())
     }
 
     /// The path that was dealt with a moment ago, and asks for the next.
@@ -143,10 +166,15 @@ impl Monitor for Board {
         let before = self.problems.fetch_add(1, Relaxed);
         if self.screen.json {
             self.screen.event(&json!({ "event": "problem", "message": text }));
+        } else if self.holding.load(Relaxed) {
+            if before < limits::PROBLEMS_MAX as u64 {
+                self.told().push(text.to_owned());
+            }
         } else if before < PROBLEMS_SHOWN {
+            self.told().push(text.to_owned());
             self.screen.warn(text);
         } else if before == PROBLEMS_SHOWN {
-            self.screen.warn("there are more problems; from here on they are only counted (--json shows all)");
+            self.screen.warn("there are more problems; they are counted now and told at the end");
         }
     }
 

@@ -46,11 +46,22 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let repo = session.open()?;
     let read = args.read_data.map_or(ReadData::None, ReadData::Percent);
     let progress = session.progress();
+    // The list at the end has them all, and what they cost.
+    progress.hold_problems();
     let report = op::check(&repo, read, args.threads, progress.monitor());
-    drop(progress);
-    let report = report?;
+    let found = progress.end();
+    let report = report.inspect_err(|_| {
+        // There will be no list.
+        found.iter().for_each(|text| session.screen.warn(text));
+    })?;
     if !session.screen.json {
-        print(session, &report, begun.elapsed())?;
+        // What was found counts, whether or not anybody reads of it.
+        match print(session, &report, begun.elapsed()) {
+            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                session.screen.warn(&format!("cannot write the output: {e}"));
+            }
+            _ => {}
+        }
     }
     let findings: Vec<Value> = report
         .findings

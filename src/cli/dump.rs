@@ -5,14 +5,14 @@ use super::{
     secrets,
     session::Session,
 };
-use crate::{error::Error, name::Shown, ops::dump as op, repo::BlobReader};
+use crate::{error::Error, id::hex, name::Shown, ops::dump as op, repo::BlobReader, world::random};
 use serde_json::{Value, json};
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs::OpenOptions,
     io::{self, BufWriter, Write},
-    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
-    path::PathBuf,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
 };
 
 const EXAMPLES: &str = "\
@@ -67,6 +67,26 @@ impl<W: Write> Write for Tracked<W> {
     }
 }
 
+/// Gives a file its name, unless something else has it.
+fn publish(part: &Path, output: &Path) -> io::Result<()> {
+    use rustix::{
+        fs::{CWD, RenameFlags, renameat_with},
+        io::Errno,
+    };
+    match renameat_with(CWD, part, CWD, output, RenameFlags::NOREPLACE) {
+        // File systems that cannot: a link takes no name that is taken either.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            match std::fs::hard_link(part, output) {
+                Ok(()) => std::fs::remove_file(part),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists || output.symlink_metadata().is_ok() => Err(e),
+                // exFAT and its like have no links either: to look is all that is left.
+                Err(_) => std::fs::rename(part, output),
+            }
+        }
+        result => result.map_err(io::Error::from),
+    }
+}
+
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     if args.output.is_none() && session.screen.stdout_terminal {
         return Err(Error::usage(
@@ -89,8 +109,8 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         let flushed = buffered.flush();
         drop(buffered);
         match (result, out.failure) {
-            (Ok(()), None) => flushed.map_err(Failure::from).map(|()| out.bytes),
-            (_, Some(failure)) => Err(Failure::Output(failure)),
+            (Ok(()), None) => flushed.map_err(Failure::Undelivered).map(|()| out.bytes),
+            (_, Some(failure)) => Err(Failure::Undelivered(failure)),
             (Err(error), None) => Err(error.into()),
         }
     };
@@ -99,14 +119,21 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         return Ok(Done::good(Value::Null));
     };
     // A part of a file, or a file that is damaged, must not be taken for the whole.
-    let mut part = output.clone().into_os_string();
-    part.push(OsStr::from_bytes(b".part"));
-    let part = PathBuf::from(part);
     let failed = |source| Failure::File { doing: "write", path: secrets::shown(output), source };
     if output.symlink_metadata().is_ok() {
         return Err(Error::refused(format!("{} is there already", secrets::shown(output))).into());
     }
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(failed)?;
+    // A name that is nobody's: a file or a link of the user's is not touched.
+    let token: [u8; 8] = random(repo.entropy())?;
+    let part = output.with_file_name(format!(".vault-{}.part", hex(&token)));
+    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(no_follow)
+        .open(&part)
+        .map_err(failed)?;
     let written = file.try_clone().map_err(failed).and_then(|handle| run(Box::new(handle)));
     let bytes = match written {
         Ok(bytes) => bytes,
@@ -115,7 +142,10 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
             return Err(failure);
         }
     };
-    file.sync_all().and_then(|()| std::fs::rename(&part, output)).map_err(failed)?;
+    if let Err(error) = file.sync_all().and_then(|()| publish(&part, output)) {
+        let _ = std::fs::remove_file(&part);
+        return Err(failed(error));
+    }
     if !session.global.quiet {
         let what = path.as_deref().map(|path| Shown(path).to_string()).unwrap_or_default();
         session.screen.note(&format!(

@@ -12,7 +12,7 @@
 //! | 20 | the store is full |
 //! | 130 | cancelled |
 
-use crate::error::Error;
+use crate::error::{Error, reason};
 use serde_json::Value;
 use std::{fmt, io};
 
@@ -54,6 +54,10 @@ pub enum Failure {
     Vault(Error),
     /// The result cannot be printed.
     Output(io::Error),
+    /// Data that the command is for did not reach whoever was to have it.
+    Undelivered(io::Error),
+    /// The user asked to stop; says how to go on.
+    Stopped(&'static str),
     /// The user gave up at a question, before anything was done.
     GaveUp,
     /// A file of the user's own (a key, a list of patterns, a sheet) cannot be read or made.
@@ -76,9 +80,14 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Vault(error) => error.fmt(f),
-            Failure::Output(error) => write!(f, "cannot write the output: {error}"),
+            Failure::Output(error) | Failure::Undelivered(error) => {
+                write!(f, "cannot write the output: {}", reason(error))
+            }
+            Failure::Stopped(how) => f.write_str(how),
             Failure::GaveUp => f.write_str("cancelled; nothing was done"),
-            Failure::File { doing, path, source } => write!(f, "cannot {doing} {path}: {source}"),
+            Failure::File { doing, path, source } => {
+                write!(f, "cannot {doing} {path}: {}", reason(source))
+            }
         }
     }
 }
@@ -86,7 +95,7 @@ impl fmt::Display for Failure {
 impl Failure {
     /// True when whoever read the output has gone: nobody wants a message.
     pub fn is_quiet(&self) -> bool {
-        matches!(self, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+        matches!(self, Failure::Output(error) | Failure::Undelivered(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     /// A word for programs.
@@ -108,8 +117,8 @@ impl Failure {
                 Error::Cancelled => "cancelled",
                 Error::Hardware { .. } => "hardware",
             },
-            Failure::Output(_) => "output",
-            Failure::GaveUp => "cancelled",
+            Failure::Output(_) | Failure::Undelivered(_) => "output",
+            Failure::GaveUp | Failure::Stopped(_) => "cancelled",
             Failure::File { .. } => "file",
         }
     }
@@ -126,9 +135,10 @@ pub fn code(result: &Result<Outcome, Failure>) -> u8 {
         Ok(Outcome::Good) => 0,
         Ok(Outcome::Bad) => 1,
         Ok(Outcome::Incomplete) => 3,
-        Err(failure) if failure.is_quiet() => 0,
-        Err(Failure::Output(_) | Failure::File { .. }) => 1,
-        Err(Failure::GaveUp) => CANCELLED,
+        // A reader that has read enough of a list; of data every byte counts.
+        Err(failure @ Failure::Output(_)) if failure.is_quiet() => 0,
+        Err(Failure::Output(_) | Failure::Undelivered(_) | Failure::File { .. }) => 1,
+        Err(Failure::GaveUp | Failure::Stopped(_)) => CANCELLED,
         Err(Failure::Vault(error)) => match error {
             Error::Usage { .. } => USAGE,
             Error::NoRepository { .. } => 10,
@@ -175,5 +185,9 @@ mod tests {
         assert_eq!(code(&Ok(Outcome::Incomplete)), 3);
         assert_eq!(code(&Err(io(io::ErrorKind::BrokenPipe).into())), 0);
         assert_eq!(code(&Err(io(io::ErrorKind::StorageFull).into())), 1);
+        let undelivered = Failure::Undelivered(io(io::ErrorKind::BrokenPipe));
+        assert!(undelivered.is_quiet());
+        assert_eq!(code(&Err(Failure::Stopped("x"))), CANCELLED);
+        assert_eq!(code(&Err(undelivered)), 1);
     }
 }

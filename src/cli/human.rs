@@ -1,5 +1,6 @@
 //! Numbers, sizes, times and tables for people.
 
+use crate::error::Error;
 use jiff::{Timestamp, tz::TimeZone};
 use std::{
     io::{self, Write},
@@ -69,6 +70,12 @@ fn time_in(sec: i64, zone: TimeZone) -> String {
         Ok(time) => time.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string(),
         Err(_) => format!("@{sec}"),
     }
+}
+
+/// An error about an object, which most errors name themselves.
+pub fn about(object: &str, error: &Error) -> String {
+    let error = error.to_string();
+    if error.contains(object) { error } else { format!("{object}: {error}") }
 }
 
 /// The middle cut out of a text that has more than `width` characters.

@@ -49,6 +49,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     let (mut entries, mut broken) = (0u64, None);
     let json = session.screen.json;
+    let mut widths = [8; 2];
     let mut each = |path: &[u8], node: &Node, user: Option<&str>, group: Option<&str>| {
         entries += 1;
         let printed = if json {
@@ -56,7 +57,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         } else if args.null {
             out.write_all(path).and_then(|()| out.write_all(b"\0"))
         } else if args.long {
-            writeln!(out, "{}", long_line(path, node, user, group))
+            writeln!(out, "{}", long_line(path, node, user, group, &mut widths))
         } else {
             writeln!(out, "{}{}", Shown(path), if node.is_dir() { "/" } else { "" })
         };
@@ -121,7 +122,8 @@ fn mode(node: &Node) -> String {
     text
 }
 
-fn long_line(path: &[u8], node: &Node, user: Option<&str>, group: Option<&str>) -> String {
+/// `widths` are those of owner and group: lines are printed as they come, so they grow with the longest name so far.
+fn long_line(path: &[u8], node: &Node, user: Option<&str>, group: Option<&str>, widths: &mut [usize; 2]) -> String {
     let owner = |name: Option<&str>, number: u32| match name {
         Some(name) => Shown(name.as_bytes()).to_string(),
         None => number.to_string(),
@@ -137,13 +139,16 @@ fn long_line(path: &[u8], node: &Node, user: Option<&str>, group: Option<&str>) 
         _ => String::new(),
     };
     let meta = &node.meta;
+    let owners = [owner(user, meta.uid), owner(group, meta.gid)];
+    for (width, owner) in widths.iter_mut().zip(&owners) {
+        *width = (*width).max(owner.chars().count());
+    }
+    let ([user, group], [user_width, group_width]) = (owners, *widths);
     format!(
-        "{}{} {:>3} {:<8} {:<8} {size:>12} {} {}{arrow}",
+        "{}{} {:>3} {user:<user_width$} {group:<group_width$} {size:>12} {} {}{arrow}",
         mode(node),
         if meta.xattrs.is_empty() { ' ' } else { '@' },
         meta.links,
-        owner(user, meta.uid),
-        owner(group, meta.gid),
         human::local_time(meta.mtime.sec),
         Shown(path)
     )
@@ -217,7 +222,7 @@ mod tests {
     #[test]
     fn hostile_names_are_escaped() {
         let link = node(0o777, Body::Symlink { target: b"\x1b[31m".to_vec() });
-        let line = long_line(b"a\nb", &link, Some("\x07"), None);
+        let line = long_line(b"a\nb", &link, Some("\x07"), None, &mut [8; 2]);
         assert!(line.ends_with("a\\nb -> \\x1b[31m") && line.contains("\\x07") && line.contains(" 5 "), "{line}");
         let entry = entry(b"\xff", &link, None, None);
         assert_eq!((&entry["path"], &entry["path_hex"]), (&json!("\\xff"), &json!("ff")));

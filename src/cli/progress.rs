@@ -7,13 +7,14 @@ use super::{
     signals::Interrupts,
 };
 use crate::{
+    model::snapshot::Problem,
     monitor::{Counter, Monitor, Phase},
     name::Shown,
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -60,6 +61,36 @@ impl Progress {
     /// What the operation tells.
     pub fn monitor(&self) -> &dyn Monitor {
         &*self.board
+    }
+
+    /// Problems are not shown as they occur: the command tells them at its end.
+    pub fn hold_problems(&self) {
+        self.board.hold_problems();
+    }
+
+    /// Ends; the problems that were shown, or held.
+    pub fn end(self) -> Vec<String> {
+        self.board.take_told()
+    }
+}
+
+/// Shows the problems that were only counted while the operation ran. Says how many there are, and how many of them are
+/// above.
+pub fn tell_rest(screen: &Screen, told: &[String], problems: &[Problem], count: u64) -> String {
+    let shown: HashSet<&str> = told.iter().map(String::as_str).collect();
+    let mut above = told.len() as u64;
+    for problem in problems {
+        let text = format!("{}: {}", Shown(&problem.path), problem.what);
+        if above < count && !shown.contains(text.as_str()) {
+            screen.warn(&text);
+            above += 1;
+        }
+    }
+    let all = human::counted(count, "problem", "problems");
+    if above >= count {
+        format!("{all}, listed above")
+    } else {
+        format!("{all}, {} of them listed above", human::count(above))
     }
 }
 
@@ -258,24 +289,34 @@ impl Bars {
         let room = width - INDENT - 1;
         let path = human::shorten(&Shown(&board.take_path()).to_string(), room);
         let [first, second, third] = &self.lines;
-        first.set_message(self.first_line(&reading, pace, room));
+        first.set_message(first_line(self.colours, &reading, pace, room));
         second.set_message(format!("{:INDENT$}{}", "", human::shorten(&details(&reading), room)));
         third.set_message(format!("{:INDENT$}{path}", ""));
     }
+}
 
-    fn first_line(&self, reading: &Reading, pace: &Pace, room: usize) -> String {
-        const WIDTH: usize = 20;
-        let (bold, green, plain) = if self.colours { ("\x1b[1m", "\x1b[32m", "\x1b[0m") } else { ("", "", "") };
-        let bar = share(reading).map(|share| {
-            let full = (share * WIDTH as f64) as usize;
-            let bar = format!("{green}{}{plain}{}", "━".repeat(full), "─".repeat(WIDTH - full));
-            // Cut, not rounded: not 100 before all is done.
-            format!("{bar} {:3} %  ", (share * 100.0) as u32)
-        });
-        let room = if bar.is_some() { room.saturating_sub(WIDTH + 8) } else { room };
-        let headline: String = headline(reading, pace).chars().take(room).collect();
-        format!("{bold}{:<INDENT$}{plain}{}{headline}", phase_name(reading.phase), bar.unwrap_or_default())
-    }
+fn first_line(colours: bool, reading: &Reading, pace: &Pace, room: usize) -> String {
+    const WIDTH: usize = 20;
+    const PERCENT: usize = 8;
+    let (bold, green, plain) = if colours { ("\x1b[1m", "\x1b[32m", "\x1b[0m") } else { ("", "", "") };
+    let headline = headline(reading, pace);
+    let needed = headline.chars().count();
+    let bar = share(reading).map(|share| {
+        let full = (share * WIDTH as f64) as usize;
+        let bar = format!("{green}{}{plain}{}", "━".repeat(full), "─".repeat(WIDTH - full));
+        // Cut, not rounded: not 100 before all is done.
+        let percent = format!(" {:3} %  ", (share * 100.0) as u32);
+        // Numbers tell more than a picture: where there is not room for both, the picture goes.
+        if needed + PERCENT + WIDTH <= room {
+            bar + &percent
+        } else if needed + PERCENT <= room {
+            percent
+        } else {
+            String::new()
+        }
+    });
+    let headline = human::shorten(&headline, room);
+    format!("{bold}{:<INDENT$}{plain}{}{headline}", phase_name(reading.phase), bar.unwrap_or_default())
 }
 
 impl Drop for Bars {
@@ -322,6 +363,29 @@ mod tests {
         board.phase(Phase::Publishing);
         pace.see(&board.read(), begun + Duration::from_secs(6));
         assert_eq!(pace.rate(), None);
+    }
+
+    #[test]
+    fn numbers_are_not_cut() {
+        let board = board();
+        board.expect(Counter::Bytes, 4 << 20);
+        board.add(Counter::Bytes, 1 << 20);
+        let pace = Pace::new(Instant::now());
+        let line = |room| first_line(false, &board.read(), &pace, room);
+        assert_eq!(line(60), "storing     ━━━━━───────────────  25 %  1.00 MiB of 4.00 MiB");
+        assert_eq!(line(40), "storing       25 %  1.00 MiB of 4.00 MiB");
+        assert_eq!(line(20), "storing     1.00 MiB of 4.00 MiB");
+        assert_eq!(line(10), "storing     1.0…00 MiB");
+    }
+
+    #[test]
+    fn problems_that_were_only_counted_are_told() {
+        let problem = |i: usize| Problem { path: format!("p{i}").into_bytes(), what: "bad".into() };
+        let problems: Vec<Problem> = (0..5).map(problem).collect();
+        let told: Vec<String> = (0..2).map(|i| format!("p{i}: bad")).collect();
+        let screen = Screen::new(false, true);
+        assert_eq!(tell_rest(&screen, &told, &problems, 5), "5 problems, listed above");
+        assert_eq!(tell_rest(&screen, &told, &problems, 9), "9 problems, 5 of them listed above");
     }
 
     #[test]

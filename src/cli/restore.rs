@@ -3,9 +3,11 @@
 use super::{
     exit::{Done, Failure},
     human, json,
+    progress::tell_rest,
     session::Session,
 };
 use crate::{
+    error::Error,
     name::Shown,
     ops::restore::{self as op, Owners, Report},
     repo::{BlobReader, Listed},
@@ -36,10 +38,10 @@ pub struct Args {
     /// Folder to restore into; made when it is not there
     #[arg(long, short = 'T', value_name = "DIR", value_hint = ValueHint::DirPath)]
     target: PathBuf,
-    /// Only what matches PATTERN, as in .gitignore (again for more)
+    /// Only what matches PATTERN, as in .gitignore, relative to the target: '*.md', /data is DIR/data (again for more)
     #[arg(long, short, value_name = "PATTERN")]
     include: Vec<String>,
-    /// Not what matches PATTERN (again for more)
+    /// Not what matches PATTERN, relative to the target: '*.tmp', /data/cache (again for more)
     #[arg(long, short, value_name = "PATTERN")]
     exclude: Vec<String>,
     /// Restore over what is there: write only what differs
@@ -99,8 +101,20 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let reader = BlobReader::new(&repo, &index);
     let progress = session.progress();
     let report = op::restore(&reader, &listed, &request, progress.monitor());
-    drop(progress);
-    let report = report?;
+    let told = progress.end();
+    let report = match report {
+        Err(Error::Cancelled) if !request.dry_run => {
+            return Err(Failure::Stopped(
+                "stopped on request; what was restored is kept: run it again with --in-place to go on",
+            ));
+        }
+        report => report?,
+    };
+    let totals = &report.totals;
+    let nothing = !request.include.is_empty() && totals.files == 0 && totals.others == 0 && report.sockets == 0;
+    let nothing = nothing.then_some(
+        "nothing was restored but folders: nothing matches --include, whose patterns are relative to the target (/data is DIR/data)",
+    );
     if !session.screen.json {
         if !session.global.quiet || args.dry_run {
             // It is done, whether or not anybody reads of it.
@@ -115,8 +129,11 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
             session.screen.note(&report.shortfall);
         }
         if report.problem_count > 0 {
-            let count = human::counted(report.problem_count, "problem", "problems");
-            session.screen.error(&format!("not everything was restored: {count}, listed above"));
+            let count = tell_rest(&session.screen, &told, &report.problems, report.problem_count);
+            session.screen.error(&format!("not everything was restored: {count}"));
+        }
+        if let Some(nothing) = nothing {
+            session.screen.warn(nothing);
         }
         if !listed.snapshot.head.complete {
             let count = human::counted(listed.snapshot.problem_count, "entry", "entries");
@@ -124,6 +141,9 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
                 .screen
                 .warn(&format!("the snapshot itself is incomplete: {count} could not be read when it was made"));
         }
+    }
+    if let Some(nothing) = nothing.filter(|_| session.screen.json) {
+        session.screen.event(&json!({ "event": "problem", "message": nothing }));
     }
     let result = json!({
         "snapshot": listed.id.to_string(),
@@ -141,7 +161,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         "actions": report.actions,
         "seconds": begun.elapsed().as_secs_f64(),
     });
-    Ok(Done::unless(report.problem_count > 0, result))
+    Ok(Done::unless(report.problem_count > 0 || nothing.is_some(), result))
 }
 
 fn tell(

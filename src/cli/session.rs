@@ -4,6 +4,7 @@ use super::{
     address,
     args::Global,
     exit::Failure,
+    human,
     progress::Progress,
     screen::Screen,
     secrets::{self, Source},
@@ -19,7 +20,12 @@ use crate::{
     store::{SharedStore, open as stores, open::Place},
     world::{KernelEntropy, SystemClock},
 };
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf, sync::Arc};
+use std::{
+    ffi::OsStr,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// How often a passphrase may be mistyped.
 const TRIES: usize = 3;
@@ -55,6 +61,14 @@ impl Session {
             // What is not UTF-8 can only be a path.
             None => Ok(Place::Local(PathBuf::from(given))),
         }
+    }
+
+    /// Device and inode of the folder that holds the repository, which a restore must not touch; `None` for one that is
+    /// not local.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the request of restore is to take it"))]
+    pub fn repository_identity(&self) -> Option<(u64, u64)> {
+        let Place::Local(path) = self.place().ok()?;
+        std::fs::metadata(path).ok().map(|folder| (folder.dev(), folder.ino()))
     }
 
     /// The clock, random bytes, and the folder for derived tables.
@@ -100,7 +114,8 @@ impl Session {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Error::WrongKey { why: "no passphrase was right".into() }.into())
+        Err(Error::WrongKey { why: "no passphrase was right; try again, or give --key-file or --recovery-file".into() }
+            .into())
     }
 
     /// Shows an operation's progress until it is dropped.
@@ -112,7 +127,8 @@ impl Session {
     pub fn index(&self, repo: &Repository) -> Result<BlobIndex> {
         let (index, unreadable) = repo.load_index(false)?;
         for (object, error) in &unreadable {
-            self.screen.warn(&format!("{object}: {error}; what it lists cannot be found: see `vault check`"));
+            self.screen
+                .warn(&format!("{}; what it lists cannot be found: see `vault check`", human::about(object, error)));
         }
         Ok(index)
     }
@@ -133,7 +149,34 @@ impl Session {
     /// A snapshot as a line names it: `1a2b3c4d of alpha/-/srv/wiki, 2026-03-02 04:05:06`.
     pub fn name_of(listed: &Listed) -> String {
         let series = Shown(listed.snapshot.series.as_bytes());
-        let time = super::human::local_time(listed.snapshot.head.time.sec);
+        let time = human::local_time(listed.snapshot.head.time.sec);
         format!("{} of {series}, {time}", listed.id.short())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        global: Global,
+    }
+
+    #[test]
+    fn the_repository_is_known_by_its_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = |path: &std::path::Path| {
+            let global = Only::parse_from([OsStr::new("vault"), OsStr::new("--repo"), path.as_os_str()]).global;
+            let screen = Arc::new(Screen::new(false, true));
+            Session { global, screen, interrupts: Arc::default() }.repository_identity()
+        };
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+        assert!(identity(dir.path()).is_some());
+        assert_eq!(identity(&link), identity(dir.path()));
+        assert_eq!(identity(&dir.path().join("none")), None);
     }
 }

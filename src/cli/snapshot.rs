@@ -5,7 +5,9 @@ use super::{
     exit::{Done, Failure, Outcome},
     host, human,
     init::{self, NewRepository},
-    json, secrets,
+    json,
+    progress::tell_rest,
+    secrets,
     session::Session,
 };
 use crate::{
@@ -147,7 +149,7 @@ pub fn run(mut args: Args, session: &Session) -> Result<Done, Failure> {
     };
     let progress = session.progress();
     let report = op::snapshot(&repo, request, progress.monitor());
-    drop(progress);
+    let told = progress.end();
     let report = report?;
     if !session.screen.json && !session.global.quiet {
         // The snapshot is made, whether or not anybody reads of it.
@@ -160,8 +162,8 @@ pub fn run(mut args: Args, session: &Session) -> Result<Done, Failure> {
     }
     let problems = report.snapshot.problem_count;
     if problems > 0 && !session.screen.json {
-        let count = human::counted(problems, "problem", "problems");
-        session.screen.warn(&format!("the snapshot is incomplete: {count}, listed above and in the snapshot"));
+        let count = tell_rest(&session.screen, &told, &report.snapshot.problems, problems);
+        session.screen.warn(&format!("the snapshot is incomplete: {count}, and in the snapshot"));
     }
     let whole = report.snapshot.head.complete && problems == 0;
     let result = json!({
@@ -313,7 +315,10 @@ fn tell(report: &Report, took: Duration) -> io::Result<()> {
             ),
             (
                 if report.id.is_some() { "added" } else { "to add" },
-                format!("{} to the repository", human::bytes(report.written.bytes_stored)),
+                match report.written.bytes_stored {
+                    0 if report.id.is_some() => "nothing but the snapshot itself".into(),
+                    stored => format!("{} to the repository", human::bytes(stored)),
+                },
             ),
             ("time", human::duration(took)),
         ],

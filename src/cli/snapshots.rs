@@ -41,9 +41,13 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let all = session.open()?.snapshots(None)?;
     let wanted: Vec<&Listed> = all.listed.iter().filter(|listed| args.wants(listed)).collect();
     if !session.screen.json {
-        print(session, &wanted)?;
+        match print(session, &wanted) {
+            // That nobody reads on makes none of them readable.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
+            printed => printed?,
+        }
         for (object, error) in &all.unreadable {
-            session.screen.warn(&format!("{object}: {error}"));
+            session.screen.warn(&human::about(object, error));
         }
         if wanted.is_empty() && all.unreadable.is_empty() {
             session.screen.note("there are no such snapshots");

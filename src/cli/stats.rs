@@ -62,7 +62,7 @@ pub fn run(_args: Args, session: &Session) -> Result<Done, Failure> {
 
 /// `5.3 : 1`
 fn ratio(of: u64, to: u64) -> String {
-    if to == 0 { "–".into() } else { format!("{:.1} : 1", of as f64 / to as f64) }
+    if of == 0 || to == 0 { "–".into() } else { format!("{:.1} : 1", of as f64 / to as f64) }
 }
 
 /// How numbers went, as a row of little bars.
@@ -140,6 +140,6 @@ mod tests {
         assert_eq!(sparkline(&[0, 7, 14]), "▁▅█");
         assert_eq!(sparkline(&[0, 0]), "▁▁");
         assert_eq!(sparkline(&[]), "");
-        assert_eq!((ratio(53, 10), ratio(1, 0)), ("5.3 : 1".into(), "–".into()));
+        assert_eq!((ratio(53, 10), ratio(1, 0), ratio(0, 1)), ("5.3 : 1".into(), "–".into(), "–".into()));
     }
 }

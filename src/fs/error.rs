@@ -1,6 +1,6 @@
 //! What can go wrong with one of the users' files.
 
-use crate::name::Shown;
+use crate::{error::reason, name::Shown};
 use std::{fmt, io};
 
 /// A failure with one file or directory of the users'.
@@ -32,13 +32,7 @@ impl PathError {
 
 impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = self.source.to_string();
-        // The number says nothing that the words before it do not.
-        let why = match self.source.raw_os_error() {
-            Some(code) => why.strip_suffix(&format!(" (os error {code})")).unwrap_or(&why),
-            None => &why,
-        };
-        write!(f, "cannot {} {}: {why}", self.doing, Shown(&self.path))
+        write!(f, "cannot {} {}: {}", self.doing, Shown(&self.path), reason(&self.source))
     }
 }
 

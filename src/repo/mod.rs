@@ -62,17 +62,24 @@ fn config_name() -> ObjectName {
 /// Reads `config` and the repository's id from its header, which needs no key.
 fn read_config(store: &dyn Store) -> Result<(Vec<u8>, RepoId)> {
     let none = |why: &str| Error::NoRepository { place: store.place(), why: why.into() };
+    let foreign = || {
+        if slots::any_slot(store) {
+            let what = "it does not begin as it was written, though key slots lie beside it; bring it back from a copy";
+            return Error::corrupt("config", what);
+        }
+        none("its config is not a vault repository's; choose another folder, or make one with `vault init`")
+    };
     let bytes = match store.get(&config_name(), CONFIG_MAX) {
         Ok(bytes) => bytes,
         Err(Error::Missing { .. }) => {
-            return Err(none("it holds no config; make a repository there with `vault init`"));
+            return Err(none("it holds none; choose another folder, or make one with `vault init`"));
         }
-        Err(Error::Corrupt { .. }) => return Err(none("its config is not a vault repository's")),
+        Err(Error::Corrupt { .. }) => return Err(foreign()),
         Err(error) => return Err(error),
     };
     match object::read_header(&bytes, Kind::Config, &"config") {
         Ok(repo) => Ok((bytes, repo)),
-        Err(Error::Corrupt { .. }) => Err(none("its config is not a vault repository's; choose another folder")),
+        Err(Error::Corrupt { .. }) => Err(foreign()),
         Err(error) => Err(error),
     }
 }

@@ -10,6 +10,7 @@ use crate::{
         slot::{Costs, Note, SLOT_LEN, Secret, Slot},
     },
     model::limits,
+    object::{self, Kind},
     seal::SealKey,
     store::{ObjectName, Store},
     world::Entropy,
@@ -78,6 +79,22 @@ fn read_slots(store: &dyn Store, repo: RepoId) -> Result<(Vec<Slot>, Vec<Error>)
     Ok((slots, unusable))
 }
 
+/// True when a key slot lies in the store: then it is a repository's, whatever its config looks like.
+pub fn any_slot(store: &dyn Store) -> bool {
+    let mut names = Vec::new();
+    let listed = store.list("keys/", &mut |entry| {
+        if KeyId::parse(entry.name.leaf()).is_ok() && names.len() < limits::SLOTS_MAX {
+            names.push(entry.name);
+        }
+        Ok(())
+    });
+    let is_slot = |name: &ObjectName| {
+        let bytes = store.get(name, SLOT_LEN as u64);
+        bytes.is_ok_and(|bytes| object::read_header(&bytes, Kind::Slot, name).is_ok())
+    };
+    listed.is_ok() && names.iter().any(is_slot)
+}
+
 /// Opens the keys of the repository.
 pub fn open_keys(store: &dyn Store, repo: RepoId, unlock: &Unlock) -> Result<Keyring> {
     let secret = match unlock {
@@ -93,8 +110,8 @@ pub fn open_keys(store: &dyn Store, repo: RepoId, unlock: &Unlock) -> Result<Key
         }
     }
     let what = match secret {
-        Secret::Passphrase(_) => "this passphrase",
-        Secret::KeyFile(_) => "this key file",
+        Secret::Passphrase(_) => "this passphrase: try again, or give --key-file or --recovery-file",
+        Secret::KeyFile(_) => "this key file: give another, a passphrase, or --recovery-file",
     };
     let mut why = format!("no key slot opens with {what}");
     for error in &unusable {

@@ -2,7 +2,7 @@
 
 use super::Repository;
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, reason},
     hash,
     id::{SeriesTag, SnapshotId},
     keys::{
@@ -245,16 +245,39 @@ impl Repository {
             Version::Age(age) => Some(self.clock().now().sec.saturating_sub_unsigned(*age)),
             _ => None,
         };
-        let damaged = all.unreadable.len();
         let newest =
             all.listed.into_iter().rfind(|listed| until.is_none_or(|until| listed.snapshot.head.time.sec <= until));
-        newest.ok_or_else(|| {
-            let hint =
-                if damaged > 0 { format!(" ({damaged} could not be read: see `vault check`)") } else { String::new() };
-            match until {
-                Some(_) => Error::usage(format!("{what} has no snapshot that old{hint}: see `vault snapshots {what}`")),
-                None => Error::usage(format!("{what} has no snapshots{hint}: see `vault snapshots`")),
+        for (object, error) in all.unreadable {
+            // An older snapshot must not pass for the one that was asked for.
+            let harmless = self.head_of_damaged(&object).is_some_and(|head| {
+                until.is_some_and(|until| head.time.sec > until)
+                    || newest.as_ref().is_some_and(|newest| head.sequence < newest.snapshot.head.sequence)
+            });
+            if !harmless {
+                return Err(in_the_way(object, error));
             }
+        }
+        newest.ok_or_else(|| match until {
+            Some(_) => Error::usage(format!("{what} has no snapshot that old: see `vault snapshots {what}`")),
+            None => Error::usage(format!("{what} has no snapshots: see `vault snapshots`")),
         })
+    }
+
+    /// The head of a snapshot that is damaged elsewhere: when it opens, it is as it was written.
+    fn head_of_damaged(&self, object: &str) -> Option<Head> {
+        let name = ObjectName::new(object)?;
+        let bytes = self.store().get(&name, limits::META_MAX).ok()?;
+        open_head(self.keys(), &bytes, &name).ok()
+    }
+}
+
+/// Why no snapshot can be chosen: this one may be the one that was asked for.
+fn in_the_way(object: String, error: Error) -> Error {
+    let on = "it may be the snapshot that was asked for: name another snapshot by its id: see `vault snapshots`";
+    match error {
+        Error::Corrupt { what, .. } => Error::corrupt(object, format!("{what}; {on}")),
+        Error::Unsupported { what, .. } => Error::unsupported(object, format!("{what}; {on}")),
+        Error::Store { source, .. } => Error::corrupt(object, format!("it cannot be read: {}; {on}", reason(&source))),
+        error => Error::corrupt(object, format!("{error}; {on}")),
     }
 }

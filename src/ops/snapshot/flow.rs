@@ -9,7 +9,7 @@
 //! Every channel but that of results is bounded, and so are the buffers; results are bounded by the steps that wait for them.
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, reason},
     fs::{PathError, dir::Dir, stat::Stat},
     model::{
         limits,
@@ -218,7 +218,7 @@ impl<'m> Control<'m> {
 
     /// Records a failure with one of the users' files.
     pub fn path_problem(&self, error: &PathError) {
-        self.problem(&error.path, format!("cannot {}: {}", error.doing, error.source));
+        self.problem(&error.path, format!("cannot {}: {}", error.doing, reason(&error.source)));
     }
 
     /// The first problems, and the number of all.

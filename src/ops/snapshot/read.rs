@@ -255,7 +255,7 @@ impl<'a> Reader<'a> {
                 Ok(0) => break,
                 Ok(read) => size += read as u64,
                 Err(Broken::Stopped) => return Err(Stopped),
-                Err(Broken::Io(error)) => return Ok(Err(format!("cannot be read: {error}"))),
+                Err(Broken::Io(error)) => return Ok(Err(format!("cannot be read: {}", crate::error::reason(&error)))),
             }
         }
         let Ok(parts) = cutter.end_stretch().and_then(|()| cutter.finish()) else { return Err(Stopped) };

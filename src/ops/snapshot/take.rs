@@ -298,7 +298,9 @@ impl Taker<'_> {
         let mut child = match child {
             Ok(child) => child,
             Err(error) => {
-                self.job.control.problem(name.as_bytes(), format!("cannot run {shown}: {error}"));
+                self.job
+                    .control
+                    .problem(name.as_bytes(), format!("cannot run {shown}: {}", crate::error::reason(&error)));
                 return Ok((None, Totals::default()));
             }
         };
