@@ -175,7 +175,7 @@ impl<'a> Collector<'a> {
         }
         if included {
             self.count(&node);
-            let Some((dir, fresh)) = self.arrive() else { return Ok(false) };
+            let Some((dir, fresh)) = self.arrive(Some(&node.name)) else { return Ok(false) };
             if self.collides(dir, &node.name) {
                 return Ok(false);
             }
@@ -186,7 +186,7 @@ impl<'a> Collector<'a> {
         }
         if is_dir {
             self.push(node, included);
-            if included && self.arrive().is_none() {
+            if included && self.arrive(None).is_none() {
                 self.levels.pop();
                 return Ok(false);
             }
@@ -224,8 +224,9 @@ impl<'a> Collector<'a> {
         self.levels.push(Level { state, name, meta: Some(meta), weight, included, folded: None, extras: None });
     }
 
-    /// Makes the directories of the walk that are not yet made; the innermost, or nothing when one cannot be.
-    fn arrive(&mut self) -> Option<(DirId, bool)> {
+    /// Makes the directories of the walk that are not yet made; the innermost, or nothing when one cannot be. The walk
+    /// is at `next` in the innermost.
+    fn arrive(&mut self, next: Option<&Name>) -> Option<(DirId, bool)> {
         let first = self.levels.iter().rposition(|level| level.state != State::Waiting)?;
         let mut at = match self.levels.get(first)?.state {
             State::Here { dir, fresh } => (dir, fresh),
@@ -259,6 +260,13 @@ impl<'a> Collector<'a> {
                     }
                     return None;
                 }
+            }
+        }
+        // What led here went by before the names of these directories were known.
+        for number in first + 1..self.levels.len() {
+            let on_the_way = self.levels.get(number + 1).map_or(next, |level| level.name.as_ref()).cloned();
+            if let (Some(name), Some(extras)) = (on_the_way, self.levels.get_mut(number)?.extras.as_mut()) {
+                extras.spare(&name);
             }
         }
         Some(at)

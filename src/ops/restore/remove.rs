@@ -26,6 +26,12 @@ impl Extras {
     pub fn new(sorted: Vec<Name>) -> Self {
         Extras { names: sorted.into_iter().peekable(), held: Vec::new() }
     }
+
+    /// The tree has this name.
+    pub fn spare(&mut self, name: &Name) {
+        let names: Vec<Name> = self.names.by_ref().filter(|extra| extra != name).collect();
+        self.names = names.into_iter().peekable();
+    }
 }
 
 impl Collector<'_> {

@@ -150,6 +150,25 @@ fn what_the_snapshot_lacks_goes_only_on_request() {
 }
 
 #[test]
+fn what_leads_to_a_match_is_not_taken_for_what_the_snapshot_lacks() {
+    let place = Place::new();
+    let deep = dir("d", vec![dir("e", vec![file("m", "1"), file("n", "2")]), file("m", "3"), file("z", "4")]);
+    let listed = place.snapshot(vec![dir("app", vec![deep, file("y", "5")])]);
+    place.restore(&listed, &place.request());
+    let good = listing(&place.target());
+    for include in [&["m"][..], &["/d/e"], &["/d/e/m"], &["e", "m"], &["d/e/"]] {
+        let include = include.iter().map(|&pattern| pattern.into()).collect();
+        let report = place.restore(&listed, &Request { delete: true, include, ..place.in_place() });
+        assert_eq!(report.deleted, 0);
+        assert_eq!(listing(&place.target()), good);
+    }
+    std::fs::write(place.at("d/e/o"), "extra").unwrap();
+    let include = vec!["/d/e".into()];
+    assert_eq!(place.restore(&listed, &Request { delete: true, include, ..place.in_place() }).deleted, 1);
+    assert!(!place.at("d/e/o").exists());
+}
+
+#[test]
 fn a_dry_run_tells_all_and_changes_nothing() {
     let place = Place::new();
     let tree = vec![
