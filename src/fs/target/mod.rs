@@ -159,14 +159,23 @@ impl TargetDir {
 
     /// Opens the directory that lies `names` below this one, however long the path is.
     pub fn descend(&self, names: &[Name]) -> Result<TargetDir, PathError> {
+        self.descend_within(names, false)
+    }
+
+    /// The same, but refuses what is mounted on the way: for whoever removes.
+    pub fn descend_same_mount(&self, names: &[Name]) -> Result<TargetDir, PathError> {
+        self.descend_within(names, true)
+    }
+
+    fn descend_within(&self, names: &[Name], same_mount: bool) -> Result<TargetDir, PathError> {
         let mut path = self.path.clone();
         for name in names {
             push(&mut path, name);
         }
-        match beneath::open_chain(self.fd(), names) {
+        match beneath::open_chain(self.fd(), names, same_mount) {
             Ok(None) => Ok(self.clone()),
             Ok(Some(fd)) => Ok(TargetDir { fd: Arc::new(fd), path, new: false }),
-            Err(source) => Err(PathError::new(path, "open directory", source)),
+            Err(source) => Err(PathError::new(path, "open directory", mounted(source))),
         }
     }
 
@@ -176,6 +185,14 @@ impl TargetDir {
         let mut names: Vec<Name> = names.map_err(|source| self.failed_itself("list", source))?;
         names.sort_unstable();
         Ok(names)
+    }
+}
+
+/// Says in words that something is mounted there.
+fn mounted(error: io::Error) -> io::Error {
+    match Errno::from_io_error(&error) {
+        Some(Errno::XDEV) => io::Error::other("another file system is mounted on it"),
+        _ => error,
     }
 }
 

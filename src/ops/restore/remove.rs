@@ -13,7 +13,7 @@ use crate::{
     },
     name::Name,
 };
-use std::{iter::Peekable, sync::Arc, vec::IntoIter};
+use std::{iter::Peekable, vec::IntoIter};
 
 /// Names in a directory of the target: compared with the tree's as both go by in the same order.
 pub(super) struct Extras {
@@ -95,7 +95,7 @@ impl Collector<'_> {
     }
 
     /// Removes a directory but for what the patterns leave out.
-    fn sweep(&self, parent: &Arc<TargetDir>, name: &Name, mut path: Vec<u8>) -> Result<(), PathError> {
+    fn sweep(&self, parent: &TargetDir, name: &Name, mut path: Vec<u8>) -> Result<(), PathError> {
         struct Step {
             name: Name,
             path_len: usize,
@@ -105,15 +105,22 @@ impl Collector<'_> {
         let mut steps: Vec<Step> = Vec::new();
         let open = |steps: &[Step]| {
             let names: Vec<Name> = steps.iter().map(|step| step.name.clone()).collect();
-            parent.descend(&names)
+            parent.descend_same_mount(&names)
         };
         let mut enter = Some(name.clone());
         loop {
             if let Some(name) = enter.take() {
                 steps.push(Step { name, path_len: path.len(), names: Vec::new().into_iter(), kept: false });
-                let names = open(&steps)?.list()?;
+                let names = open(&steps).and_then(|dir| dir.list());
                 if let Some(step) = steps.last_mut() {
-                    step.names = names.into_iter();
+                    match names {
+                        Ok(names) => step.names = names.into_iter(),
+                        // Something is mounted on it, or it cannot be read.
+                        Err(error) => {
+                            self.job.tally.path_error(error);
+                            step.kept = true;
+                        }
+                    }
                 }
             }
             let Some(step) = steps.last_mut() else { return Ok(()) };
@@ -121,7 +128,12 @@ impl Collector<'_> {
             let Some(next) = step.names.next() else {
                 let Some(done) = steps.pop() else { return Ok(()) };
                 if !done.kept {
-                    self.remove_one(&open(&steps)?, &done.name, &path)?;
+                    if self.job.request.dry_run {
+                        self.job.tally.action("delete", &path);
+                    } else {
+                        open(&steps)?.remove_empty(&done.name)?;
+                    }
+                    count(&self.job.tally.deleted, 1);
                 } else if let Some(around) = steps.last_mut() {
                     around.kept = true;
                 }

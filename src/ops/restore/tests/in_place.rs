@@ -168,6 +168,42 @@ fn what_leads_to_a_match_is_not_taken_for_what_the_snapshot_lacks() {
     assert!(!place.at("d/e/o").exists());
 }
 
+/// In a mount namespace of its own; not where one cannot be had.
+#[test]
+fn what_is_mounted_in_the_target_is_not_emptied() {
+    const INSIDE: &str = "VAULT_TEST_MOUNTED";
+    if std::env::var_os(INSIDE).is_none() {
+        let name = "ops::restore::tests::in_place::what_is_mounted_in_the_target_is_not_emptied";
+        let mut inside = std::process::Command::new("unshare");
+        inside.arg("-m").arg(std::env::current_exe().unwrap()).args(["--exact", name]).env(INSIDE, "1");
+        if let Ok(output) = inside.output() {
+            let text = [output.stdout, output.stderr].concat();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            assert!(output.status.success() || !text.contains("panicked"), "{text}");
+        }
+        return;
+    }
+    let place = Place::new();
+    let listed = place.snapshot(vec![dir("app", vec![file("b", "1")])]);
+    place.restore(&listed, &place.request());
+    let mount = place.at("extra/mnt");
+    std::fs::create_dir_all(&mount).unwrap();
+    std::fs::write(place.at("extra/gone"), "").unwrap();
+    let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&mount).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        return;
+    }
+    std::fs::create_dir(mount.join("deep")).unwrap();
+    std::fs::write(mount.join("deep/precious"), "precious").unwrap();
+    let exclude = vec!["other".into()];
+    let report = place.run(&listed, &Request { delete: true, exclude, ..place.in_place() }).unwrap();
+    let there = mount.join("deep/precious").exists();
+    std::process::Command::new("umount").arg(&mount).status().unwrap();
+    assert!(there);
+    assert!(report.problems.iter().any(|problem| problem.what.contains("mounted")), "{:?}", report.problems);
+    assert_eq!((report.problem_count, report.deleted, place.at("extra/gone").exists()), (1, 1, false));
+}
+
 #[test]
 fn a_dry_run_tells_all_and_changes_nothing() {
     let place = Place::new();
