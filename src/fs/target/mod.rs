@@ -89,6 +89,32 @@ impl Target {
         &self.root
     }
 
+    /// True when `path`, or as much of it as is there, is the directory `id` or lies in it.
+    pub fn lies_in(path: &[u8], id: Identity) -> Result<bool> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut at = Path::new(OsStr::from_bytes(path));
+        let mut fd = loop {
+            let name = if at.as_os_str().is_empty() { Path::new(".") } else { at };
+            match (rustix::fs::openat(CWD, name, flags, Mode::empty()), at.parent()) {
+                (Ok(fd), _) => break fd,
+                (Err(Errno::NOENT), Some(parent)) => at = parent,
+                (Err(errno), _) => return Err(whole(path, errno.into())),
+            }
+        };
+        let identity = |fd: &OwnedFd| Ok(Existing::from_stat(&rustix::fs::fstat(fd)?)?.id);
+        let mut here = identity(&fd).map_err(|e| whole(path, e))?;
+        while here != id {
+            let up = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            fd = rustix::fs::openat(&fd, "..", up, Mode::empty()).map_err(|errno| whole(path, errno.into()))?;
+            let above = identity(&fd).map_err(|e| whole(path, e))?;
+            if above == here {
+                return Ok(false);
+            }
+            here = above;
+        }
+        Ok(true)
+    }
+
     /// True when nothing lies in it.
     pub fn is_empty(&self) -> Result<bool> {
         let first = beneath::entries(self.root.fd()).and_then(|mut entries| entries.next().transpose());

@@ -240,7 +240,7 @@ impl<'a> Collector<'a> {
             let made = self.directory(at, &name, &meta, leading);
             let level = self.levels.get_mut(number)?;
             match made {
-                Ok(made) => {
+                Ok(Some(made)) => {
                     at = (made.dir, made.fresh);
                     level.state = State::Here { dir: made.dir, fresh: made.fresh };
                     level.folded = made.folds.unwrap_or(folds).then(HashSet::new);
@@ -253,8 +253,10 @@ impl<'a> Collector<'a> {
                     }
                     self.window.bytes += 160;
                 }
-                Err(error) => {
-                    self.job.tally.path_error(error);
+                left_alone => {
+                    if let Err(error) = left_alone {
+                        self.job.tally.path_error(error);
+                    }
                     for level in self.levels.iter_mut().skip(number) {
                         level.state = State::Broken;
                     }

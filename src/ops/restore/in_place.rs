@@ -140,7 +140,7 @@ impl Collector<'_> {
         let found = match at.stat(name)? {
             None => return Ok(Decision::Make(make, None, true)),
             Some(found) if found.kind != Kind::File => {
-                self.clear(&at, dir, name)?;
+                self.clear(&at, dir, name, &found)?;
                 return Ok(Decision::Make(make, None, true));
             }
             Some(found) => found,

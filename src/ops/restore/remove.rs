@@ -73,8 +73,11 @@ impl Collector<'_> {
             if self.filter.excludes(&path, is_dir) || !(included || self.filter.includes(&path, is_dir)) {
                 return Ok(());
             }
-            if is_dir && !self.filter.is_open() {
-                return self.sweep(&at, name, path);
+            if self.is_protected(dir, name, &found) {
+                return Ok(());
+            }
+            if is_dir && self.must_sweep() {
+                return self.sweep(&at, name, dir, path).map(|_| ());
             }
             self.remove_one(&at, name, &path)
         });
@@ -94,8 +97,14 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Removes a directory but for what the patterns leave out.
-    fn sweep(&self, parent: &TargetDir, name: &Name, mut path: Vec<u8>) -> Result<(), PathError> {
+    /// True when a directory may hold what has to stay.
+    pub fn must_sweep(&self) -> bool {
+        !self.filter.is_open() || self.job.request.protect.is_some()
+    }
+
+    /// Removes a directory but for what the patterns leave out, what is mounted in it and the directory that is to be
+    /// left alone; true when there was any of these.
+    pub fn sweep(&self, parent: &TargetDir, name: &Name, dir: DirId, mut path: Vec<u8>) -> Result<bool, PathError> {
         struct Step {
             name: Name,
             path_len: usize,
@@ -108,6 +117,7 @@ impl Collector<'_> {
             parent.descend_same_mount(&names)
         };
         let mut enter = Some(name.clone());
+        let mut any_kept = false;
         loop {
             if let Some(name) = enter.take() {
                 steps.push(Step { name, path_len: path.len(), names: Vec::new().into_iter(), kept: false });
@@ -123,10 +133,11 @@ impl Collector<'_> {
                     }
                 }
             }
-            let Some(step) = steps.last_mut() else { return Ok(()) };
+            let Some(step) = steps.last_mut() else { return Ok(any_kept) };
             path.truncate(step.path_len);
             let Some(next) = step.names.next() else {
-                let Some(done) = steps.pop() else { return Ok(()) };
+                let Some(done) = steps.pop() else { return Ok(any_kept) };
+                any_kept |= done.kept;
                 if !done.kept {
                     if self.job.request.dry_run {
                         self.job.tally.action("delete", &path);
@@ -144,7 +155,7 @@ impl Collector<'_> {
             let at = open(&steps)?;
             let Some(found) = at.stat(&next)? else { continue };
             let is_dir = found.kind == Kind::Directory;
-            if self.filter.excludes(&path, is_dir) {
+            if self.filter.excludes(&path, is_dir) || self.is_protected(dir, &next, &found) {
                 if let Some(step) = steps.last_mut() {
                     step.kept = true;
                 }

@@ -115,8 +115,71 @@ fn other_kinds_give_way() {
     symlink("elsewhere", place.at("link")).unwrap();
     std::fs::remove_file(place.at("pipe")).unwrap();
     std::fs::create_dir(place.at("pipe")).unwrap();
-    place.restore(&listed, &place.in_place());
+    // A folder with something in it is no entry of another kind, but many that the snapshot lacks.
+    let report = place.run(&listed, &place.in_place()).unwrap();
+    assert_eq!((report.problem_count, place.at("file/deep/er").exists()), (1, true));
+    assert!(report.problems[0].what.contains("see --delete"), "{:?}", report.problems);
+    let keep = Request { delete: true, exclude: vec!["er".into()], ..place.in_place() };
+    assert_eq!(place.run(&listed, &keep).unwrap().problem_count, 1);
+    assert!(place.at("file/deep/er").exists());
+    assert_eq!(place.restore(&listed, &Request { delete: true, ..place.in_place() }).deleted, 1);
     assert_eq!(listing(&place.target()), good);
+}
+
+#[test]
+fn a_folder_in_the_way_of_a_link_stays_too() {
+    let place = Place::new();
+    let tree = vec![file("a", "1").linked(5, 2), file("b", "1").linked(5, 2)];
+    let listed = place.snapshot(vec![dir("app", tree)]);
+    std::fs::create_dir_all(place.at("b/precious")).unwrap();
+    for dry_run in [true, false] {
+        let report = place.run(&listed, &Request { dry_run, ..place.in_place() }).unwrap();
+        assert_eq!((report.problem_count, place.at("b/precious").exists()), (1, true));
+    }
+    assert_eq!(place.restore(&listed, &Request { delete: true, ..place.in_place() }).deleted, 1);
+}
+
+#[test]
+fn the_repository_that_it_comes_from_survives() {
+    let place = Place::new();
+    let tree = || dir("vault", vec![file("config", "old")]);
+    let listed = place.snapshot(vec![dir("home", vec![tree(), file("f", "1"), dir("x", vec![])])]);
+    place.restore(&listed, &place.request());
+    std::fs::write(place.at("vault/object"), "new").unwrap();
+    std::fs::write(place.at("vault/config"), "newer").unwrap();
+    let protect = |path: &std::path::Path| {
+        let found = std::fs::metadata(path).unwrap();
+        Some(crate::fs::target::Identity { device: found.dev(), inode: found.ino() })
+    };
+    let delete = |path: &std::path::Path| Request { delete: true, protect: protect(path), ..place.in_place() };
+    let whole = |path: &str| {
+        assert_eq!(std::fs::read(place.at(path).join("config")).unwrap(), b"newer");
+        assert_eq!(std::fs::read(place.at(path).join("object")).unwrap(), b"new");
+    };
+    // Where the snapshot has it too; deep in what the snapshot lacks; and where the snapshot has a file.
+    place.restore(&listed, &delete(&place.at("vault")));
+    whole("vault");
+    std::fs::create_dir_all(place.at("lost/deep")).unwrap();
+    std::fs::write(place.at("lost/deep/g"), "").unwrap();
+    std::fs::rename(place.at("vault"), place.at("lost/deep/vault")).unwrap();
+    place.restore(&listed, &delete(&place.at("lost/deep/vault")));
+    whole("lost/deep/vault");
+    assert!(!place.at("lost/deep/g").exists());
+    std::fs::remove_file(place.at("f")).unwrap();
+    std::fs::rename(place.at("lost/deep/vault"), place.at("f")).unwrap();
+    assert_eq!(place.run(&listed, &delete(&place.at("f"))).unwrap().problem_count, 1);
+    whole("f");
+    // The target is it, or is or would be in it.
+    for target in [place.at("f"), place.at("f/new/er"), place.at("f/object/..")] {
+        let protect = protect(&place.at("f"));
+        let target = std::os::unix::ffi::OsStringExt::into_vec(target.into_os_string());
+        for in_place in [true, false] {
+            let request = Request { target: target.clone(), protect, in_place, ..place.request() };
+            assert!(place.run(&listed, &request).is_err());
+        }
+    }
+    assert!(!place.at("f/new").exists());
+    whole("f");
 }
 
 #[test]
