@@ -216,9 +216,6 @@ fn restore_within(
     if report.sockets > 0 {
         monitor.note(&format!("{} sockets are left out: they mean nothing without their process", report.sockets));
     }
-    if !report.shortfall.is_empty() {
-        monitor.note(&report.shortfall);
-    }
     Ok(report)
 }
 

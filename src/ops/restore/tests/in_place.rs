@@ -268,6 +268,16 @@ fn what_is_mounted_in_the_target_is_not_emptied() {
 }
 
 #[test]
+fn directories_on_the_way_keep_their_times() {
+    let place = Place::new();
+    let listed = place.snapshot(vec![dir("app", vec![dir("1", vec![dir("2", vec![dir("3", vec![])])])])]);
+    place.restore(&listed, &place.request());
+    let good = listing(&place.target());
+    place.restore(&listed, &Request { include: vec!["3".into()], ..place.in_place() });
+    assert_eq!(listing(&place.target()), good);
+}
+
+#[test]
 fn a_dry_run_tells_all_and_changes_nothing() {
     let place = Place::new();
     let tree = vec![
