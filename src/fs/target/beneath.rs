@@ -87,11 +87,7 @@ pub(super) fn open_chain(dir: BorrowedFd<'_>, names: &[Name], same_mount: bool) 
 }
 
 /// [`open_chain`] for kernels without `openat2`.
-pub(super) fn chain_by_component(
-    dir: BorrowedFd<'_>,
-    names: &[Name],
-    same_mount: bool,
-) -> io::Result<Option<OwnedFd>> {
+pub(super) fn chain_by_component(dir: BorrowedFd<'_>, names: &[Name], same_mount: bool) -> io::Result<Option<OwnedFd>> {
     let mut at: Option<OwnedFd> = None;
     for name in names {
         let from = at.as_ref().map_or(dir, |fd| fd.as_fd());

@@ -71,8 +71,7 @@ impl TargetDir {
     fn probe_case(&self) -> Result<bool, PathError> {
         let name = create::random_name().map_err(|source| self.failed_itself("probe", source))?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        beneath::open(self.fd(), &name, flags, Mode::RUSR)
-            .map_err(|source| self.failed(&name, "create", source))?;
+        beneath::open(self.fd(), &name, flags, Mode::RUSR).map_err(|source| self.failed(&name, "create", source))?;
         let other = name.as_bytes().to_ascii_uppercase();
         let found = rustix::fs::statat(self.fd(), other.as_slice(), AtFlags::SYMLINK_NOFOLLOW);
         let removed = rustix::fs::unlinkat(self.fd(), name.as_bytes(), AtFlags::empty());

@@ -47,7 +47,7 @@ use std::{
     ffi::OsStr,
     fs, io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -170,6 +170,26 @@ impl TargetDir {
         let fd = beneath::open(self.fd(), name, beneath::DIRECTORY, Mode::empty())
             .map_err(|source| self.failed(name, "open directory", source))?;
         Ok(TargetDir { fd: Arc::new(fd), path: self.path_of(name), new: false })
+    }
+
+    /// Opens a directory in this one to change what is in it: where it is this user's own and he took the right to that
+    /// from himself, he gets it back until its metadata is applied.
+    pub fn open_own_dir(&self, name: &Name, found: &Existing) -> Result<TargetDir, PathError> {
+        let me = rustix::process::geteuid();
+        if me.is_root() || found.uid != me.as_raw() || found.mode & 0o700 == 0o700 {
+            return self.open_dir(name);
+        }
+        let permit = || -> io::Result<()> {
+            let fd = beneath::open(self.fd(), name, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+            if Existing::from_stat(&rustix::fs::fstat(&fd)?)?.id == found.id {
+                // A descriptor of what cannot be read takes no fchmod; its name in /proc is this very inode.
+                let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+                rustix::fs::chmod(path, Mode::from_raw_mode(found.mode | 0o700))?;
+            }
+            Ok(())
+        };
+        permit().map_err(|source| self.failed(name, "open directory", source))?;
+        self.open_dir(name)
     }
 
     /// Makes a directory, with mode 0700 until its metadata is applied, and opens it. A directory that is there

@@ -65,7 +65,9 @@ impl Collector<'_> {
         if self.is_protected(parent, name, &found) {
             return Ok(None);
         }
-        let open = self.dirs.get(parent)?.open_dir(name)?;
+        let around = self.dirs.get(parent)?;
+        // One that only leads to something would keep the permissions it gets here.
+        let open = if dry_run || leading { around.open_dir(name)? } else { around.open_own_dir(name, &found)? };
         if dry_run && !leading && self.differs(&open, None, &found, meta)? {
             self.act("update", parent, name);
         }

@@ -278,6 +278,43 @@ fn directories_on_the_way_keep_their_times() {
 }
 
 #[test]
+fn who_is_not_root_restores_over_what_he_made_read_only() {
+    use rustix::{fs::Uid, thread};
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let place = Place::new();
+    let tree = vec![file("ro", "1").mode(0o444), file("none", "2").mode(0), dir("d", vec![file("f", "3")]).mode(0o555)];
+    let listed = place.snapshot(vec![dir("app", tree)]);
+    place.restore(&listed, &place.request());
+    let good = listing(&place.target());
+    let change = |path: &str, mode| {
+        std::fs::write(place.at(path), "changed").unwrap();
+        std::fs::set_permissions(place.at(path), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    change("ro", 0o444);
+    change("none", 0);
+    change("d/f", 0o400);
+    std::fs::set_permissions(place.at("d"), PermissionsExt::from_mode(0o100)).unwrap();
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mine = ["", "ro", "none", "d", "d/f"].map(|path| place.at(path));
+    for path in mine.iter().map(|path| path.as_path()).chain(place.target().parent()) {
+        chown(path, Some(65534), Some(65534)).unwrap();
+    }
+    // Identities belong to threads: the others stay root.
+    let report = std::thread::scope(|scope| {
+        let restore = || {
+            let uid = Uid::from_raw(65534);
+            thread::set_thread_res_uid(uid, uid, uid).unwrap();
+            place.run(&listed, &Request { owners: Owners::Skip, ..place.in_place() }).unwrap()
+        };
+        scope.spawn(restore).join().unwrap()
+    });
+    assert_eq!(report.problems, []);
+    assert_eq!(listing(&place.target()), good);
+}
+
+#[test]
 fn a_dry_run_tells_all_and_changes_nothing() {
     let place = Place::new();
     let tree = vec![

@@ -153,7 +153,10 @@ fn what_reads_back_otherwise_is_reported_in_every_window() {
         assert!(report.problems[0].what.contains("reads back"), "{:?}", report.problems);
         assert!(std::fs::read_dir(place.target()).unwrap().all(|e| e.unwrap().file_name() == "big"));
         if let Ok(found) = std::fs::metadata(place.at("big")) {
-            assert_ne!(found.modified().unwrap(), std::time::UNIX_EPOCH + std::time::Duration::new(1_500_000_000, 123_456_789));
+            assert_ne!(
+                found.modified().unwrap(),
+                std::time::UNIX_EPOCH + std::time::Duration::new(1_500_000_000, 123_456_789)
+            );
         }
     }
 }
