@@ -94,6 +94,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         delete: args.delete,
         verify: args.verify,
         dry_run: args.dry_run,
+        protect: None,
         owners: args.owner.into(),
         threads: args.threads,
     };

@@ -54,7 +54,9 @@ pub(super) fn open_dir_same_mount(dir: BorrowedFd<'_>, name: &Name) -> io::Resul
 
 /// Opens the directory `names` below `dir`, or nothing when there are no names. Each call to the kernel takes as many
 /// names as one path may hold, so neither the depth nor the length matters.
-pub(super) fn open_chain(dir: BorrowedFd<'_>, names: &[Name]) -> io::Result<Option<OwnedFd>> {
+/// With `same_mount`, what is mounted on the way is refused.
+pub(super) fn open_chain(dir: BorrowedFd<'_>, names: &[Name], same_mount: bool) -> io::Result<Option<OwnedFd>> {
+    let resolve = if same_mount { BENEATH | ResolveFlags::NO_XDEV } else { BENEATH };
     let mut at: Option<OwnedFd> = None;
     let mut path = Vec::new();
     let mut rest = names;
@@ -73,8 +75,8 @@ pub(super) fn open_chain(dir: BorrowedFd<'_>, names: &[Name]) -> io::Result<Opti
         rest = after;
 
         let from = at.as_ref().map_or(dir, |fd| fd.as_fd());
-        at = Some(match retry(|| rustix::fs::openat2(from, path.as_slice(), DIRECTORY, Mode::empty(), BENEATH)) {
-            Err(Errno::NOSYS | Errno::PERM) => match chain_by_component(from, step)? {
+        at = Some(match retry(|| rustix::fs::openat2(from, path.as_slice(), DIRECTORY, Mode::empty(), resolve)) {
+            Err(Errno::NOSYS | Errno::PERM) => match chain_by_component(from, step, same_mount)? {
                 Some(fd) => fd,
                 None => continue,
             },
@@ -85,11 +87,14 @@ pub(super) fn open_chain(dir: BorrowedFd<'_>, names: &[Name]) -> io::Result<Opti
 }
 
 /// [`open_chain`] for kernels without `openat2`.
-pub(super) fn chain_by_component(dir: BorrowedFd<'_>, names: &[Name]) -> io::Result<Option<OwnedFd>> {
+pub(super) fn chain_by_component(dir: BorrowedFd<'_>, names: &[Name], same_mount: bool) -> io::Result<Option<OwnedFd>> {
     let mut at: Option<OwnedFd> = None;
     for name in names {
         let from = at.as_ref().map_or(dir, |fd| fd.as_fd());
-        at = Some(open_by_component(from, name, DIRECTORY, Mode::empty())?);
+        at = Some(match same_mount {
+            true => open_dir_same_mount(from, name)?,
+            false => open_by_component(from, name, DIRECTORY, Mode::empty())?,
+        });
     }
     Ok(at)
 }

@@ -47,7 +47,7 @@ use std::{
     ffi::OsStr,
     fs, io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -87,6 +87,32 @@ impl Target {
     /// The target itself.
     pub fn root(&self) -> &TargetDir {
         &self.root
+    }
+
+    /// True when `path`, or as much of it as is there, is the directory `id` or lies in it.
+    pub fn lies_in(path: &[u8], id: Identity) -> Result<bool> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut at = Path::new(OsStr::from_bytes(path));
+        let mut fd = loop {
+            let name = if at.as_os_str().is_empty() { Path::new(".") } else { at };
+            match (rustix::fs::openat(CWD, name, flags, Mode::empty()), at.parent()) {
+                (Ok(fd), _) => break fd,
+                (Err(Errno::NOENT), Some(parent)) => at = parent,
+                (Err(errno), _) => return Err(whole(path, errno.into())),
+            }
+        };
+        let identity = |fd: &OwnedFd| Ok(Existing::from_stat(&rustix::fs::fstat(fd)?)?.id);
+        let mut here = identity(&fd).map_err(|e| whole(path, e))?;
+        while here != id {
+            let up = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            fd = rustix::fs::openat(&fd, "..", up, Mode::empty()).map_err(|errno| whole(path, errno.into()))?;
+            let above = identity(&fd).map_err(|e| whole(path, e))?;
+            if above == here {
+                return Ok(false);
+            }
+            here = above;
+        }
+        Ok(true)
     }
 
     /// True when nothing lies in it.
@@ -146,6 +172,26 @@ impl TargetDir {
         Ok(TargetDir { fd: Arc::new(fd), path: self.path_of(name), new: false })
     }
 
+    /// Opens a directory in this one to change what is in it: where it is this user's own and he took the right to that
+    /// from himself, he gets it back until its metadata is applied.
+    pub fn open_own_dir(&self, name: &Name, found: &Existing) -> Result<TargetDir, PathError> {
+        let me = rustix::process::geteuid();
+        if me.is_root() || found.uid != me.as_raw() || found.mode & 0o700 == 0o700 {
+            return self.open_dir(name);
+        }
+        let permit = || -> io::Result<()> {
+            let fd = beneath::open(self.fd(), name, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+            if Existing::from_stat(&rustix::fs::fstat(&fd)?)?.id == found.id {
+                // A descriptor of what cannot be read takes no fchmod; its name in /proc is this very inode.
+                let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+                rustix::fs::chmod(path, Mode::from_raw_mode(found.mode | 0o700))?;
+            }
+            Ok(())
+        };
+        permit().map_err(|source| self.failed(name, "open directory", source))?;
+        self.open_dir(name)
+    }
+
     /// Makes a directory, with mode 0700 until its metadata is applied, and opens it. A directory that is there
     /// already is opened as it is; anything else that is there is refused.
     pub fn make_dir(&self, name: &Name) -> Result<TargetDir, PathError> {
@@ -159,14 +205,23 @@ impl TargetDir {
 
     /// Opens the directory that lies `names` below this one, however long the path is.
     pub fn descend(&self, names: &[Name]) -> Result<TargetDir, PathError> {
+        self.descend_within(names, false)
+    }
+
+    /// The same, but refuses what is mounted on the way: for whoever removes.
+    pub fn descend_same_mount(&self, names: &[Name]) -> Result<TargetDir, PathError> {
+        self.descend_within(names, true)
+    }
+
+    fn descend_within(&self, names: &[Name], same_mount: bool) -> Result<TargetDir, PathError> {
         let mut path = self.path.clone();
         for name in names {
             push(&mut path, name);
         }
-        match beneath::open_chain(self.fd(), names) {
+        match beneath::open_chain(self.fd(), names, same_mount) {
             Ok(None) => Ok(self.clone()),
             Ok(Some(fd)) => Ok(TargetDir { fd: Arc::new(fd), path, new: false }),
-            Err(source) => Err(PathError::new(path, "open directory", source)),
+            Err(source) => Err(PathError::new(path, "open directory", mounted(source))),
         }
     }
 
@@ -176,6 +231,14 @@ impl TargetDir {
         let mut names: Vec<Name> = names.map_err(|source| self.failed_itself("list", source))?;
         names.sort_unstable();
         Ok(names)
+    }
+}
+
+/// Says in words that something is mounted there.
+fn mounted(error: io::Error) -> io::Error {
+    match Errno::from_io_error(&error) {
+        Some(Errno::XDEV) => io::Error::other("another file system is mounted on it"),
+        _ => error,
     }
 }
 

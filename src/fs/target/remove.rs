@@ -1,6 +1,6 @@
 //! Removing what a snapshot does not have.
 
-use super::{Existing, Identity, TargetDir, beneath, push};
+use super::{Existing, Identity, TargetDir, beneath, mounted, push};
 use crate::{fs::error::PathError, name::Name};
 use rustix::{
     fs::{AtFlags, FileType, Mode},
@@ -30,6 +30,12 @@ impl TargetDir {
             Err(Errno::ISDIR) => self.remove_tree(name),
             Err(errno) => Err(self.failed(name, "remove", errno)),
         }
+    }
+
+    /// Removes a directory that nothing is in.
+    pub fn remove_empty(&self, name: &Name) -> Result<(), PathError> {
+        rustix::fs::unlinkat(self.fd(), name.as_bytes(), AtFlags::REMOVEDIR)
+            .map_err(|errno| self.failed(name, "remove", errno))
     }
 
     /// Two descriptors whatever the depth. The way back up is `..`, which is safe only because it must be the very
@@ -90,10 +96,7 @@ impl TargetDir {
 
 /// Goes down into a directory.
 fn enter(dir: BorrowedFd<'_>, name: &Name, levels: &mut Vec<Level>) -> io::Result<OwnedFd> {
-    let fd = beneath::open_dir_same_mount(dir, name).map_err(|e| match Errno::from_io_error(&e) {
-        Some(Errno::XDEV) => io::Error::other("another file system is mounted on it"),
-        _ => e,
-    })?;
+    let fd = beneath::open_dir_same_mount(dir, name).map_err(mounted)?;
     let id = Existing::from_stat(&rustix::fs::fstat(&fd)?)?.id;
     levels.push(Level { name: name.clone(), id, pending: Vec::new() });
     Ok(fd)

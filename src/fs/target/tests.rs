@@ -136,8 +136,8 @@ fn without_openat2_the_same_holds() {
     fs::create_dir_all(place.inside("a/b")).unwrap();
     symlink(place.outside(""), place.inside("a/link")).unwrap();
     let root = place.root.fd();
-    assert!(beneath::chain_by_component(root, &[name("a"), name("b")]).unwrap().is_some());
-    assert!(beneath::chain_by_component(root, &[name("a"), name("link")]).is_err());
+    assert!(beneath::chain_by_component(root, &[name("a"), name("b")], false).unwrap().is_some());
+    assert!(beneath::chain_by_component(root, &[name("a"), name("link")], false).is_err());
     let a = beneath::open_by_component(root, &name("a"), beneath::DIRECTORY, Mode::empty()).unwrap();
     assert!(beneath::open_by_component(a.as_fd(), &name("link"), beneath::DIRECTORY, Mode::empty()).is_err());
     let create = OFlags::RDWR | OFlags::CREATE;
@@ -240,7 +240,7 @@ fn paths_longer_than_the_system_takes_are_made_and_removed() {
     let again = place.root.descend(&names).unwrap();
     assert_eq!(again.path(), dir.path());
     assert!(again.stat(&name("end")).unwrap().is_some());
-    assert!(beneath::chain_by_component(place.root.fd(), &names).unwrap().is_some());
+    assert!(beneath::chain_by_component(place.root.fd(), &names, false).unwrap().is_some());
     place.root.remove(&names[0]).unwrap();
     assert!(place.root.list().unwrap().is_empty());
     place.assert_outside_untouched();

@@ -175,7 +175,7 @@ impl<'a> Collector<'a> {
         }
         if included {
             self.count(&node);
-            let Some((dir, fresh)) = self.arrive() else { return Ok(false) };
+            let Some((dir, fresh)) = self.arrive(Some(&node.name)) else { return Ok(false) };
             if self.collides(dir, &node.name) {
                 return Ok(false);
             }
@@ -186,7 +186,7 @@ impl<'a> Collector<'a> {
         }
         if is_dir {
             self.push(node, included);
-            if included && self.arrive().is_none() {
+            if included && self.arrive(None).is_none() {
                 self.levels.pop();
                 return Ok(false);
             }
@@ -224,8 +224,9 @@ impl<'a> Collector<'a> {
         self.levels.push(Level { state, name, meta: Some(meta), weight, included, folded: None, extras: None });
     }
 
-    /// Makes the directories of the walk that are not yet made; the innermost, or nothing when one cannot be.
-    fn arrive(&mut self) -> Option<(DirId, bool)> {
+    /// Makes the directories of the walk that are not yet made; the innermost, or nothing when one cannot be. The walk
+    /// is at `next` in the innermost.
+    fn arrive(&mut self, next: Option<&Name>) -> Option<(DirId, bool)> {
         let first = self.levels.iter().rposition(|level| level.state != State::Waiting)?;
         let mut at = match self.levels.get(first)?.state {
             State::Here { dir, fresh } => (dir, fresh),
@@ -239,7 +240,7 @@ impl<'a> Collector<'a> {
             let made = self.directory(at, &name, &meta, leading);
             let level = self.levels.get_mut(number)?;
             match made {
-                Ok(made) => {
+                Ok(Some(made)) => {
                     at = (made.dir, made.fresh);
                     level.state = State::Here { dir: made.dir, fresh: made.fresh };
                     level.folded = made.folds.unwrap_or(folds).then(HashSet::new);
@@ -252,13 +253,22 @@ impl<'a> Collector<'a> {
                     }
                     self.window.bytes += 160;
                 }
-                Err(error) => {
-                    self.job.tally.path_error(error);
+                left_alone => {
+                    if let Err(error) = left_alone {
+                        self.job.tally.path_error(error);
+                    }
                     for level in self.levels.iter_mut().skip(number) {
                         level.state = State::Broken;
                     }
                     return None;
                 }
+            }
+        }
+        // What led here went by before the names of these directories were known.
+        for number in first + 1..self.levels.len() {
+            let on_the_way = self.levels.get(number + 1).map_or(next, |level| level.name.as_ref()).cloned();
+            if let (Some(name), Some(extras)) = (on_the_way, self.levels.get_mut(number)?.extras.as_mut()) {
+                extras.spare(&name);
             }
         }
         Some(at)

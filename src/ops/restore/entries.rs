@@ -30,21 +30,21 @@ impl Collector<'_> {
         }
     }
 
-    /// Makes a directory, or opens the one that is there.
+    /// Makes a directory, or opens the one that is there; nothing when it is to be left alone.
     pub fn directory(
         &mut self,
         (parent, fresh): (DirId, bool),
         name: &Name,
         meta: &Meta,
         leading: bool,
-    ) -> Result<Made, PathError> {
+    ) -> Result<Option<Made>, PathError> {
         let dry_run = self.job.request.dry_run;
         let mut found = None;
         if !fresh {
             let around = self.dirs.get(parent)?;
             found = around.stat(name)?;
-            if found.take_if(|found| found.kind != Kind::Directory).is_some() {
-                self.clear(&around, parent, name)?;
+            if let Some(other) = found.take_if(|found| found.kind != Kind::Directory) {
+                self.clear(&around, parent, name, &other)?;
             }
         }
         let Some(found) = found else {
@@ -60,21 +60,52 @@ impl Collector<'_> {
                 Some(made)
             };
             let dir = self.dirs.add(parent, name, open);
-            return Ok(Made { dir, fresh: true, folds: None, extras: None });
+            return Ok(Some(Made { dir, fresh: true, folds: None, extras: None }));
         };
-        let open = self.dirs.get(parent)?.open_dir(name)?;
+        if self.is_protected(parent, name, &found) {
+            return Ok(None);
+        }
+        let around = self.dirs.get(parent)?;
+        // One that only leads to something would keep the permissions it gets here.
+        let open = if dry_run || leading { around.open_dir(name)? } else { around.open_own_dir(name, &found)? };
         if dry_run && !leading && self.differs(&open, None, &found, meta)? {
             self.act("update", parent, name);
         }
         let folds = Some(!dry_run && open.folds_case().unwrap_or(false));
         let extras = self.extras_of(&open);
         let dir = self.dirs.add(parent, name, Some(open));
-        Ok(Made { dir, fresh: false, folds, extras })
+        Ok(Some(Made { dir, fresh: false, folds, extras }))
     }
 
-    /// Removes an entry of another kind.
-    pub fn clear(&self, at: &TargetDir, dir: DirId, name: &Name) -> Result<(), PathError> {
-        self.remove_one(at, name, &self.dirs.relative(dir, Some(name)))
+    /// True for the directory that is to be left alone, which is said.
+    pub fn is_protected(&self, dir: DirId, name: &Name, found: &Existing) -> bool {
+        let protected = Some(found.id) == self.job.request.protect;
+        if protected {
+            self.job.tally.protected(&self.dirs.path(dir, Some(name)));
+        }
+        protected
+    }
+
+    /// Removes an entry of another kind. A directory with something in it goes only where what the snapshot does not
+    /// have is to go.
+    pub fn clear(&self, at: &TargetDir, dir: DirId, name: &Name, found: &Existing) -> Result<(), PathError> {
+        let path = self.dirs.relative(dir, Some(name));
+        let in_the_way = |what| Err(PathError::new(at.path_of(name), "replace", io::Error::other(what)));
+        if self.is_protected(dir, name, found) {
+            return in_the_way("the repository is in the way");
+        }
+        if found.kind == Kind::Directory {
+            if !self.job.request.delete && !at.open_dir(name)?.list()?.is_empty() {
+                return in_the_way("a directory with something in it is in the way (see --delete)");
+            }
+            if self.must_sweep() {
+                return match self.sweep(at, name, dir, path)? {
+                    true => in_the_way("something in the directory that is in the way has to stay"),
+                    false => Ok(()),
+                };
+            }
+        }
+        self.remove_one(at, name, &path)
     }
 
     /// True when an entry's metadata are not as in the snapshot. (Attributes of directories are only looked at when they
@@ -136,7 +167,7 @@ impl Collector<'_> {
                     }
                     return Ok(Some(found.id));
                 }
-                self.clear(&at, dir, name)?;
+                self.clear(&at, dir, name, &found)?;
             }
         }
         self.act("create", dir, name);

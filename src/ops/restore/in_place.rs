@@ -43,6 +43,11 @@ enum Stop {
     All(Error),
 }
 
+/// True when a file may not be opened for writing, whatever its directory allows.
+fn must_be_replaced(error: &PathError) -> bool {
+    matches!(error.source.kind(), std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ExecutableFileBusy)
+}
+
 impl Collector<'_> {
     /// Collects a regular file.
     pub fn file(&mut self, dir: DirId, fresh: bool, node: Node, link: Option<LinkKey>) -> Result<()> {
@@ -140,7 +145,7 @@ impl Collector<'_> {
         let found = match at.stat(name)? {
             None => return Ok(Decision::Make(make, None, true)),
             Some(found) if found.kind != Kind::File => {
-                self.clear(&at, dir, name)?;
+                self.clear(&at, dir, name, &found)?;
                 return Ok(Decision::Make(make, None, true));
             }
             Some(found) => found,
@@ -176,19 +181,30 @@ impl Collector<'_> {
     ) -> Result<Decision, PathError> {
         let (dry_run, at, name) = (self.job.request.dry_run, self.dirs.get(dir)?, &node.name);
         let failed = |e| PathError::new(at.path_of(name), "set the length of", e);
-        if shared {
-            let old = at.open_to_compare(name)?;
+        // What may not be written in place (read-only, or a program that runs) can still be replaced.
+        let opened = match (shared, dry_run) {
+            (true, _) => None,
+            (_, true) => Some(at.open_to_compare(name)?),
+            _ => match at.open_existing(name) {
+                Err(error) if must_be_replaced(&error) => None,
+                opened => Some(opened?),
+            },
+        };
+        let Some(old) = opened else {
+            let old = match at.open_to_compare(name) {
+                Err(error) if must_be_replaced(&error) => None,
+                old => Some(old?),
+            };
             if dry_run {
-                return Ok(Decision::Make(How::Replace(Mutex::new(None)), Some(old), differs));
+                return Ok(Decision::Make(How::Replace(Mutex::new(None)), old, differs));
             }
             let temp = at.temp_file()?;
             if let Err(error) = set_len(temp.file(), size) {
                 at.discard(temp)?;
                 return Err(failed(error));
             }
-            return Ok(Decision::Make(How::Replace(Mutex::new(Some(temp))), Some(old), differs));
-        }
-        let old = if dry_run { at.open_to_compare(name)? } else { at.open_existing(name)? };
+            return Ok(Decision::Make(How::Replace(Mutex::new(Some(temp))), old, differs));
+        };
         if !dry_run && found.size < size {
             set_len(&old, size).map_err(failed)?;
         }

@@ -133,6 +133,7 @@ impl Collector<'_> {
             let dir = self.dirs.get(link.dir)?;
             match dir.stat(name)? {
                 Some(found) if Some(found.id) == id => return Ok(()),
+                Some(found) if found.kind == Kind::Directory => self.clear(&dir, link.dir, name, &found)?,
                 Some(_) if dry_run => {
                     act("update");
                     return Ok(());

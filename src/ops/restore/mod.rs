@@ -34,7 +34,7 @@ mod window;
 
 use crate::{
     error::{Error, Result},
-    fs::target::Target,
+    fs::target::{Identity, Target},
     model::{
         node::Node,
         snapshot::{Problem, Source, Totals},
@@ -78,6 +78,8 @@ pub struct Request {
     pub verify: bool,
     /// Change nothing, report what would be done.
     pub dry_run: bool,
+    /// A directory that is never entered, changed or removed: the repository, where it lies on this machine.
+    pub protect: Option<Identity>,
     /// Whose the restored entries are.
     pub owners: Owners,
     /// Worker threads; 0 for one a core.
@@ -214,9 +216,6 @@ fn restore_within(
     if report.sockets > 0 {
         monitor.note(&format!("{} sockets are left out: they mean nothing without their process", report.sockets));
     }
-    if !report.shortfall.is_empty() {
-        monitor.note(&report.shortfall);
-    }
     Ok(report)
 }
 
@@ -243,11 +242,14 @@ fn tops<'s>(reader: &BlobReader<'_>, listed: &'s Listed, request: &Request) -> R
 
 /// The target; nothing when it is not there and is not to be made.
 fn open_target(request: &Request) -> Result<Option<Target>> {
+    // Before anything is made, which would be in the repository.
+    refuse_protected(request)?;
     let target = match (request.dry_run, Target::open(&request.target)) {
         (true, Err(Error::Target { source, .. })) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         (true, opened) => opened?,
         (false, _) => Target::create_or_open(&request.target)?,
     };
+    refuse_protected(request)?;
     if !request.in_place && !target.is_empty()? {
         let shown = Shown(&request.target);
         return Err(Error::refused(format!(
@@ -255,6 +257,16 @@ fn open_target(request: &Request) -> Result<Option<Target>> {
         )));
     }
     Ok(Some(target))
+}
+
+fn refuse_protected(request: &Request) -> Result<()> {
+    match request.protect {
+        Some(id) if Target::lies_in(&request.target, id)? => Err(Error::refused(format!(
+            "{} is the repository itself or lies in it: choose another folder",
+            Shown(&request.target)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn expect(tops: &[Top<'_>], monitor: &dyn Monitor) {

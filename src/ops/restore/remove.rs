@@ -13,7 +13,7 @@ use crate::{
     },
     name::Name,
 };
-use std::{iter::Peekable, sync::Arc, vec::IntoIter};
+use std::{iter::Peekable, vec::IntoIter};
 
 /// Names in a directory of the target: compared with the tree's as both go by in the same order.
 pub(super) struct Extras {
@@ -25,6 +25,12 @@ pub(super) struct Extras {
 impl Extras {
     pub fn new(sorted: Vec<Name>) -> Self {
         Extras { names: sorted.into_iter().peekable(), held: Vec::new() }
+    }
+
+    /// The tree has this name.
+    pub fn spare(&mut self, name: &Name) {
+        let names: Vec<Name> = self.names.by_ref().filter(|extra| extra != name).collect();
+        self.names = names.into_iter().peekable();
     }
 }
 
@@ -67,8 +73,11 @@ impl Collector<'_> {
             if self.filter.excludes(&path, is_dir) || !(included || self.filter.includes(&path, is_dir)) {
                 return Ok(());
             }
-            if is_dir && !self.filter.is_open() {
-                return self.sweep(&at, name, path);
+            if self.is_protected(dir, name, &found) {
+                return Ok(());
+            }
+            if is_dir && self.must_sweep() {
+                return self.sweep(&at, name, dir, path).map(|_| ());
             }
             self.remove_one(&at, name, &path)
         });
@@ -88,8 +97,14 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Removes a directory but for what the patterns leave out.
-    fn sweep(&self, parent: &Arc<TargetDir>, name: &Name, mut path: Vec<u8>) -> Result<(), PathError> {
+    /// True when a directory may hold what has to stay.
+    pub fn must_sweep(&self) -> bool {
+        !self.filter.is_open() || self.job.request.protect.is_some()
+    }
+
+    /// Removes a directory but for what the patterns leave out, what is mounted in it and the directory that is to be
+    /// left alone; true when there was any of these.
+    pub fn sweep(&self, parent: &TargetDir, name: &Name, dir: DirId, mut path: Vec<u8>) -> Result<bool, PathError> {
         struct Step {
             name: Name,
             path_len: usize,
@@ -99,23 +114,37 @@ impl Collector<'_> {
         let mut steps: Vec<Step> = Vec::new();
         let open = |steps: &[Step]| {
             let names: Vec<Name> = steps.iter().map(|step| step.name.clone()).collect();
-            parent.descend(&names)
+            parent.descend_same_mount(&names)
         };
         let mut enter = Some(name.clone());
+        let mut any_kept = false;
         loop {
             if let Some(name) = enter.take() {
                 steps.push(Step { name, path_len: path.len(), names: Vec::new().into_iter(), kept: false });
-                let names = open(&steps)?.list()?;
+                let names = open(&steps).and_then(|dir| dir.list());
                 if let Some(step) = steps.last_mut() {
-                    step.names = names.into_iter();
+                    match names {
+                        Ok(names) => step.names = names.into_iter(),
+                        // Something is mounted on it, or it cannot be read.
+                        Err(error) => {
+                            self.job.tally.path_error(error);
+                            step.kept = true;
+                        }
+                    }
                 }
             }
-            let Some(step) = steps.last_mut() else { return Ok(()) };
+            let Some(step) = steps.last_mut() else { return Ok(any_kept) };
             path.truncate(step.path_len);
             let Some(next) = step.names.next() else {
-                let Some(done) = steps.pop() else { return Ok(()) };
+                let Some(done) = steps.pop() else { return Ok(any_kept) };
+                any_kept |= done.kept;
                 if !done.kept {
-                    self.remove_one(&open(&steps)?, &done.name, &path)?;
+                    if self.job.request.dry_run {
+                        self.job.tally.action("delete", &path);
+                    } else {
+                        open(&steps)?.remove_empty(&done.name)?;
+                    }
+                    count(&self.job.tally.deleted, 1);
                 } else if let Some(around) = steps.last_mut() {
                     around.kept = true;
                 }
@@ -126,7 +155,7 @@ impl Collector<'_> {
             let at = open(&steps)?;
             let Some(found) = at.stat(&next)? else { continue };
             let is_dir = found.kind == Kind::Directory;
-            if self.filter.excludes(&path, is_dir) {
+            if self.filter.excludes(&path, is_dir) || self.is_protected(dir, &next, &found) {
                 if let Some(step) = steps.last_mut() {
                     step.kept = true;
                 }

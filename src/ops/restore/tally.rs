@@ -37,6 +37,7 @@ pub(super) struct Tally<'m> {
     monitor: &'m dyn Monitor,
     kept: Mutex<Kept>,
     failed: AtomicBool,
+    protected: AtomicBool,
     pub unchanged: AtomicU64,
     pub written: AtomicU64,
     pub bytes_written: AtomicU64,
@@ -57,6 +58,7 @@ impl<'m> Tally<'m> {
             monitor,
             kept: Mutex::default(),
             failed: AtomicBool::new(false),
+            protected: AtomicBool::new(false),
             unchanged: zero(),
             written: zero(),
             bytes_written: zero(),
@@ -98,6 +100,13 @@ impl<'m> Tally<'m> {
             Ok(short) if short.is_none() => {}
             Ok(short) => self.kept().shortfall += short,
             Err(error) => self.path_error(error),
+        }
+    }
+
+    /// The directory that is left alone whatever is asked was met: said once.
+    pub fn protected(&self, path: &[u8]) {
+        if !self.protected.swap(true, Ordering::Relaxed) {
+            self.monitor.note(&format!("{} is left alone: it is the repository that this comes from", Shown(path)));
         }
     }
 

@@ -115,8 +115,71 @@ fn other_kinds_give_way() {
     symlink("elsewhere", place.at("link")).unwrap();
     std::fs::remove_file(place.at("pipe")).unwrap();
     std::fs::create_dir(place.at("pipe")).unwrap();
-    place.restore(&listed, &place.in_place());
+    // A folder with something in it is no entry of another kind, but many that the snapshot lacks.
+    let report = place.run(&listed, &place.in_place()).unwrap();
+    assert_eq!((report.problem_count, place.at("file/deep/er").exists()), (1, true));
+    assert!(report.problems[0].what.contains("see --delete"), "{:?}", report.problems);
+    let keep = Request { delete: true, exclude: vec!["er".into()], ..place.in_place() };
+    assert_eq!(place.run(&listed, &keep).unwrap().problem_count, 1);
+    assert!(place.at("file/deep/er").exists());
+    assert_eq!(place.restore(&listed, &Request { delete: true, ..place.in_place() }).deleted, 1);
     assert_eq!(listing(&place.target()), good);
+}
+
+#[test]
+fn a_folder_in_the_way_of_a_link_stays_too() {
+    let place = Place::new();
+    let tree = vec![file("a", "1").linked(5, 2), file("b", "1").linked(5, 2)];
+    let listed = place.snapshot(vec![dir("app", tree)]);
+    std::fs::create_dir_all(place.at("b/precious")).unwrap();
+    for dry_run in [true, false] {
+        let report = place.run(&listed, &Request { dry_run, ..place.in_place() }).unwrap();
+        assert_eq!((report.problem_count, place.at("b/precious").exists()), (1, true));
+    }
+    assert_eq!(place.restore(&listed, &Request { delete: true, ..place.in_place() }).deleted, 1);
+}
+
+#[test]
+fn the_repository_that_it_comes_from_survives() {
+    let place = Place::new();
+    let tree = || dir("vault", vec![file("config", "old")]);
+    let listed = place.snapshot(vec![dir("home", vec![tree(), file("f", "1"), dir("x", vec![])])]);
+    place.restore(&listed, &place.request());
+    std::fs::write(place.at("vault/object"), "new").unwrap();
+    std::fs::write(place.at("vault/config"), "newer").unwrap();
+    let protect = |path: &std::path::Path| {
+        let found = std::fs::metadata(path).unwrap();
+        Some(crate::fs::target::Identity { device: found.dev(), inode: found.ino() })
+    };
+    let delete = |path: &std::path::Path| Request { delete: true, protect: protect(path), ..place.in_place() };
+    let whole = |path: &str| {
+        assert_eq!(std::fs::read(place.at(path).join("config")).unwrap(), b"newer");
+        assert_eq!(std::fs::read(place.at(path).join("object")).unwrap(), b"new");
+    };
+    // Where the snapshot has it too; deep in what the snapshot lacks; and where the snapshot has a file.
+    place.restore(&listed, &delete(&place.at("vault")));
+    whole("vault");
+    std::fs::create_dir_all(place.at("lost/deep")).unwrap();
+    std::fs::write(place.at("lost/deep/g"), "").unwrap();
+    std::fs::rename(place.at("vault"), place.at("lost/deep/vault")).unwrap();
+    place.restore(&listed, &delete(&place.at("lost/deep/vault")));
+    whole("lost/deep/vault");
+    assert!(!place.at("lost/deep/g").exists());
+    std::fs::remove_file(place.at("f")).unwrap();
+    std::fs::rename(place.at("lost/deep/vault"), place.at("f")).unwrap();
+    assert_eq!(place.run(&listed, &delete(&place.at("f"))).unwrap().problem_count, 1);
+    whole("f");
+    // The target is it, or is or would be in it.
+    for target in [place.at("f"), place.at("f/new/er"), place.at("f/object/..")] {
+        let protect = protect(&place.at("f"));
+        let target = std::os::unix::ffi::OsStringExt::into_vec(target.into_os_string());
+        for in_place in [true, false] {
+            let request = Request { target: target.clone(), protect, in_place, ..place.request() };
+            assert!(place.run(&listed, &request).is_err());
+        }
+    }
+    assert!(!place.at("f/new").exists());
+    whole("f");
 }
 
 #[test]
@@ -147,6 +210,108 @@ fn what_the_snapshot_lacks_goes_only_on_request() {
     for (path, there) in [("a", true), ("c", false), ("d/w", true), ("zz/deep/f", true)] {
         assert_eq!(place.at(path).exists(), there, "{path}");
     }
+}
+
+#[test]
+fn what_leads_to_a_match_is_not_taken_for_what_the_snapshot_lacks() {
+    let place = Place::new();
+    let deep = dir("d", vec![dir("e", vec![file("m", "1"), file("n", "2")]), file("m", "3"), file("z", "4")]);
+    let listed = place.snapshot(vec![dir("app", vec![deep, file("y", "5")])]);
+    place.restore(&listed, &place.request());
+    let good = listing(&place.target());
+    for include in [&["m"][..], &["/d/e"], &["/d/e/m"], &["e", "m"], &["d/e/"]] {
+        let include = include.iter().map(|&pattern| pattern.into()).collect();
+        let report = place.restore(&listed, &Request { delete: true, include, ..place.in_place() });
+        assert_eq!(report.deleted, 0);
+        assert_eq!(listing(&place.target()), good);
+    }
+    std::fs::write(place.at("d/e/o"), "extra").unwrap();
+    let include = vec!["/d/e".into()];
+    assert_eq!(place.restore(&listed, &Request { delete: true, include, ..place.in_place() }).deleted, 1);
+    assert!(!place.at("d/e/o").exists());
+}
+
+/// In a mount namespace of its own; not where one cannot be had.
+#[test]
+fn what_is_mounted_in_the_target_is_not_emptied() {
+    const INSIDE: &str = "VAULT_TEST_MOUNTED";
+    if std::env::var_os(INSIDE).is_none() {
+        let name = "ops::restore::tests::in_place::what_is_mounted_in_the_target_is_not_emptied";
+        let mut inside = std::process::Command::new("unshare");
+        inside.arg("-m").arg(std::env::current_exe().unwrap()).args(["--exact", name]).env(INSIDE, "1");
+        if let Ok(output) = inside.output() {
+            let text = [output.stdout, output.stderr].concat();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            assert!(output.status.success() || !text.contains("panicked"), "{text}");
+        }
+        return;
+    }
+    let place = Place::new();
+    let listed = place.snapshot(vec![dir("app", vec![file("b", "1")])]);
+    place.restore(&listed, &place.request());
+    let mount = place.at("extra/mnt");
+    std::fs::create_dir_all(&mount).unwrap();
+    std::fs::write(place.at("extra/gone"), "").unwrap();
+    let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&mount).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        return;
+    }
+    std::fs::create_dir(mount.join("deep")).unwrap();
+    std::fs::write(mount.join("deep/precious"), "precious").unwrap();
+    let exclude = vec!["other".into()];
+    let report = place.run(&listed, &Request { delete: true, exclude, ..place.in_place() }).unwrap();
+    let there = mount.join("deep/precious").exists();
+    std::process::Command::new("umount").arg(&mount).status().unwrap();
+    assert!(there);
+    assert!(report.problems.iter().any(|problem| problem.what.contains("mounted")), "{:?}", report.problems);
+    assert_eq!((report.problem_count, report.deleted, place.at("extra/gone").exists()), (1, 1, false));
+}
+
+#[test]
+fn directories_on_the_way_keep_their_times() {
+    let place = Place::new();
+    let listed = place.snapshot(vec![dir("app", vec![dir("1", vec![dir("2", vec![dir("3", vec![])])])])]);
+    place.restore(&listed, &place.request());
+    let good = listing(&place.target());
+    place.restore(&listed, &Request { include: vec!["3".into()], ..place.in_place() });
+    assert_eq!(listing(&place.target()), good);
+}
+
+#[test]
+fn who_is_not_root_restores_over_what_he_made_read_only() {
+    use rustix::{fs::Uid, thread};
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let place = Place::new();
+    let tree = vec![file("ro", "1").mode(0o444), file("none", "2").mode(0), dir("d", vec![file("f", "3")]).mode(0o555)];
+    let listed = place.snapshot(vec![dir("app", tree)]);
+    place.restore(&listed, &place.request());
+    let good = listing(&place.target());
+    let change = |path: &str, mode| {
+        std::fs::write(place.at(path), "changed").unwrap();
+        std::fs::set_permissions(place.at(path), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    change("ro", 0o444);
+    change("none", 0);
+    change("d/f", 0o400);
+    std::fs::set_permissions(place.at("d"), PermissionsExt::from_mode(0o100)).unwrap();
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mine = ["", "ro", "none", "d", "d/f"].map(|path| place.at(path));
+    for path in mine.iter().map(|path| path.as_path()).chain(place.target().parent()) {
+        chown(path, Some(65534), Some(65534)).unwrap();
+    }
+    // Identities belong to threads: the others stay root.
+    let report = std::thread::scope(|scope| {
+        let restore = || {
+            let uid = Uid::from_raw(65534);
+            thread::set_thread_res_uid(uid, uid, uid).unwrap();
+            place.run(&listed, &Request { owners: Owners::Skip, ..place.in_place() }).unwrap()
+        };
+        scope.spawn(restore).join().unwrap()
+    });
+    assert_eq!(report.problems, []);
+    assert_eq!(listing(&place.target()), good);
 }
 
 #[test]

@@ -110,6 +110,57 @@ fn what_is_written_is_read_back_when_asked() {
     check(&place);
 }
 
+/// Changes every file of the folder when something is read back for the `left`-th time.
+struct Spoiler(std::sync::Mutex<usize>, std::path::PathBuf);
+
+impl Monitor for Spoiler {
+    fn phase(&self, phase: Phase) {
+        use std::os::unix::fs::FileExt;
+        let mut left = self.0.lock().unwrap();
+        if phase != Phase::Verifying {
+            return;
+        }
+        *left = left.wrapping_sub(1);
+        if *left != usize::MAX {
+            return;
+        }
+        for entry in std::fs::read_dir(&self.1).unwrap() {
+            let file = std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap();
+            let len = file.metadata().unwrap().len();
+            (0..len).step_by(500).for_each(|at| file.write_all_at(b"\0bad\0", at).unwrap());
+        }
+    }
+}
+
+#[test]
+fn what_reads_back_otherwise_is_reported_in_every_window() {
+    for (before, window) in ["nothing", "file", "linked"].into_iter().flat_map(|b| [0, 1, 2].map(|w| (b, w))) {
+        let mut place = Place::new();
+        place.limits.extents = 7;
+        let pieces_of = (0..20).map(|n| Piece::Data(noise(n, 1000))).collect();
+        let listed = place.snapshot(vec![dir("app", vec![pieces("big", pieces_of)])]);
+        std::fs::create_dir(place.target()).unwrap();
+        if before != "nothing" {
+            std::fs::write(place.at("big"), vec![7; 20_000]).unwrap();
+        }
+        if before == "linked" {
+            std::fs::hard_link(place.at("big"), place.target().with_file_name("other")).unwrap();
+        }
+        let request = Request { verify: true, ..place.in_place() };
+        let spoiler = Spoiler(window.into(), place.target());
+        let report = place.run_with(&listed, &request, &spoiler).unwrap();
+        assert_eq!(report.problem_count, 1, "{before} {window}");
+        assert!(report.problems[0].what.contains("reads back"), "{:?}", report.problems);
+        assert!(std::fs::read_dir(place.target()).unwrap().all(|e| e.unwrap().file_name() == "big"));
+        if let Ok(found) = std::fs::metadata(place.at("big")) {
+            assert_ne!(
+                found.modified().unwrap(),
+                std::time::UNIX_EPOCH + std::time::Duration::new(1_500_000_000, 123_456_789)
+            );
+        }
+    }
+}
+
 #[test]
 fn one_blob_goes_to_many_files_and_is_fetched_once() {
     let place = Place::new();
