@@ -705,3 +705,31 @@ fn a_command_that_fails_beside_other_sources_is_no_whole_snapshot() {
     let stream = ["--stdin-from-command", "--stdin-name", "db.sql", "--", "sh", "-c", "echo rows; exit 3"];
     world.run(&[&args[..], &stream].concat()).expect(3).says("exit status: 3").says("incomplete");
 }
+
+#[test]
+fn a_repository_inside_its_source_is_neither_backed_up_nor_destroyed() {
+    let world = World::new();
+    let home = world.path("home");
+    fs::create_dir_all(home.join("work")).unwrap();
+    fs::write(home.join("work/file"), "first").unwrap();
+    let inside = |args: &[&str]| {
+        world.run_with(args, |command| {
+            command.env("VAULT_REPO", home.join("backup.vault"));
+        })
+    };
+    inside(&["init", "--kdf", "low"]).expect(0);
+    for contents in ["first", "second"] {
+        fs::write(home.join("work/file"), contents).unwrap();
+        inside(&["snapshot", "--as", "h/-/home", home.to_str().unwrap()]).expect(0).says("it is this repository");
+    }
+    let list = inside(&["ls", "-R", "h/-/home"]).expect(0);
+    assert!(list.out.contains("work/file") && !list.out.contains("backup.vault"), "{}", list.out);
+    fs::write(home.join("work/file"), "third").unwrap();
+    inside(&["restore", "h/-/home", "--target", home.to_str().unwrap(), "--in-place", "--delete"]).expect(0);
+    assert_eq!(text(&home.join("work/file")), "second");
+    inside(&["check", "--read-data"]).expect(0);
+    assert_eq!(inside(&["--json", "snapshots"]).result()["snapshots"].as_array().unwrap().len(), 2);
+    let repo = home.join("backup.vault");
+    inside(&["restore", "h/-/home", "--target", repo.to_str().unwrap(), "--in-place", "--delete"]).expect(1);
+    inside(&["check"]).expect(0);
+}

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    fs::target::Identity,
     name::Shown,
     ops::restore::{self as op, Owners, Report},
     repo::{BlobReader, Listed},
@@ -94,7 +95,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         delete: args.delete,
         verify: args.verify,
         dry_run: args.dry_run,
-        protect: None,
+        protect: session.repository_identity().map(|(device, inode)| Identity { device, inode }),
         owners: args.owner.into(),
         threads: args.threads,
     };

@@ -41,14 +41,6 @@ pub struct Session {
 }
 
 impl Session {
-    /// Device and inode of the folder that the repository lies in, which snapshots leave out and restores leave alone.
-    pub fn repository_identity(&self) -> Option<(u64, u64)> {
-        use std::os::unix::fs::MetadataExt;
-        let Place::Local(path) = self.place().ok()?;
-        let folder = std::fs::metadata(path).ok()?;
-        Some((folder.dev(), folder.ino()))
-    }
-
     /// Where the repository is, or is to be.
     pub fn place(&self) -> Result<Place> {
         let given = match &self.global.repo {
@@ -63,9 +55,8 @@ impl Session {
         }
     }
 
-    /// Device and inode of the folder that holds the repository, which a restore must not touch; `None` for one that is
-    /// not local.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the request of restore is to take it"))]
+    /// Device and inode of the folder that holds the repository, which snapshots leave out and restores do not touch; `None` for one
+    /// that is not local.
     pub fn repository_identity(&self) -> Option<(u64, u64)> {
         let Place::Local(path) = self.place().ok()?;
         std::fs::metadata(path).ok().map(|folder| (folder.dev(), folder.ino()))

@@ -21,10 +21,13 @@ use crate::{
     store::open as stores,
 };
 use clap::ValueHint;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 use std::{
     ffi::OsString,
+    fs::File,
     io,
+    os::fd::AsFd,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -193,6 +196,19 @@ fn open(args: &Args, session: &Session) -> Result<Repository, Failure> {
     }
 }
 
+/// Standard input, which may be silent for long: now and then the reader gets to see whether the user wants to stop.
+struct PatientInput(File);
+
+impl io::Read for PatientInput {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+        match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&PATIENCE))? {
+            0 => Err(io::ErrorKind::Interrupted.into()),
+            _ => self.0.read(room),
+        }
+    }
+}
+
 /// The sources, and the path that the series may be named after: when it is the only source.
 fn sources(args: &Args) -> Result<(Vec<SourceRequest>, Option<PathBuf>), Failure> {
     let mut sources: Vec<SourceRequest> = Vec::new();
@@ -216,7 +232,12 @@ fn sources(args: &Args) -> Result<(Vec<SourceRequest>, Option<PathBuf>), Failure
     if let Some(name) = &args.stdin_name {
         let input = match (args.stdin_from_command, args.stdin) {
             (true, _) => Input::Command(args.command.iter().map(|word| word.as_bytes().to_vec()).collect()),
-            (false, true) => Input::Stream(Box::new(io::stdin())),
+            (false, true) => {
+                let stdin = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+                let stdin =
+                    stdin.map_err(|source| Failure::File { doing: "read", path: "standard input".into(), source })?;
+                Input::Stream(Box::new(PatientInput(stdin)))
+            }
             (false, false) => {
                 return Err(Error::usage("--stdin-name needs --stdin or --stdin-from-command").into());
             }

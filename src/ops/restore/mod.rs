@@ -214,7 +214,8 @@ fn restore_within(
     outcome?;
     let report = tally.into_report();
     if report.sockets > 0 {
-        monitor.note(&format!("{} sockets are left out: they mean nothing without their process", report.sockets));
+        let sockets = if report.sockets == 1 { "socket is" } else { "sockets are" };
+        monitor.note(&format!("{} {sockets} left out: without its process a socket means nothing", report.sockets));
     }
     Ok(report)
 }
