@@ -73,7 +73,11 @@ impl<'m> Tally<'m> {
     }
 
     /// Something went wrong with the entry at `path`; the rest goes on.
+    /// Not once the target failed as a whole: that is said once, and each file would say it again.
     pub fn problem(&self, path: Vec<u8>, what: String) {
+        if self.failed.load(Ordering::Relaxed) {
+            return;
+        }
         self.monitor.problem(&format!("{}: {what}", Shown(&path)));
         let mut kept = self.kept();
         kept.problem_count += 1;
@@ -177,4 +181,23 @@ pub(super) fn is_whole(error: &PathError) -> bool {
         error.source.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::Recording;
+
+    #[test]
+    fn a_target_that_failed_as_a_whole_is_said_once() {
+        let monitor = Recording::default();
+        let tally = Tally::new(&monitor);
+        tally.problem(b"before".to_vec(), "lost".into());
+        let full = || PathError::new(&b"f"[..], "write", io::Error::from(io::ErrorKind::StorageFull));
+        tally.path_error(full());
+        tally.problem(b"f".to_vec(), reason(&full()));
+        tally.problem(b"g".to_vec(), reason(&full()));
+        assert_eq!(monitor.problems(), ["before: lost"]);
+        assert!(matches!(tally.fatal(), Err(Error::Target { .. })));
+    }
 }
