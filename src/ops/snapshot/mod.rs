@@ -2,6 +2,7 @@
 
 mod assemble;
 mod flow;
+mod job;
 mod parent;
 mod read;
 mod scan;
@@ -142,7 +143,7 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
         (u64::from(rustix::fs::major(device)) << 32 | u64::from(rustix::fs::minor(device)), inode)
     });
     let job =
-        take::Job { control: &control, excludes: &excludes, parent, with_atime: request.with_atime, protect, repo };
+        job::Job { control: &control, excludes: &excludes, parent, with_atime: request.with_atime, protect, repo };
     let options = WriteOptions { compression: request.compression, pretend: request.dry_run };
     let sources = request.sources;
     let (mut sources, written) = repo.write(&index, options, monitor, |writer| {

@@ -2,8 +2,8 @@
 
 use super::{
     flow::{Control, Step, Stopped, Task, Ticket},
+    job::Job,
     parent::{Cursor, Parent},
-    take::Job,
 };
 use crate::{
     fs::{

@@ -4,7 +4,7 @@ use super::{
     Input, SourceRequest,
     assemble::Assembler,
     flow::{BUFFER, Batch, Control, Done, Pool, Step, Stopped},
-    parent::Parent,
+    job::Job,
     read::Reader,
     scan::{Scan, meta_of},
     work::work,
@@ -14,7 +14,6 @@ use crate::{
     fs::{
         PathError, device,
         dir::{Dir, resolve, stat_path},
-        exclude::Excludes,
         metadata::Owners,
         stat::{Kind as FileKind, Stat},
     },
@@ -24,7 +23,7 @@ use crate::{
     },
     name::{Name, Shown},
     object::Kind,
-    repo::{Repository, Writer},
+    repo::Writer,
 };
 use crossbeam_channel::{Sender, bounded, unbounded};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -45,17 +44,6 @@ const READERS: usize = 2;
 
 /// Devices that are read at once.
 const GROUPS_MAX: usize = 4;
-
-/// What all sources share.
-pub struct Job<'a> {
-    pub control: &'a Control<'a>,
-    pub excludes: &'a Excludes,
-    pub parent: Option<Parent<'a>>,
-    pub with_atime: bool,
-    /// Device (as [`Stat`] has it) and inode of a directory to leave out.
-    pub protect: Option<(u64, u64)>,
-    pub repo: &'a Repository,
-}
 
 /// Buffers, and the queue to the workers.
 #[derive(Clone)]
