@@ -74,7 +74,12 @@ fn objects(seeds: &Seeds<'_>, repo: &Repository) {
             seeds.put("index", &payload);
             let index = IndexObject::decode(&payload, &name).unwrap();
             let mut table = Vec::new();
-            run::build(&[IndexId(object_name(&bytes))], &index.packs, &mut table).unwrap();
+            run::build(
+                &[run::Source { id: IndexId(object_name(&bytes)), len: bytes.len() as u64 }],
+                &index.packs,
+                &mut table,
+            )
+            .unwrap();
             seeds.put("run", &table);
         }
     }
@@ -115,7 +120,7 @@ fn packs(seeds: &Seeds<'_>, repo: &Repository) {
         let object = IndexObject { packs: vec![small] };
         seeds.put("index", &codec::encode(&object));
         let mut table = Vec::new();
-        run::build(&[IndexId([1; 32])], &object.packs, &mut table).unwrap();
+        run::build(&[run::Source { id: IndexId([1; 32]), len: 4096 }], &object.packs, &mut table).unwrap();
         seeds.put("run", &table);
 
         for blob in pack.directory.segments.iter().flat_map(|segment| &segment.blobs) {
@@ -183,7 +188,9 @@ fn segments(seeds: &Seeds<'_>) {
     {
         for level in [vault::compress::Compression::None, vault::compress::Compression::Level(3)] {
             let (mut sealer, mut stored) = (Sealer::new(level).unwrap(), Vec::new());
-            let recipe = sealer.seal(vault::segment::Envelope { header: &header, key: &key, prefix }, 7, plain, &mut stored).unwrap();
+            let recipe = sealer
+                .seal(vault::segment::Envelope { header: &header, key: &key, prefix }, 7, plain, &mut stored)
+                .unwrap();
             let ad = [&header[..], &[recipe.codec], &recipe.raw.to_le_bytes()].concat();
             assert!(vault::seal::open_segment(&key, 7, &ad, &mut stored));
             let mut seed = vec![recipe.codec];

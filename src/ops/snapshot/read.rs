@@ -144,6 +144,14 @@ impl<'a> Reader<'a> {
         self.control.problem(&task.dir.path_of(task.name.as_bytes()), what);
     }
 
+    /// Records when a file is not what it was before it was read.
+    fn compare(&self, task: &Task, file: &File, before: &Stat) {
+        let times = |stat: &Stat| (stat.size, stat.mtime, stat.ctime);
+        if stat_file(file).is_ok_and(|after| times(&after) != times(before)) {
+            self.changed(task, "it changed while it was read; it may be inconsistent");
+        }
+    }
+
     fn buffer(&self) -> Result<Buffer, Stopped> {
         self.control.receive(&self.pool.free)?.ok_or(Stopped)
     }
@@ -168,12 +176,12 @@ impl<'a> Reader<'a> {
                 return Err(Broken::Io(error));
             }
         };
+        self.counted(len);
         match read {
             Ok(read) if read > size => self.changed(task, "it grew while it was read; what it held at first was kept"),
             Ok(read) if read < size => self.changed(task, "it shrank while it was read; what was left was kept"),
-            _ => {}
+            _ => self.compare(task, file, &stat),
         }
-        self.counted(len);
         let facts = self.facts(task, file, stat, len as u64);
         items.push(Item::Whole { ticket: task.ticket, range: used..used + len, facts });
         let full = used + len >= BATCH_BYTES || items.len() >= BATCH_FILES;
@@ -230,10 +238,7 @@ impl<'a> Reader<'a> {
             Ok(after) if size < stat.size => {
                 self.changed(task, &format!("it shrank from {} to {} bytes while it was read", stat.size, after.size));
             }
-            Ok(after) if (after.size, after.mtime, after.ctime) != (stat.size, stat.mtime, stat.ctime) => {
-                self.changed(task, "it changed while it was read; it may be inconsistent");
-            }
-            Ok(_) => {}
+            Ok(_) => self.compare(task, file, &stat),
             Err(error) => return Err(Broken::Io(error)),
         }
         let facts = self.facts(task, file, stat, size);

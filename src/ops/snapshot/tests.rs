@@ -437,6 +437,33 @@ fn files_that_grow_or_shrink_are_recorded() {
 }
 
 #[test]
+fn files_that_change_while_they_are_read_are_recorded() {
+    for size in [100, 3 << 20] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, noise(size, 1)).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        struct Rewrite(std::path::PathBuf);
+        impl Monitor for Rewrite {
+            fn add(&self, counter: Counter, _: u64) {
+                if counter == Counter::Read {
+                    fs::OpenOptions::new().write(true).open(&self.0).unwrap().write_all_at(b"x", 50).unwrap();
+                }
+            }
+        }
+        let repo = repository(Arc::new(MemoryStore::default()));
+        let report = snapshot(&repo, request(dir.path()), &Rewrite(file)).unwrap();
+        assert!(!report.snapshot.head.complete);
+        assert!(
+            report.snapshot.problems[0].what.contains("changed while it was read"),
+            "{:?}",
+            report.snapshot.problems
+        );
+        assert_eq!(report.snapshot.totals.files, 1);
+    }
+}
+
+#[test]
 fn dry_runs_store_nothing() {
     let dir = tree();
     let memory = MemoryStore::default();
