@@ -218,7 +218,8 @@ impl<'m> Control<'m> {
 
     /// Records a failure with one of the users' files.
     pub fn path_problem(&self, error: &PathError) {
-        self.problem(&error.path, format!("cannot {}: {}", error.doing, reason(&error.source)));
+        // `doing` is made to stand before a path; here the path stands in front.
+        self.problem(&error.path, format!("cannot {} it: {}", error.doing, reason(&error.source)));
     }
 
     /// The first problems, and the number of all.

@@ -464,6 +464,32 @@ fn files_that_change_while_they_are_read_are_recorded() {
 }
 
 #[test]
+fn files_that_vanish_or_turn_into_something_else_are_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["gone", "kept", "pipe"] {
+        fs::write(dir.path().join(name), name).unwrap();
+    }
+    struct Meddle(std::path::PathBuf, AtomicU64);
+    impl Monitor for Meddle {
+        fn add(&self, counter: Counter, n: u64) {
+            // After the walk has seen them all and before any is read: a run of files is handed on at its end.
+            if counter == Counter::Entries && self.1.fetch_add(n, Ordering::Relaxed) == 3 {
+                fs::remove_file(self.0.join("gone")).unwrap();
+                fs::remove_file(self.0.join("pipe")).unwrap();
+                let made = std::process::Command::new("mkfifo").arg(self.0.join("pipe")).status().unwrap();
+                assert!(made.success());
+            }
+        }
+    }
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let monitor = Meddle(dir.path().to_owned(), AtomicU64::new(0));
+    let report = snapshot(&repo, request(dir.path()), &monitor).unwrap();
+    assert!(!report.snapshot.head.complete);
+    assert_eq!(report.snapshot.problem_count, 2, "{:?}", report.snapshot.problems);
+    assert_eq!(contents(&repo, &report.snapshot).into_keys().collect::<Vec<_>>(), [b"kept"]);
+}
+
+#[test]
 fn dry_runs_store_nothing() {
     let dir = tree();
     let memory = MemoryStore::default();
