@@ -569,6 +569,10 @@ fn an_older_snapshot_does_not_pass_for_a_damaged_one() {
     assert!(!world.path("back").exists());
     // Damaged or not, it is newer than that day.
     world.run(&["ls", "alpha/-/src@2001-01-01"]).expect(2).says("that old");
+    // The next snapshot is newer than the damaged one, which is then in nobody's way.
+    let source = with_source(&world);
+    world.run(&source).expect(0);
+    world.run(&["ls", "alpha/-/src"]).expect(0);
     let id = |object: &Path| object.file_name().unwrap().to_str().unwrap()[..12].to_owned();
     let older = format!("{}:src/a", id(&objects[1]));
     assert_eq!(world.run(&["dump", &older]).expect(0).out, "version 1");

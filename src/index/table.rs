@@ -256,7 +256,8 @@ impl BlobIndex {
 
     /// True when the blob is stored, or being stored by this process.
     pub fn contains(&self, id: &BlobId) -> bool {
-        self.is_listed(id) || self.shard(id).contains(&half(id))
+        // In this order: a blob is listed before it is taken off its shard.
+        self.shard(id).contains(&half(id)) || self.is_listed(id)
     }
 
     /// All places of a blob.

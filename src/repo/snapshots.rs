@@ -207,9 +207,13 @@ impl Repository {
             let name = object_name(&tag, &id);
             let head = match self.snapshot_bytes(&tag, &id).and_then(|bytes| open_head(self.keys(), &bytes, &name)) {
                 Ok(head) => head,
-                // A damaged one does not keep the next from being made: it is no predecessor. A failing store does: the same number
-                // would be given twice.
-                Err(Error::Corrupt { .. } | Error::Missing { .. }) => continue,
+                // A damaged one does not keep the next from being made, but its number is taken. A failing store does: the same
+                // number would be given twice.
+                Err(Error::Corrupt { .. }) => match self.head_of_damaged(name.as_str()) {
+                    Some(head) => head,
+                    None => continue,
+                },
+                Err(Error::Missing { .. }) => continue,
                 Err(error) => return Err(error),
             };
             if newest.as_ref().is_none_or(|(other, last)| (last.sequence, *other) < (head.sequence, id)) {
@@ -248,6 +252,10 @@ impl Repository {
         let newest =
             all.listed.into_iter().rfind(|listed| until.is_none_or(|until| listed.snapshot.head.time.sec <= until));
         for (object, error) in all.unreadable {
+            // Removed between the list and the look.
+            if matches!(error, Error::Missing { .. }) {
+                continue;
+            }
             // An older snapshot must not pass for the one that was asked for.
             let harmless = self.head_of_damaged(&object).is_some_and(|head| {
                 until.is_some_and(|until| head.time.sec > until)
@@ -273,7 +281,7 @@ impl Repository {
 
 /// Why no snapshot can be chosen: this one may be the one that was asked for.
 fn in_the_way(object: String, error: Error) -> Error {
-    let on = "it may be the snapshot that was asked for: name another snapshot by its id: see `vault snapshots`";
+    let on = "it may be the snapshot that was asked for: name another snapshot by its id (see `vault snapshots`), or move the damaged object away";
     match error {
         Error::Corrupt { what, .. } => Error::corrupt(object, format!("{what}; {on}")),
         Error::Unsupported { what, .. } => Error::unsupported(object, format!("{what}; {on}")),

@@ -91,7 +91,7 @@ impl Target {
 
     /// True when `path`, or as much of it as is there, is the directory `id` or lies in it.
     pub fn lies_in(path: &[u8], id: Identity) -> Result<bool> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut at = Path::new(OsStr::from_bytes(path));
         let mut fd = loop {
             let name = if at.as_os_str().is_empty() { Path::new(".") } else { at };

@@ -11,7 +11,8 @@ use crate::{
         PathError,
         target::{Identity, Kind},
     },
-    model::node::Node,
+    hash,
+    model::{codec, node::Node},
     monitor::Counter,
     name::Name,
 };
@@ -22,7 +23,6 @@ use std::{collections::HashMap, io, sync::Arc};
 struct First {
     way: Option<Arc<Way>>,
     name: Name,
-    kind: Kind,
     /// Names that are still to come.
     left: u32,
     /// The inode here, once it is made.
@@ -57,6 +57,12 @@ impl Firsts {
     }
 }
 
+fn key_of(node: &Node) -> LinkKey {
+    let meta = &node.meta;
+    let (file, owner) = ((meta.device, meta.inode), (meta.uid, meta.gid));
+    hash::object_name(&codec::encode(&(file, owner, meta.mode, meta.mtime, &node.body)))
+}
+
 /// True for a failure of linking as such: the entry can be made anew.
 fn can_be_made(error: &PathError) -> bool {
     matches!(
@@ -71,24 +77,19 @@ impl Collector<'_> {
         if node.meta.links < 2 {
             return self.place(dir, fresh, node, None);
         }
-        let key = (node.meta.device, node.meta.inode);
-        match self.firsts.0.get(&key) {
-            Some(first) if first.kind == Kind::of(&node.body) => {
-                self.window.bytes += weight_of_node(&node);
-                self.window.links.push(Link { dir, fresh, key, node });
-                Ok(())
-            }
-            // Another kind under the same number: the tree contradicts itself.
-            Some(_) => self.place(dir, fresh, node, None),
-            None => self.place_first(dir, fresh, node, key),
+        let key = key_of(&node);
+        if !self.firsts.0.contains_key(&key) {
+            return self.place_first(dir, fresh, node, key);
         }
+        self.window.bytes += weight_of_node(&node);
+        self.window.links.push(Link { dir, fresh, key, node });
+        Ok(())
     }
 
     fn place_first(&mut self, dir: DirId, fresh: bool, node: Node, key: LinkKey) -> Result<()> {
         let first = First {
             way: self.dirs.way(dir),
             name: node.name.clone(),
-            kind: Kind::of(&node.body),
             left: node.meta.links.saturating_sub(1),
             id: None,
         };

@@ -26,8 +26,9 @@ pub(super) struct Want {
 
 const _: () = assert!(size_of::<Want>() == 64);
 
-/// Inode and file system of the source.
-pub(super) type LinkKey = (u32, u64);
+/// What all names of one file agree in, hashed: device and inode on the source, and contents, owner, mode and time. An inode number
+/// is given to another file once its own is gone, and a file may have changed between two of its names.
+pub(super) type LinkKey = [u8; 32];
 
 /// Another name of a file, to be made when the first is there.
 pub(super) struct Link {

@@ -100,6 +100,10 @@ impl<'a> Scan<'a> {
             Ok(stat) => stat,
             Err(error) => return self.lost(&error),
         };
+        if self.protect == Some((stat.device, stat.inode)) {
+            self.control.problem(&root.path(), "it is this repository, which is no part of its own snapshots");
+            return Ok(());
+        }
         let before = self.parent.and_then(|parent| parent.root(name.as_bytes()));
         let root = Arc::new(root);
         let mut frames = Vec::new();

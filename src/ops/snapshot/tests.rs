@@ -283,6 +283,19 @@ fn a_name_that_is_another_file_by_now_does_not_get_the_contents_of_the_first() {
     }
     let report = snapshot(&repo, request(&path), &Change(path.clone(), AtomicU64::new(0))).unwrap();
     assert_eq!(contents(&repo, &report.snapshot)[&b"z"[..]], b"NEW CONTENTS");
+
+    // Both names have one inode number; restored as one file, the second would get what the first held.
+    let (index, _) = repo.load_index(false).unwrap();
+    let out = dir.path().join("out");
+    let wanted =
+        crate::ops::restore::Request { target: out.as_os_str().as_encoded_bytes().to_vec(), ..Default::default() };
+    let listed = repo.snapshots(None).unwrap().listed.remove(0);
+    crate::ops::restore::restore(&BlobReader::new(&repo, &index), &listed, &wanted, &Silent).unwrap();
+    // What "a" held when it was read depends on the moment.
+    let held = contents(&repo, &report.snapshot);
+    for name in ["a", "z"] {
+        assert_eq!(fs::read(out.join(name)).unwrap(), held[name.as_bytes()], "{name}");
+    }
 }
 
 #[test]
