@@ -87,9 +87,8 @@ fn transforms(c: &mut Criterion) {
         ends
     };
     for (name, plain) in [("text", text()), ("binary", binary()), ("random", noise(LEN))] {
-        let mut sealer = Sealer::new(Compression::Level(3)).unwrap();
-        let mut sealed = Vec::new();
-        let recipe = sealer.seal(envelope, 0, &plain, &mut sealed).unwrap();
+        let mut sealer = Sealer::new(Compression::Auto);
+        let (recipe, sealed) = sealer.seal(envelope, 0, &plain).unwrap();
         let mut start = 0;
         let entry = |end| {
             let bytes = &plain[std::mem::replace(&mut start, end)..end];
@@ -103,7 +102,7 @@ fn transforms(c: &mut Criterion) {
         group.bench_function(id("chunk"), |b| b.iter(|| cuts(black_box(&plain))));
         group.bench_function(id("hash"), |b| b.iter(|| namer.name(BlobKind::Data, black_box(&plain))));
         group.bench_function(id("compress"), |b| {
-            let (mut compressor, mut out) = (Compressor::new(Compression::Level(3)).unwrap(), Vec::new());
+            let (mut compressor, mut out) = (Compressor::new(Compression::Auto), Vec::new());
             b.iter(|| compressor.compress(black_box(&plain), &mut out).unwrap());
         });
         group.bench_function(id("encrypt"), |b| {
@@ -114,8 +113,7 @@ fn transforms(c: &mut Criterion) {
             });
         });
         group.bench_function(id("seal"), |b| {
-            let mut out = Vec::new();
-            b.iter(|| sealer.seal(envelope, 0, black_box(&plain), &mut out).unwrap());
+            b.iter(|| sealer.seal(envelope, 0, black_box(&plain)).unwrap());
         });
         group.bench_function(id("open"), |b| {
             let (mut opener, mut out) = (Opener::default(), Vec::new());

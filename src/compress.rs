@@ -5,19 +5,25 @@ use zstd::zstd_safe::{
     CCtx, CParameter, DCtx, MAGICNUMBER, compress_bound, find_frame_compressed_size, get_error_name,
 };
 
+/// The level that costs little.
+const FAST: i32 = 2;
+/// The level for what it makes clearly smaller: on source code an eighth, on dumps and images of disks hardly anything.
+const STRONG: i32 = 5;
+/// The level of a frame that leans on others: nearly all of it is a few long matches, which every level finds.
+const DELTA: i32 = 3;
+/// Both are tried on one segment in so many.
+const SAMPLE: u32 = 16;
+
 /// How hard to compress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
     /// Store as it is.
     None,
+    /// Try two levels now and then, and use the higher one as long as it is worth its time.
+    #[default]
+    Auto,
     /// A Zstandard level, 1 to 19.
     Level(i32),
-}
-
-impl Default for Compression {
-    fn default() -> Self {
-        Compression::Level(3)
-    }
 }
 
 /// The codec failed; the text is its own.
@@ -40,28 +46,55 @@ fn failed(code: usize) -> CodecError {
 pub struct Compressor {
     context: CCtx<'static>,
     compression: Compression,
+    /// What the last sample said.
+    strong: bool,
+    /// Segments until the next sample.
+    until_sample: u32,
+    other: Vec<u8>,
 }
 
 impl Compressor {
     /// Allocates a context.
-    pub fn new(compression: Compression) -> Result<Self, CodecError> {
-        let mut context = CCtx::create();
-        if let Compression::Level(level) = compression {
-            context.set_parameter(CParameter::CompressionLevel(level)).map_err(failed)?;
-        }
-        Ok(Compressor { context, compression })
+    pub fn new(compression: Compression) -> Self {
+        Compressor { context: CCtx::create(), compression, strong: false, until_sample: 0, other: Vec::new() }
     }
 
     /// Replaces `out` by one frame of `plain` and returns true, or returns false when that would not save at least a 64th:
     /// then storing it as it is costs less than decompressing it.
     pub fn compress(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<bool, CodecError> {
-        out.clear();
-        if self.compression == Compression::None {
-            return Ok(false);
+        match self.compression {
+            Compression::None => return Ok(false),
+            Compression::Level(level) => self.frame(level, plain, out)?,
+            Compression::Auto if self.until_sample == 0 => self.sample(plain, out)?,
+            Compression::Auto => {
+                self.until_sample -= 1;
+                self.frame(if self.strong { STRONG } else { FAST }, plain, out)?;
+            }
         }
+        Ok(out.len() + plain.len() / 64 < plain.len())
+    }
+
+    /// Tries both levels and keeps the shorter frame.
+    fn sample(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), CodecError> {
+        let mut other = std::mem::take(&mut self.other);
+        self.frame(FAST, plain, out)?;
+        self.frame(STRONG, plain, &mut other)?;
+        // A 32nd is what the time is worth: the higher level takes about twice as long.
+        self.strong = other.len() < out.len() - out.len() / 32;
+        self.until_sample = SAMPLE - 1;
+        if other.len() < out.len() {
+            std::mem::swap(out, &mut other);
+        }
+        self.other = other;
+        Ok(())
+    }
+
+    fn frame(&mut self, level: i32, plain: &[u8], out: &mut Vec<u8>) -> Result<(), CodecError> {
+        out.clear();
         out.reserve(compress_bound(plain.len()));
-        let len = self.context.compress2(out, plain).map_err(failed)?;
-        Ok(len + plain.len() / 64 < plain.len())
+        self.context.set_parameter(CParameter::CompressionLevel(level)).map_err(failed)?;
+        self.context.compress2(out, plain).map_err(failed)?;
+        Ok(())
     }
 
     /// Replaces `out` by one frame of `plain` that leans on `prefix`, the plaintext of base blobs.
@@ -70,7 +103,7 @@ impl Compressor {
         out.reserve(compress_bound(plain.len()));
         // A context borrows its prefix for as long as it lives, so it lives for this one frame.
         let mut context = CCtx::create();
-        let level = if let Compression::Level(level) = self.compression { level } else { 3 };
+        let level = if let Compression::Level(level) = self.compression { level } else { DELTA };
         let window = usize::BITS - (plain.len() + prefix.len()).max(1024).leading_zeros();
         context.set_parameter(CParameter::CompressionLevel(level)).map_err(failed)?;
         context.set_parameter(CParameter::WindowLog(window.min(27))).map_err(failed)?;
@@ -126,10 +159,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_higher_level_is_kept_where_it_pays() {
+        let mut noise = vec![0; 1 << 18];
+        blake3::Hasher::new_keyed(&[1; 32]).finalize_xof().fill(&mut noise);
+        // Words of a small vocabulary, which the higher level packs better; noise, which none packs.
+        let words: Vec<u8> =
+            noise.iter().flat_map(|b| format!("word-{:02x} ", b & 0x3f).into_bytes()).take(1 << 18).collect();
+        for (plain, strong) in [(&words, true), (&noise, false)] {
+            let mut compressor = Compressor::new(Compression::Auto);
+            let (mut out, mut fast) = (Vec::new(), Vec::new());
+            for _ in 0..3 {
+                assert_eq!(compressor.compress(plain, &mut out).unwrap(), strong);
+            }
+            Compressor::new(Compression::Level(FAST)).compress(plain, &mut fast).unwrap();
+            assert_eq!(compressor.strong, strong);
+            assert_eq!(out.len() < fast.len(), strong, "{} {}", out.len(), fast.len());
+        }
+    }
+
+    #[test]
     fn only_one_frame_is_taken() {
         let (mut frame, mut out) = (Vec::new(), Vec::new());
         let mut decompressor = Decompressor::default();
-        assert!(Compressor::new(Compression::default()).unwrap().compress(&[7; 1000], &mut frame).unwrap());
+        assert!(Compressor::new(Compression::default()).compress(&[7; 1000], &mut frame).unwrap());
         decompressor.decompress(&frame, &[], 1000, &mut out).unwrap();
         assert_eq!(out, [7; 1000]);
 

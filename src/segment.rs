@@ -64,33 +64,40 @@ fn associated_data(header: &[u8; HEADER_LEN], codec: u8, raw: u32) -> [u8; HEADE
 pub struct Sealer {
     compressor: Compressor,
     opener: Opener,
+    packed: Vec<u8>,
     proof: Vec<u8>,
     plain: Vec<u8>,
 }
 
 impl Sealer {
     /// Makes the contexts.
-    pub fn new(compression: Compression) -> Result<Self> {
-        let compressor = Compressor::new(compression).map_err(encoder_failed)?;
-        Ok(Sealer { compressor, opener: Opener::default(), proof: Vec::new(), plain: Vec::new() })
+    pub fn new(compression: Compression) -> Self {
+        Sealer {
+            compressor: Compressor::new(compression),
+            opener: Opener::default(),
+            packed: Vec::new(),
+            proof: Vec::new(),
+            plain: Vec::new(),
+        }
     }
 
-    /// Packs and seals `plain` into `out`. The pair of key and counter is never used again.
-    pub fn seal(&mut self, envelope: Envelope<'_>, counter: u64, plain: &[u8], out: &mut Vec<u8>) -> Result<Recipe> {
+    /// Packs and seals `plain`, and returns the sealed bytes. The pair of key and counter is never used again.
+    pub fn seal(&mut self, envelope: Envelope<'_>, counter: u64, plain: &[u8]) -> Result<(Recipe, Vec<u8>)> {
         let Envelope { header, key, prefix } = envelope;
-        let codec = if !prefix.is_empty() {
-            self.compressor.compress_with_prefix(plain, prefix, out).map_err(encoder_failed)?;
-            CODEC_ZSTD_BASED
-        } else if self.compressor.compress(plain, out).map_err(encoder_failed)? {
-            CODEC_ZSTD
+        let (codec, packed) = if !prefix.is_empty() {
+            self.compressor.compress_with_prefix(plain, prefix, &mut self.packed).map_err(encoder_failed)?;
+            (CODEC_ZSTD_BASED, &self.packed[..])
+        } else if self.compressor.compress(plain, &mut self.packed).map_err(encoder_failed)? {
+            (CODEC_ZSTD, &self.packed[..])
         } else {
-            out.clear();
-            out.extend_from_slice(plain);
-            CODEC_RAW
+            (CODEC_RAW, plain)
         };
         let raw = plain.len() as u32;
-        seal::seal_segment(key, counter, &associated_data(header, codec, raw), out);
-        Ok(Recipe { codec, raw, counter })
+        // Packed into room that is used again, then copied into exactly what it takes: many wait for the packer.
+        let mut sealed = Vec::with_capacity(packed.len() + TAG_LEN);
+        sealed.extend_from_slice(packed);
+        seal::seal_segment(key, counter, &associated_data(header, codec, raw), &mut sealed);
+        Ok((Recipe { codec, raw, counter }, sealed))
     }
 
     /// Proves a sealed segment: opens it again, decompresses it and recomputes the ids of its blobs. Encoders have bugs and
@@ -211,9 +218,8 @@ mod tests {
         let (header, key) = ([9; HEADER_LEN], SealKey::new([3; 32]));
         let envelope = Envelope { header: &header, key: &key, prefix };
         let namer = BlobNamer::new([1; 32], [2; 32], [3; 32]);
-        let mut sealer = Sealer::new(Compression::default()).unwrap();
-        let mut sealed = Vec::new();
-        let recipe = sealer.seal(envelope, 1, plain, &mut sealed).unwrap();
+        let mut sealer = Sealer::new(Compression::default());
+        let (recipe, sealed) = sealer.seal(envelope, 1, plain).unwrap();
         let blobs = [BlobEntry { id: namer.name(BlobKind::Data, plain), kind: 1, len: plain.len() as u32 }];
         sealer.prove(envelope, recipe, &sealed, &blobs, &namer).unwrap();
         let len = sealed.len();
@@ -242,10 +248,9 @@ mod tests {
     fn a_bomb_is_cut_off() {
         let (header, key) = ([9; HEADER_LEN], SealKey::new([3; 32]));
         let envelope = Envelope { header: &header, key: &key, prefix: &[] };
-        let mut sealer = Sealer::new(Compression::default()).unwrap();
-        let mut sealed = Vec::new();
+        let mut sealer = Sealer::new(Compression::default());
         // A frame of 16 MiB whose directory admits to 1000 bytes: sealed by one who holds the keys.
-        let mut recipe = sealer.seal(envelope, 0, &vec![0; 16 << 20], &mut sealed).unwrap();
+        let (mut recipe, mut sealed) = sealer.seal(envelope, 0, &vec![0; 16 << 20]).unwrap();
         assert!(seal::open_segment(&key, 0, &associated_data(&header, recipe.codec, recipe.raw), &mut sealed));
         recipe.raw = 1000;
         seal::seal_segment(&key, 0, &associated_data(&header, recipe.codec, recipe.raw), &mut sealed);

@@ -146,11 +146,9 @@ fn sealing_vectors_hold() {
         object::seal_envelope(Kind::Index, owner.repo(), &owner.index_key(), b"payload", &SeededEntropy::new(3))
             .unwrap();
     let (header, key) = (object::header(Kind::DataPack, owner.repo()), SealKey::new([0x77; 32]));
-    let mut sealer = Sealer::new(vault::compress::Compression::None).unwrap();
-    let mut sealed = Vec::new();
-    let recipe = sealer
-        .seal(Envelope { header: &header, key: &key, prefix: &[] }, 7, b"plaintext of a segment", &mut sealed)
-        .unwrap();
+    let envelope_of_segment = Envelope { header: &header, key: &key, prefix: &[] };
+    let mut sealer = Sealer::new(vault::compress::Compression::None);
+    let (recipe, sealed) = sealer.seal(envelope_of_segment, 7, b"plaintext of a segment").unwrap();
     hold(
         "objects.json",
         json!({

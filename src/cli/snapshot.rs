@@ -114,7 +114,7 @@ pub struct Args {
 fn compression(text: &str) -> Result<Compression, String> {
     match text {
         "none" => Ok(Compression::None),
-        "auto" => Ok(Compression::default()),
+        "auto" => Ok(Compression::Auto),
         _ => match text.parse() {
             Ok(level @ 1..=19) => Ok(Compression::Level(level)),
             _ => Err("write none, auto, or a level from 1 to 19".into()),
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn levels_of_compression_are_read() {
-        assert_eq!(compression("auto"), Ok(Compression::Level(3)));
+        assert_eq!(compression("auto"), Ok(Compression::Auto));
         assert_eq!(compression("19"), Ok(Compression::Level(19)));
         assert_eq!(compression("none"), Ok(Compression::None));
         assert!(compression("20").is_err() && compression("0").is_err() && compression("fast").is_err());

@@ -241,11 +241,11 @@ impl Fixture {
         let (keys, kind) = (self.repo.keys(), Kind::DataPack);
         let (key, wrapped) = keys.fresh_key(kind, self.repo.entropy()).expect("key");
         let concat = |of: &[(BlobId, &[u8])]| of.iter().flat_map(|(_, bytes)| bytes.to_vec()).collect::<Vec<u8>>();
-        let (header, mut bytes) = (object::header(kind, keys.repo()), Vec::new());
-        let mut sealer = Sealer::new(Compression::default()).expect("sealer");
+        let header = object::header(kind, keys.repo());
+        let mut sealer = Sealer::new(Compression::default());
         let prefix = concat(bases);
         let envelope = crate::segment::Envelope { header: &header, key: &key, prefix: &prefix };
-        let recipe = sealer.seal(envelope, 0, &concat(blobs), &mut bytes).expect("seal");
+        let (recipe, bytes) = sealer.seal(envelope, 0, &concat(blobs)).expect("seal");
         let entry = |(id, bytes): &(BlobId, &[u8])| BlobEntry { id: *id, kind: 1, len: bytes.len() as u32 };
         let sealed = Sealed {
             bytes,

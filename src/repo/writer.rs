@@ -149,7 +149,7 @@ impl<'r> Writer<'r> {
             writer: self,
             kind,
             header: object::header(kind, self.repo.keys().repo()),
-            sealer: Sealer::new(self.options.compression)?,
+            sealer: Sealer::new(self.options.compression),
             key: None,
             plain: Vec::new(),
             blobs: Vec::new(),
@@ -220,11 +220,9 @@ impl Lane<'_> {
         *used += 1;
         let blobs = std::mem::take(&mut self.blobs);
         let envelope = Envelope { header: &self.header, key, prefix: &[] };
-        let mut bytes = Vec::new();
-        let recipe = self.sealer.seal(envelope, counter, &self.plain, &mut bytes)?;
+        let (recipe, bytes) = self.sealer.seal(envelope, counter, &self.plain)?;
         self.sealer.prove(envelope, recipe, &bytes, &blobs, self.writer.repo.namer())?;
         self.plain.clear();
-        bytes.shrink_to_fit();
         let sealed = Sealed { bytes, recipe, key: wrapped.clone(), bases: Vec::new(), blobs };
         // The packer ends early only when the store failed; its own error is the one that is reported.
         self.writer.packer.send((self.kind, sealed)).map_err(|_| Error::Cancelled)
@@ -280,13 +278,19 @@ impl<'r> Packer<'r> {
 
     fn take(&mut self, kind: Kind, sealed: Sealed) -> Result<()> {
         let slot = usize::from(kind == Kind::TreePack);
+        let target = u64::from(self.repo.config().pack_target);
+        // A pack ends before it is over the target, which is where padding costs nothing.
+        if self.open[slot].as_ref().is_some_and(|pack| !pack.is_empty() && !pack.has_room_for(&sealed, target)) {
+            self.finish(slot)?;
+            self.list_when_many()?;
+        }
         if self.open[slot].is_none() {
             self.open[slot] = Some(PackWriter::new(self.repo.store(), kind, self.repo.keys().repo())?);
         }
         let Some(pack) = &mut self.open[slot] else { return Ok(()) };
         self.monitor.add(Counter::Stored, sealed.bytes.len() as u64);
         pack.add(sealed)?;
-        if pack.len() >= u64::from(self.repo.config().pack_target) || pack.blob_count() >= PACK_BLOBS {
+        if pack.len() >= target || pack.blob_count() >= PACK_BLOBS {
             self.finish(slot)?;
             self.list_when_many()?;
         }

@@ -187,10 +187,8 @@ fn segments(seeds: &Seeds<'_>) {
         [(&[][..], &text[..]), (&text[..1000], &text[..]), (&[], &[7; 3000]), (&text, &text), (&[], b"x")]
     {
         for level in [vault::compress::Compression::None, vault::compress::Compression::Level(3)] {
-            let (mut sealer, mut stored) = (Sealer::new(level).unwrap(), Vec::new());
-            let recipe = sealer
-                .seal(vault::segment::Envelope { header: &header, key: &key, prefix }, 7, plain, &mut stored)
-                .unwrap();
+            let envelope = vault::segment::Envelope { header: &header, key: &key, prefix };
+            let (recipe, mut stored) = Sealer::new(level).seal(envelope, 7, plain).unwrap();
             let ad = [&header[..], &[recipe.codec], &recipe.raw.to_le_bytes()].concat();
             assert!(vault::seal::open_segment(&key, 7, &ad, &mut stored));
             let mut seed = vec![recipe.codec];
