@@ -35,6 +35,7 @@ fn pack(first: u32) -> PackEntry {
             codec: 1,
             key: 0,
             counter: number as u64,
+            generation: 0,
             bases: Vec::new(),
             blobs,
         }

@@ -78,6 +78,7 @@ fn take(repo: &Repository, source: &Path) -> snapshot::Report {
         sources: vec![SourceRequest { name: Name::new(*b"data").unwrap(), input }],
         excludes: ExcludeOptions::default(),
         compression: Compression::default(),
+        delta: true,
         with_atime: false,
         tags: Vec::new(),
         description: None,

@@ -67,6 +67,19 @@ impl Chunker {
         );
         len
     }
+
+    /// A fingerprint of the end of a blob after which the contents cut, which survives changes further inside; 0 where it was the
+    /// greatest length that cut. Two versions of a file can be laid side by side by it.
+    pub fn edge(&self, blob: &[u8]) -> u32 {
+        const REACH: usize = 64;
+        match blob.len().checked_sub(REACH).and_then(|at| blob.get(at..)) {
+            Some(end) if blob.len() < self.max => {
+                let [a, b, c, d, ..] = *blake3::hash(end).as_bytes();
+                u32::from_le_bytes([a, b, c, d]).max(1)
+            }
+            _ => 0,
+        }
+    }
 }
 
 impl fmt::Debug for Chunker {

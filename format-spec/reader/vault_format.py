@@ -122,7 +122,7 @@ class Decoder:
     def directory(self, kind, space):
         """The directory of a pack of `kind`; its segments lie before offset `space`."""
         keys = self.list(lambda: self.take(80), 80)
-        segments = self.list(self.segment, 9)
+        segments = self.list(self.segment, 10)
         at = 32
         for s in segments:
             check(s.offset >= at and s.offset + s.stored <= space, "segments overlap or lie outside")
@@ -133,10 +133,11 @@ class Decoder:
 
     def segment(self):
         s = Struct(offset=self.u64(), stored=self.u32(), raw=self.u32(), codec=self.u8(), key=self.u32(),
-                   counter=self.u64(), bases=self.list(self.id, 32, MAX_BASES), blobs=self.list(self.placed_blob, 34))
+                   counter=self.u64(), generation=self.u8(), bases=self.list(self.id, 32, MAX_BASES), blobs=self.list(self.placed_blob, 34))
         check(16 <= s.stored <= MAX_STORED and 0 < s.raw <= MAX_PLAIN, "a segment's length is out of bounds")
         check(s.codec != 0 or s.stored == s.raw + 16, "an uncompressed segment's lengths differ")
         check(s.codec > 2 or (s.codec == 2) == bool(s.bases), "base blobs and codec do not agree")
+        check(s.codec > 2 or s.generation in (range(1, 64) if s.codec == 2 else (0,)), "generation and codec do not agree")
         check(sum(b.length for b in s.blobs) == s.raw, "blobs do not sum up to their segment")
         return s
 
@@ -191,7 +192,11 @@ class Decoder:
 
     def extent(self):
         """(id, length); the id of a hole is None."""
-        e = (self.id(), self.u32()) if self.variant(2) == 0 else (None, self.u64())
+        if self.variant(2) == 0:
+            e = (self.id(), self.u32())
+            self.u32()  # the edge: of use to writers
+        else:
+            e = (None, self.u64())
         check(e[1] > 0, "an empty extent")
         return e
 

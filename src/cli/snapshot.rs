@@ -95,6 +95,9 @@ pub struct Args {
     /// How hard to compress: none, auto, or a level from 1 to 19
     #[arg(long, value_name = "LEVEL", value_parser = compression, default_value = "auto")]
     compression: Compression,
+    /// Store what changed in large files by itself, not as the difference to the version before
+    #[arg(long)]
+    no_delta: bool,
     /// Also keep times of last access
     #[arg(long)]
     with_atime: bool,
@@ -140,6 +143,7 @@ pub fn run(mut args: Args, session: &Session) -> Result<Done, Failure> {
         sources,
         excludes,
         compression: args.compression,
+        delta: !args.no_delta,
         with_atime: args.with_atime,
         tags: args.tag,
         description: args.description,

@@ -40,8 +40,9 @@ pub struct Meta {
 /// A stretch of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub enum Extent {
-    /// `len` bytes which are the plaintext of a data blob.
-    Data { id: BlobId, len: u32 },
+    /// `len` bytes which are the plaintext of a data blob. `edge`: a fingerprint of the bytes before a cut that the contents made,
+    /// by which the next version of the file finds the same place, or 0; readers have no use for it.
+    Data { id: BlobId, len: u32, edge: u32 },
     /// `len` bytes that were never written and read as zeros.
     Hole { len: u64 },
 }

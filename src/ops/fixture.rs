@@ -251,6 +251,7 @@ impl Fixture {
             bytes,
             recipe,
             key: wrapped,
+            generation: u8::from(!bases.is_empty()),
             bases: bases.iter().map(|(id, _)| *id).collect(),
             blobs: blobs.iter().map(entry).collect(),
         };
@@ -285,7 +286,7 @@ impl Fixture {
                         Piece::Hole(len) => Extent::Hole { len: *len },
                         Piece::Data(bytes) => {
                             let id = data.store(BlobKind::Data, bytes).expect("blob");
-                            Extent::Data { id, len: bytes.len() as u32 }
+                            Extent::Data { id, len: bytes.len() as u32, edge: 0 }
                         }
                     };
                     size += extent.len();

@@ -28,6 +28,8 @@ pub struct SegmentEntry {
     pub key: u32,
     /// Nonce.
     pub counter: u64,
+    /// How many versions it is away from one that leans on none: writers choose bases by it (`format-spec/03-packs.md`).
+    pub generation: u8,
     /// Blobs whose plaintext is its decompression prefix.
     pub bases: Vec<BlobId>,
     /// Its blobs, in order.
@@ -93,8 +95,10 @@ impl PackEntry {
                 return Err(bad("its key is not in the directory"));
             }
             match segment.codec {
-                CODEC_RAW | CODEC_ZSTD if segment.bases.is_empty() => {}
-                CODEC_ZSTD_BASED if (1..=limits::BASES_COUNT_MAX).contains(&segment.bases.len()) => {}
+                CODEC_RAW | CODEC_ZSTD if segment.bases.is_empty() && segment.generation == 0 => {}
+                CODEC_ZSTD_BASED
+                    if (1..=limits::BASES_COUNT_MAX).contains(&segment.bases.len())
+                        && (1..=limits::GENERATION_MAX).contains(&segment.generation) => {}
                 CODEC_RAW | CODEC_ZSTD | CODEC_ZSTD_BASED => return Err(bad("its bases do not fit its codec")),
                 // A codec of the future costs the segments that it is used for, when they are opened.
                 _ => {}

@@ -24,6 +24,8 @@ pub struct Sealed {
     pub recipe: Recipe,
     /// The key, wrapped.
     pub key: WrappedKey,
+    /// How many versions it is away from one that leans on none.
+    pub generation: u8,
     /// Base blobs.
     pub bases: Vec<BlobId>,
     /// Its blobs.
@@ -109,6 +111,7 @@ impl<'s> PackWriter<'s> {
             codec: sealed.recipe.codec,
             key: key as u32,
             counter: sealed.recipe.counter,
+            generation: sealed.generation,
             bases: sealed.bases,
             blobs: sealed.blobs,
         };

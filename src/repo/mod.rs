@@ -1,5 +1,6 @@
 //! A repository: a store, keys that open it, and what the format makes of both.
 
+pub mod ground;
 pub mod reader;
 pub mod slots;
 pub mod snapshots;

@@ -4,7 +4,10 @@
 //! many Lanes ── sealed, proved segments ──▶ packer thread ──▶ packs ──▶ sync ──▶ index objects ──▶ sync
 //! ```
 
-use super::Repository;
+use super::{
+    BlobReader, Repository,
+    ground::{Ground, Grounds},
+};
 use crate::{
     compress::Compression,
     error::{Error, Result},
@@ -34,6 +37,10 @@ const SEGMENT_BLOBS: usize = 16 << 10;
 const PACK_BLOBS: usize = 256 << 10;
 /// A lane takes a fresh key after so many segments: about a pack.
 const KEY_SEGMENTS: u64 = 64;
+/// Earlier blobs that a segment may be near to.
+const NEAR_MAX: usize = 256;
+/// After so many segments in a row that were not worth leaning on anything, one in two to the power of it is still tried.
+const PAUSE_MAX: u32 = 6;
 
 /// What was written; proof that it is durable and listed in the index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,6 +54,10 @@ pub struct Written {
     pub bytes_new: u64,
     /// Length of the new packs, in bytes.
     pub bytes_stored: u64,
+    /// Plaintext of new segments that lean on earlier blobs, in bytes.
+    pub leaning_new: u64,
+    /// Length of these segments, in bytes.
+    pub leaning_stored: u64,
 }
 
 /// How blobs are written.
@@ -151,8 +162,11 @@ impl<'r> Writer<'r> {
             header: object::header(kind, self.repo.keys().repo()),
             sealer: Sealer::new(self.options.compression),
             key: None,
-            plain: Vec::new(),
-            blobs: Vec::new(),
+            alone: Filling::default(),
+            leaning: Filling::default(),
+            grounds: None,
+            misses: 0,
+            pause: 0,
         })
     }
 
@@ -175,57 +189,147 @@ pub struct Lane<'w> {
     sealer: Sealer,
     /// The key of the segments, wrapped, and how many it has sealed.
     key: Option<(SealKey, WrappedKey, u64)>,
-    plain: Vec<u8>,
-    blobs: Vec<BlobEntry>,
+    alone: Filling,
+    leaning: Filling,
+    grounds: Option<Grounds<'w>>,
+    /// Segments that were not worth leaning on anything, one after another, and how many are not tried now for that.
+    misses: u32,
+    pause: u32,
 }
 
-impl Lane<'_> {
-    /// Names a blob and stores it unless it is known. Durable when [`Repository::write`] returns.
+/// A segment that is being filled.
+#[derive(Default)]
+struct Filling {
+    plain: Vec<u8>,
+    blobs: Vec<BlobEntry>,
+    /// Earlier blobs that it may lean on.
+    near: Vec<BlobId>,
+}
+
+impl<'w> Lane<'w> {
+    /// Lets segments lean on earlier blobs, which `reader` must be able to open.
+    pub fn leaning_on(mut self, reader: &'w BlobReader<'w>) -> Self {
+        let kind = if self.kind == Kind::DataPack { BlobKind::Data } else { BlobKind::Tree };
+        self.grounds = Some(Grounds::new(reader, kind));
+        self
+    }
+
+    /// Stores a blob unless it is known, and names it. Durable when [`Repository::write`] returns.
     pub fn store(&mut self, kind: BlobKind, bytes: &[u8]) -> Result<BlobId> {
+        self.store_near(kind, bytes, Vec::new)
+    }
+
+    /// The same for a blob of which `near` names earlier ones that are probably much like it, when asked.
+    pub fn store_near(&mut self, kind: BlobKind, bytes: &[u8], near: impl FnOnce() -> Vec<BlobId>) -> Result<BlobId> {
         debug_assert_eq!(home_of(kind), self.kind);
         let id = self.writer.repo.namer().name(kind, bytes);
-        if self.writer.index.claim(&id) == Membership::New {
-            let target = self.writer.repo.config().segment_target as usize;
-            if !self.plain.is_empty() && self.plain.len() + bytes.len() > target {
-                self.flush()?;
+        if self.writer.index.claim(&id) == Membership::Known {
+            return Ok(id);
+        }
+        self.writer.bytes_new.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.writer.monitor.add(Counter::New, bytes.len() as u64);
+        let near = if self.grounds.is_some() { near() } else { Vec::new() };
+        let target = self.writer.repo.config().segment_target as usize;
+        let leans = !near.is_empty();
+        let open = self.open(leans);
+        let is_full = !open.plain.is_empty()
+            && (open.plain.len() + bytes.len() > target || open.near.len() + near.len() > NEAR_MAX);
+        if is_full {
+            self.flush_one(leans)?;
+        }
+        let open = self.open(leans);
+        open.plain.extend_from_slice(bytes);
+        open.blobs.push(BlobEntry { id, kind: kind as u8, len: bytes.len() as u32 });
+        for id in near {
+            // Neighbours share what they lean on.
+            if !open.near.ends_with(&[id]) {
+                open.near.push(id);
             }
-            self.plain.extend_from_slice(bytes);
-            self.blobs.push(BlobEntry { id, kind: kind as u8, len: bytes.len() as u32 });
-            self.writer.bytes_new.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            self.writer.monitor.add(Counter::New, bytes.len() as u64);
-            if self.plain.len() >= target || self.blobs.len() >= SEGMENT_BLOBS {
-                self.flush()?;
-            }
+        }
+        if open.plain.len() >= target || open.blobs.len() >= SEGMENT_BLOBS {
+            self.flush_one(leans)?;
         }
         Ok(id)
     }
 
-    /// Seals what is there as a segment, proves it and passes it on. A lane that is dropped without it loses the rest.
+    fn open(&mut self, leans: bool) -> &mut Filling {
+        if leans { &mut self.leaning } else { &mut self.alone }
+    }
+
+    /// Seals what is there as segments, proves them and passes them on. A lane that is dropped without it loses the rest.
     pub fn flush(&mut self) -> Result<()> {
-        if self.blobs.is_empty() {
-            return Ok(());
+        self.flush_one(true)?;
+        self.flush_one(false)
+    }
+
+    fn flush_one(&mut self, leans: bool) -> Result<()> {
+        let mut filling = std::mem::take(self.open(leans));
+        let sealed = if filling.blobs.is_empty() || self.writer.options.pretend {
+            Ok(None)
+        } else {
+            self.segment(&filling.plain, &mut filling.blobs, &filling.near).map(Some)
+        };
+        // Its room is used again.
+        filling.plain.clear();
+        filling.blobs.clear();
+        filling.near.clear();
+        *self.open(leans) = filling;
+        match sealed? {
+            // The packer ends early only when the store failed; its own error is the one that is reported.
+            Some(sealed) => self.writer.packer.send((self.kind, sealed)).map_err(|_| Error::Cancelled),
+            None => Ok(()),
         }
-        if self.writer.options.pretend {
-            self.blobs.clear();
-            self.plain.clear();
-            return Ok(());
+    }
+
+    /// Makes a segment, which leans on earlier blobs where that saves half of it.
+    fn segment(&mut self, plain: &[u8], blobs: &mut Vec<BlobEntry>, near: &[BlobId]) -> Result<Sealed> {
+        let Some(ground) = self.ground(near) else { return self.seal(plain, std::mem::take(blobs), None) };
+        let expected = ground.expected(plain.len());
+        let leaning = self.seal(plain, blobs.clone(), Some(ground))?;
+        if leaning.bytes.len() * 2 <= expected {
+            self.misses = 0;
+            return Ok(leaning);
         }
+        let alone = self.seal(plain, std::mem::take(blobs), None)?;
+        if leaning.bytes.len() * 2 <= alone.bytes.len() {
+            self.misses = 0;
+            return Ok(leaning);
+        }
+        // What does not pay is tried less and less often.
+        self.misses = (self.misses + 1).min(PAUSE_MAX);
+        self.pause = (1 << self.misses) - 1;
+        Ok(alone)
+    }
+
+    fn ground(&mut self, near: &[BlobId]) -> Option<Ground> {
+        if near.is_empty() {
+            return None;
+        }
+        if self.pause > 0 {
+            self.pause -= 1;
+            return None;
+        }
+        self.grounds.as_ref()?.under(near)
+    }
+
+    /// Seals a segment and proves it.
+    fn seal(&mut self, plain: &[u8], blobs: Vec<BlobEntry>, ground: Option<Ground>) -> Result<Sealed> {
         if self.key.as_ref().is_none_or(|(_, _, used)| *used >= KEY_SEGMENTS) {
             let repo = self.writer.repo;
             let (key, wrapped) = repo.keys().fresh_key(self.kind, repo.entropy())?;
             self.key = Some((key, wrapped, 0));
         }
-        let Some((key, wrapped, used)) = &mut self.key else { return Ok(()) };
+        let Some((key, wrapped, used)) = &mut self.key else { return Err(Error::Cancelled) };
         let counter = *used;
         *used += 1;
-        let blobs = std::mem::take(&mut self.blobs);
-        let envelope = Envelope { header: &self.header, key, prefix: &[] };
-        let (recipe, bytes) = self.sealer.seal(envelope, counter, &self.plain)?;
+        let (prefix, bases, generation) = match ground {
+            Some(ground) => (ground.prefix, ground.bases, ground.generation),
+            None => (Vec::new(), Vec::new(), 0),
+        };
+        let envelope = Envelope { header: &self.header, key, prefix: &prefix };
+        let (recipe, bytes) = self.sealer.seal(envelope, counter, plain)?;
         self.sealer.prove(envelope, recipe, &bytes, &blobs, self.writer.repo.namer())?;
-        self.plain.clear();
-        let sealed = Sealed { bytes, recipe, key: wrapped.clone(), bases: Vec::new(), blobs };
-        // The packer ends early only when the store failed; its own error is the one that is reported.
-        self.writer.packer.send((self.kind, sealed)).map_err(|_| Error::Cancelled)
+        Ok(Sealed { bytes, recipe, key: wrapped.clone(), generation, bases, blobs })
     }
 }
 
@@ -289,6 +393,10 @@ impl<'r> Packer<'r> {
         }
         let Some(pack) = &mut self.open[slot] else { return Ok(()) };
         self.monitor.add(Counter::Stored, sealed.bytes.len() as u64);
+        if sealed.generation > 0 {
+            self.written.leaning_new += u64::from(sealed.recipe.raw);
+            self.written.leaning_stored += sealed.bytes.len() as u64;
+        }
         pack.add(sealed)?;
         if pack.len() >= target || pack.blob_count() >= PACK_BLOBS {
             self.finish(slot)?;

@@ -59,6 +59,7 @@ pub fn request(series: &str, sources: Vec<SourceRequest>) -> Request {
         sources,
         excludes: ExcludeOptions::default(),
         compression: Compression::default(),
+        delta: true,
         with_atime: false,
         tags: vec!["sample".into()],
         description: None,

@@ -114,14 +114,14 @@ fn lean_on_a_blob(repo: &Repository) {
     assert_eq!(recipe.codec, 2);
     let blobs = vec![BlobEntry { id, kind: BlobKind::Data as u8, len: plain.len() as u32 }];
     let mut pack = PackWriter::new(repo.store(), Kind::DataPack, repo.keys().repo()).unwrap();
-    pack.add(Sealed { bytes, recipe, key: wrapped, bases: vec![base], blobs }).unwrap();
+    pack.add(Sealed { bytes, recipe, key: wrapped, generation: 1, bases: vec![base], blobs }).unwrap();
     let pack = pack.finish(&repo.keys().directory_key(), repo.entropy()).unwrap();
     let object = IndexObject { packs: vec![pack] };
     let sealed = object.seal(repo.keys().repo(), &repo.keys().index_key(), repo.entropy()).unwrap();
     let name = index_object::object_name(&IndexId(object_name(&sealed)));
     repo.store().put(&name, &sealed).unwrap();
 
-    let content = Content::Extents(vec![Extent::Data { id, len: plain.len() as u32 }]);
+    let content = Content::Extents(vec![Extent::Data { id, len: plain.len() as u32, edge: 0 }]);
     source.root.body = Body::File { size: plain.len() as u64, content };
     source.totals.bytes = plain.len() as u64;
     let snapshot = &mut listed.snapshot;

@@ -43,7 +43,7 @@ pub fn build(sources: &[Source], packs: &[PackEntry], out: &mut dyn Write) -> io
                 first_base,
                 segment.bases.len() as u32,
                 u32::from(segment.codec),
-                0,
+                u32::from(segment.generation),
                 0,
             ] {
                 segments.extend_from_slice(&number.to_le_bytes());

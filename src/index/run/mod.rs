@@ -8,7 +8,7 @@
 //! packs     48 each   id 32 · length u64 · kind u64
 //! keys      80 each   wrapped keys
 //! bases     32 each   base blobs
-//! segments  48 each   counter u64 · pack u32 · offset u32 · stored u32 · raw u32 · key u32 · first base u32 · bases u32 · codec u32 · zero u64
+//! segments  48 each   counter u64 · pack u32 · offset u32 · stored u32 · raw u32 · key u32 · first base u32 · bases u32 · codec u32 · generation u32 · zero u32
 //! rows      44 each   blob id 32 · segment u32 · offset in the segment u32 · length u32
 //! fan-out    8 each   2^bits + 1 row numbers: where ids with these leading bits begin
 //! ```
@@ -29,7 +29,7 @@ use crate::{
 use memmap2::Mmap;
 use std::{fs::File, ops::Range};
 
-const MAGIC: [u8; 8] = *b"VAULTRN2";
+const MAGIC: [u8; 8] = *b"VAULTRN3";
 const HEADER_LEN: usize = 128;
 const COUNTS: usize = 6;
 const SOURCE_LEN: usize = 40;
@@ -88,6 +88,8 @@ pub struct Located {
     pub recipe: Recipe,
     /// Its key, wrapped.
     pub key: WrappedKey,
+    /// How many versions it is away from one that leans on none.
+    pub generation: u8,
     /// Its base blobs.
     pub bases: Vec<BlobId>,
 }
@@ -257,6 +259,7 @@ impl Run {
             stored: u32_at(entry, 16)?,
             recipe: Recipe { counter: u64_at(entry, 0)?, raw: u32_at(entry, 20)?, codec: u32_at(entry, 36)? as u8 },
             key: WrappedKey::from_bytes(key),
+            generation: u32_at(entry, 40)? as u8,
             bases: bases.as_chunks::<BASE_LEN>().0.iter().map(|id| BlobId(*id)).collect(),
         })
     }

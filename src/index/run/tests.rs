@@ -23,6 +23,7 @@ pub(crate) fn pack(first: u32, count: u32) -> PackEntry {
             codec: 1,
             key: (i % 2) as u32,
             counter: i as u64,
+            generation: 0,
             bases: vec![],
             blobs: ids.iter().map(|&n| BlobEntry { id: blob_id(n), kind: 1, len: 100 }).collect(),
         })

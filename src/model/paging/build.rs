@@ -113,7 +113,7 @@ impl TreeBuilder {
             codec::encode_into(&names, &mut page);
         }
         self.leaf.drain_into(&mut page);
-        let id = sink.store_page(BlobKind::Tree, page)?;
+        let id = sink.store_leaf(self.first.as_ref(), page)?;
         if let Some(first) = self.first.take() {
             self.add_child(0, TreeChild { first, id }, sink)?;
         }

@@ -88,20 +88,26 @@ impl<'s> TreeLeaves<'s> {
 
 /// Finds one name in a directory, reading one page a level.
 pub fn find_node(source: &dyn PageSource, root: BlobId, name: &[u8]) -> Result<Option<(Node, Leaf)>> {
+    let Some((_, mut leaf)) = find_leaf(source, root, name)? else { return Ok(None) };
+    Ok(match leaf.nodes.binary_search_by(|node| node.name.as_bytes().cmp(name)) {
+        Ok(at) => Some((leaf.nodes.swap_remove(at), leaf)),
+        Err(_) => None,
+    })
+}
+
+/// Finds the leaf in which a name stands, or would stand; `None` when it would stand before all others.
+pub fn find_leaf(source: &dyn PageSource, root: BlobId, name: &[u8]) -> Result<Option<(BlobId, Leaf)>> {
     let mut id = root;
     let mut first: Option<Name> = None;
     for _ in 0..limits::LEVELS_MAX {
         let bytes = source.page(BlobKind::Tree, &id)?;
         match TreePage::decode(&bytes).map_err(|e| bad_page(&id, e))? {
-            TreePage::Leaf(mut leaf) => {
+            TreePage::Leaf(leaf) => {
                 // Else a forged directory could hide from a search what a walk finds.
                 if first.is_some() && first.as_ref() != leaf.nodes.first().map(|node| &node.name) {
                     return Err(bad_page(&id, "it does not begin with the name that its parent says"));
                 }
-                return Ok(match leaf.nodes.binary_search_by(|node| node.name.as_bytes().cmp(name)) {
-                    Ok(at) => Some((leaf.nodes.swap_remove(at), leaf)),
-                    Err(_) => None,
-                });
+                return Ok(Some((id, leaf)));
             }
             TreePage::Inner(children) => {
                 let above = children.partition_point(|child| child.first.as_bytes() <= name);
@@ -125,39 +131,66 @@ pub fn each_extent(
     size: u64,
     each: &mut dyn FnMut(Extent) -> Result<()>,
 ) -> Result<()> {
-    let root = match content {
+    let mut leaves = match content {
         Content::Extents(extents) => return extents.iter().try_for_each(|extent| each(*extent)),
-        Content::Paged(root) => *root,
+        Content::Paged(root) => ExtentLeaves::new(source, *root, size),
     };
-    let mut stack = vec![vec![ListChild { len: size, id: root }]];
-    while let Some(level) = stack.last_mut() {
-        let Some(child) = level.pop() else {
-            stack.pop();
-            continue;
-        };
-        let bytes = source.page(BlobKind::List, &child.id)?;
-        // `decode` has checked that the sums below do not overflow.
-        let sum = match ListPage::decode(&bytes).map_err(|e| bad_page(&child.id, e))? {
-            ListPage::Leaf(extents) => {
-                let sum: u64 = extents.iter().map(Extent::len).sum();
-                if sum == child.len {
-                    extents.into_iter().try_for_each(&mut *each)?;
-                }
-                sum
-            }
-            ListPage::Inner(mut children) => {
-                if stack.len() >= limits::LEVELS_MAX {
-                    return Err(bad_page(&child.id, "too many levels of pages"));
-                }
-                let sum = children.iter().map(|child| child.len).sum();
-                children.reverse();
-                stack.push(children);
-                sum
-            }
-        };
-        if sum != child.len {
-            return Err(bad_page(&child.id, "its lengths do not add up"));
-        }
+    while let Some(extents) = leaves.next_leaf()? {
+        extents.into_iter().try_for_each(&mut *each)?;
     }
     Ok(())
+}
+
+/// Reads the pages of a file's list of extents in order, one at a time.
+pub struct ExtentLeaves<'s> {
+    source: &'s dyn PageSource,
+    /// Children still to be read, level by level; the next one is the last of the last.
+    stack: Vec<Vec<ListChild>>,
+}
+
+impl<'s> ExtentLeaves<'s> {
+    /// Starts at the root page of a file of `size` bytes.
+    pub fn new(source: &'s dyn PageSource, root: BlobId, size: u64) -> Self {
+        ExtentLeaves { source, stack: vec![vec![ListChild { len: size, id: root }]] }
+    }
+
+    /// The extents of the next leaf; after an error the rest of the list cannot be read.
+    pub fn next_leaf(&mut self) -> Result<Option<Vec<Extent>>> {
+        let result = self.step();
+        if result.is_err() {
+            self.stack.clear();
+        }
+        result
+    }
+
+    fn step(&mut self) -> Result<Option<Vec<Extent>>> {
+        while let Some(level) = self.stack.last_mut() {
+            let Some(child) = level.pop() else {
+                self.stack.pop();
+                continue;
+            };
+            let bad = |what| Err(bad_page(&child.id, what));
+            let bytes = self.source.page(BlobKind::List, &child.id)?;
+            // `decode` has checked that the sums below do not overflow.
+            match ListPage::decode(&bytes).map_err(|e| bad_page(&child.id, e))? {
+                ListPage::Leaf(extents) => {
+                    if extents.iter().map(Extent::len).sum::<u64>() != child.len {
+                        return bad("its lengths do not add up");
+                    }
+                    return Ok(Some(extents));
+                }
+                ListPage::Inner(mut children) => {
+                    if self.stack.len() >= limits::LEVELS_MAX {
+                        return bad("too many levels of pages");
+                    }
+                    if children.iter().map(|child| child.len).sum::<u64>() != child.len {
+                        return bad("its lengths do not add up");
+                    }
+                    children.reverse();
+                    self.stack.push(children);
+                }
+            }
+        }
+        Ok(None)
+    }
 }

@@ -122,7 +122,11 @@ fn lists_of_any_length_read_back() {
         let extents: Vec<Extent> = (0..count)
             .map(|i| match i % 5 {
                 0 => Extent::Hole { len: u64::from(i) + 1 },
-                _ => Extent::Data { id: BlobId(*blake3::hash(&i.to_le_bytes()).as_bytes()), len: i % 1000 + 1 },
+                _ => Extent::Data {
+                    id: BlobId(*blake3::hash(&i.to_le_bytes()).as_bytes()),
+                    len: i % 1000 + 1,
+                    edge: i % 3,
+                },
             })
             .collect();
         let mut builder = ListBuilder::default();

@@ -166,7 +166,7 @@ impl Losses<'_, '_> {
     }
 
     fn extent(&self, extent: &Extent) -> Option<Number> {
-        let Extent::Data { id, len } = extent else { return None };
+        let Extent::Data { id, len, .. } = extent else { return None };
         let damage = self.pages.damage;
         damage.extents.get(&(*id, *len)).copied().or_else(|| damage.loss(self.pages.reader.index(), id))
     }

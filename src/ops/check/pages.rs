@@ -301,7 +301,7 @@ impl Check<'_, '_> {
 
     /// A data blob must be listed, in the length that the file says. Whether its pack is there was asked for each pack.
     fn extent(&self, extent: &Extent, object: &dyn Fn() -> String) {
-        let Extent::Data { id, len } = extent else { return };
+        let Extent::Data { id, len, .. } = extent else { return };
         let mut listed = None;
         for row in self.runs.iter().flat_map(|run| run.find(id)) {
             if row.len == *len {

@@ -288,7 +288,7 @@ fn a_check_that_is_cancelled_says_so() {
 
 fn content(blobs: &[(BlobId, &[u8])]) -> Body {
     let extents: Vec<Extent> =
-        blobs.iter().map(|(id, bytes)| Extent::Data { id: *id, len: bytes.len() as u32 }).collect();
+        blobs.iter().map(|(id, bytes)| Extent::Data { id: *id, len: bytes.len() as u32, edge: 0 }).collect();
     Body::File { size: extents.iter().map(Extent::len).sum(), content: Content::Extents(extents) }
 }
 
@@ -366,7 +366,7 @@ fn pages_that_make_no_sense_are_findings_and_name_their_directories() {
         ("a size that is not the list's", list(ListPage::Leaf(vec![Extent::Hole { len: 3 }]), 4)),
         (
             "an extent too long",
-            Body::File { size: 2, content: Content::Extents(vec![Extent::Data { id: blob, len: 2 }]) },
+            Body::File { size: 2, content: Content::Extents(vec![Extent::Data { id: blob, len: 2, edge: 0 }]) },
         ),
         ("a blob that is nowhere", content(&[(BlobId([8; 32]), &b"x"[..])])),
     ] {

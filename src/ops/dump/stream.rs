@@ -140,7 +140,7 @@ impl<'s, 'r> Stream<'s, 'r> {
         let reader = self.reader;
         each_extent(reader, content, size, &mut |extent| match extent {
             Extent::Hole { len } => self.zeros(len),
-            Extent::Data { id, len } => self.blob(id, len),
+            Extent::Data { id, len, .. } => self.blob(id, len),
         })
     }
 

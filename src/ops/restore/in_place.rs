@@ -216,7 +216,7 @@ impl Collector<'_> {
         let (reader, mut at) = (self.job.reader, 0);
         let compared = each_extent(reader, content, size, &mut |extent| {
             let same = match extent {
-                Extent::Data { id, len } => self.holds(file, at, len, &id),
+                Extent::Data { id, len, .. } => self.holds(file, at, len, &id),
                 Extent::Hole { len } => !has_data(file, at, len),
             };
             at += extent.len();
@@ -248,7 +248,7 @@ impl Collector<'_> {
         };
         let dry_run = self.job.request.dry_run;
         let (id, len) = match extent {
-            Extent::Data { id, len } => (id, len),
+            Extent::Data { id, len, .. } => (id, len),
             Extent::Hole { len } => {
                 if let Some(old) = old.filter(|old| in_place && has_data(old, at, len)) {
                     if !dry_run {

@@ -2,17 +2,21 @@
 
 use super::{
     flow::{Control, Done, Facts, Step, Stopped, Ticket},
+    job::Job,
     scan::meta_of,
 };
 use crate::{
     error::Result,
     fs::metadata::Owners,
+    hash::BlobKind,
+    id::BlobId,
     model::{
         node::{Body, Content, Extent, Node},
-        paging::{ListBuilder, TreeBuilder},
+        paging::{ListBuilder, PageSink, TreeBuilder, find_leaf},
         snapshot::Totals,
     },
-    repo::Lane,
+    name::Name,
+    repo::{BlobReader, Lane},
 };
 use crossbeam_channel::Receiver;
 use std::collections::{BTreeMap, HashMap};
@@ -31,8 +35,33 @@ struct Parts {
 
 struct Frame {
     builder: TreeBuilder,
+    /// The root page of the directory's version before.
+    before: Option<BlobId>,
     entries: u64,
     bytes: u64,
+}
+
+/// Stores pages of a directory over those of its version before.
+struct Over<'l, 'w, 'a> {
+    lane: &'l mut Lane<'w>,
+    pages: Option<&'a BlobReader<'a>>,
+    before: Option<BlobId>,
+}
+
+impl PageSink for Over<'_, '_, '_> {
+    fn store_page(&mut self, kind: BlobKind, bytes: Vec<u8>) -> Result<BlobId> {
+        self.lane.store_near(kind, &bytes, || self.before.into_iter().collect())
+    }
+
+    fn store_leaf(&mut self, first: Option<&Name>, bytes: Vec<u8>) -> Result<BlobId> {
+        // What cannot be read is nothing to lean on.
+        let near = || {
+            let (pages, root) = (self.pages?, self.before?);
+            let (leaf, _) = find_leaf(pages, root, first.map_or(&[][..], Name::as_bytes)).ok()??;
+            Some(leaf)
+        };
+        self.lane.store_near(BlobKind::Tree, &bytes, || near().into_iter().collect())
+    }
 }
 
 /// Assembles one source.
@@ -42,6 +71,8 @@ pub struct Assembler<'a, 'w> {
     with_atime: bool,
     page_key: [u8; 32],
     lane: Lane<'w>,
+    /// Reads the pages of the snapshot before, on which new ones may lean.
+    pages: Option<&'a BlobReader<'a>>,
     outcomes: HashMap<Ticket, Outcome>,
     parts: HashMap<Ticket, Parts>,
     /// Outcomes of files of which further names may come.
@@ -53,19 +84,14 @@ pub struct Assembler<'a, 'w> {
 
 impl<'a, 'w> Assembler<'a, 'w> {
     /// Starts without a tree. `lane` takes the pages.
-    pub fn new(
-        control: &'a Control<'a>,
-        owners: &'a Owners,
-        with_atime: bool,
-        page_key: [u8; 32],
-        lane: Lane<'w>,
-    ) -> Self {
+    pub fn new(job: &'a Job<'a>, owners: &'a Owners, lane: Lane<'w>) -> Self {
         Assembler {
-            control,
+            control: job.control,
             owners,
-            with_atime,
-            page_key,
+            with_atime: job.with_atime,
+            page_key: job.repo.keys().page_key(),
             lane,
+            pages: job.bases.pages,
             outcomes: HashMap::new(),
             parts: HashMap::new(),
             shared: HashMap::new(),
@@ -87,8 +113,9 @@ impl<'a, 'w> Assembler<'a, 'w> {
                 self.take_up(done)?;
             }
             match step {
-                Step::Enter => {
-                    self.frames.push(Frame { builder: TreeBuilder::new(self.page_key), entries: 0, bytes: 0 });
+                Step::Enter { before } => {
+                    let builder = TreeBuilder::new(self.page_key);
+                    self.frames.push(Frame { builder, before, entries: 0, bytes: 0 });
                 }
                 Step::Entry(node) => self.add(*node)?,
                 Step::Forget { ticket } => {
@@ -101,7 +128,8 @@ impl<'a, 'w> Assembler<'a, 'w> {
                 }
                 Step::Leave(mut node) => {
                     let Some(frame) = self.frames.pop() else { continue };
-                    let tree = self.control.guard(frame.builder.finish(&mut self.lane))?;
+                    let mut over = Over { lane: &mut self.lane, pages: self.pages, before: frame.before };
+                    let tree = self.control.guard(frame.builder.finish(&mut over))?;
                     node.body = Body::Directory { tree, entries: frame.entries, bytes: frame.bytes };
                     self.add(*node)?;
                 }
@@ -125,7 +153,8 @@ impl<'a, 'w> Assembler<'a, 'w> {
                 frame.entries += node.entries();
                 frame.bytes += node.bytes();
                 let (user, group) = (self.owners.user(node.meta.uid), self.owners.group(node.meta.gid));
-                self.control.guard(frame.builder.push(&node, user, group, &mut self.lane))
+                let mut over = Over { lane: &mut self.lane, pages: self.pages, before: frame.before };
+                self.control.guard(frame.builder.push(&node, user, group, &mut over))
             }
             None => {
                 self.root = Some(node);

@@ -11,9 +11,10 @@
 use crate::{
     error::{Error, Result, reason},
     fs::{PathError, dir::Dir, stat::Stat},
+    id::BlobId,
     model::{
         limits,
-        node::{Extent, Node, Xattr},
+        node::{Content, Extent, Node, Xattr},
         snapshot::Problem,
     },
     monitor::Monitor,
@@ -53,8 +54,8 @@ pub type Ticket = u64;
 
 /// What the walker tells the assembler, in the order of the walk.
 pub enum Step {
-    /// A directory begins.
-    Enter,
+    /// A directory begins. `before`: the root page of its version before.
+    Enter { before: Option<BlobId> },
     /// An entry that is known in full.
     Entry(Box<Node>),
     /// A regular file; its contents, attributes and exact metadata come with the ticket. Hard links share a ticket.
@@ -74,6 +75,8 @@ pub struct Task {
     pub dir: Arc<Dir>,
     /// Its name there.
     pub name: Name,
+    /// Size and contents of its version before, where its blobs may lean on it.
+    pub before: Option<Box<(u64, Content)>>,
 }
 
 /// Bytes that were read, and what they are.
@@ -96,8 +99,8 @@ pub enum Item {
 
 /// A stretch of a file.
 pub enum Piece {
-    /// One blob's bytes in the buffer.
-    Blob(Range<usize>),
+    /// One blob's bytes in the buffer, the fingerprint of its end, and the blobs of the version before that it is probably like.
+    Blob { range: Range<usize>, edge: u32, near: Vec<BlobId> },
     /// A hole of so many bytes.
     Hole(u64),
 }

@@ -1,13 +1,25 @@
 //! What all sources of a snapshot share.
 
 use super::{flow::Control, parent::Parent};
-use crate::{fs::exclude::Excludes, repo::Repository};
+use crate::{
+    fs::exclude::Excludes,
+    repo::{BlobReader, Repository},
+};
+
+/// Readers of earlier blobs that new ones may lean on, as far as the key opens them.
+#[derive(Clone, Copy, Default)]
+pub struct Bases<'a> {
+    pub data: Option<&'a BlobReader<'a>>,
+    pub pages: Option<&'a BlobReader<'a>>,
+}
 
 /// What all sources share.
 pub struct Job<'a> {
     pub control: &'a Control<'a>,
     pub excludes: &'a Excludes,
     pub parent: Option<Parent<'a>>,
+    /// Reads what data may lean on, and what pages may; none when nothing may.
+    pub bases: Bases<'a>,
     pub with_atime: bool,
     /// Device (as [`crate::fs::stat::Stat`] has it) and inode of a directory to leave out.
     pub protect: Option<(u64, u64)>,

@@ -1,7 +1,10 @@
 //! Reads files into buffers. Bytes are copied before they are hashed: a mapped file that its owner truncates would kill the
 //! process, and one that changes underneath would yield a blob that does not match its id.
 
-use super::flow::{BUFFER, Batch, Buffer, Control, Done, Facts, Item, Piece, Pool, Stopped, Task, Ticket};
+use super::{
+    flow::{BUFFER, Batch, Buffer, Control, Done, Facts, Item, Piece, Pool, Stopped, Task, Ticket},
+    previous::Previous,
+};
 use crate::{
     chunk::Chunker,
     fs::{
@@ -12,6 +15,7 @@ use crate::{
         metadata,
         stat::Stat,
     },
+    model::{node::Content, paging::PageSource},
     monitor::Counter,
 };
 use crossbeam_channel::{Receiver, Sender};
@@ -34,6 +38,8 @@ pub struct Reader<'a> {
     pub pool: Pool,
     pub batches: Sender<Batch>,
     pub results: Sender<Vec<Done>>,
+    /// Where the versions before are read from, when blobs may lean on them.
+    pub before: Option<&'a (dyn PageSource + Sync)>,
     batch: Option<Gathering>,
 }
 
@@ -60,8 +66,9 @@ impl<'a> Reader<'a> {
         pool: Pool,
         batches: Sender<Batch>,
         results: Sender<Vec<Done>>,
+        before: Option<&'a (dyn PageSource + Sync)>,
     ) -> Self {
-        Reader { control, chunker, pool, batches, results, batch: None }
+        Reader { control, chunker, pool, batches, results, before, batch: None }
     }
 
     /// Reads what the walker asks for, until it has no more. On a rotational disk files are read in the order in which they lie on
@@ -103,7 +110,7 @@ impl<'a> Reader<'a> {
         };
         self.control.files_read.fetch_add(1, Ordering::Relaxed);
         let sparse = stat.blocks.saturating_mul(512) < stat.size;
-        let result = if stat.size > WHOLE_MAX || (sparse && stat.size > 4096) {
+        let result = if stat.size > WHOLE_MAX || (sparse && stat.size > 4096) || task.before.is_some() {
             self.in_parts(&task, &file, stat)
         } else {
             self.whole(&task, &file, stat)
@@ -204,7 +211,7 @@ impl<'a> Reader<'a> {
     /// Reads a long or sparse file, cut as it is read.
     fn in_parts(&mut self, task: &Task, file: &File, stat: Stat) -> Result<(), Broken> {
         self.hand_on()?;
-        let mut cutter = Cutter::new(self, task.ticket);
+        let mut cutter = Cutter::new(self, task.ticket, task.before.as_deref());
         let mut size = 0;
         let mut short = false;
         // Asked of every long file: one may have holes and still take more room than its size, behind its end.
@@ -251,9 +258,10 @@ impl<'a> Reader<'a> {
         ticket: Ticket,
         input: &mut dyn io::Read,
         stat: Stat,
+        before: Option<&(u64, Content)>,
         ended: &dyn Fn() -> Result<(), String>,
     ) -> Result<Result<(), String>, Stopped> {
-        let mut cutter = Cutter::new(self, ticket);
+        let mut cutter = Cutter::new(self, ticket, before);
         let mut size = 0;
         loop {
             match cutter.read(u64::MAX, |room| input.read(room)) {
@@ -288,6 +296,20 @@ fn read_full(room: &mut [u8], mut read: impl FnMut(&mut [u8], usize) -> io::Resu
     Ok(at)
 }
 
+/// Says of each blob which old ones it is probably like.
+fn lay_beside(previous: &mut Previous<'_>, pieces: &mut [Piece]) {
+    let ends = pieces.iter().filter_map(|piece| match piece {
+        Piece::Blob { range, edge, .. } => Some((range.len() as u32, *edge)),
+        Piece::Hole(_) => None,
+    });
+    let mut found = previous.near(&ends.collect::<Vec<_>>()).into_iter();
+    for piece in pieces {
+        if let Piece::Blob { near, .. } = piece {
+            *near = found.next().unwrap_or_default();
+        }
+    }
+}
+
 /// Cuts one file into blobs while it is read, and hands full buffers on.
 struct Cutter<'r, 'a> {
     reader: &'r Reader<'a>,
@@ -299,6 +321,7 @@ struct Cutter<'r, 'a> {
     filled: usize,
     pieces: Vec<Piece>,
     number: u64,
+    previous: Option<Previous<'a>>,
 }
 
 impl Drop for Cutter<'_, '_> {
@@ -311,8 +334,12 @@ impl Drop for Cutter<'_, '_> {
 }
 
 impl<'r, 'a> Cutter<'r, 'a> {
-    fn new(reader: &'r Reader<'a>, ticket: Ticket) -> Self {
-        Cutter { reader, ticket, buffer: None, cut: 0, filled: 0, pieces: Vec::new(), number: 0 }
+    fn new(reader: &'r Reader<'a>, ticket: Ticket, before: Option<&(u64, Content)>) -> Self {
+        let previous = match (reader.before, before) {
+            (Some(pages), Some((size, content))) => Some(Previous::new(pages, content.clone(), *size)),
+            _ => None,
+        };
+        Cutter { reader, ticket, buffer: None, cut: 0, filled: 0, pieces: Vec::new(), number: 0, previous }
     }
 
     /// Reads once, at most `limit` bytes, making room first; 0 at the end.
@@ -344,9 +371,10 @@ impl<'r, 'a> Cutter<'r, 'a> {
     fn cut_whole_blobs(&mut self) {
         let Some(buffer) = &self.buffer else { return };
         while self.filled - self.cut >= self.reader.chunker.max() {
-            let len = self.reader.chunker.cut(&buffer[self.cut..self.filled]);
-            self.pieces.push(Piece::Blob(self.cut..self.cut + len));
-            self.cut += len;
+            let range = self.cut..self.cut + self.reader.chunker.cut(&buffer[self.cut..self.filled]);
+            self.cut = range.end;
+            let edge = self.reader.chunker.edge(&buffer[range.clone()]);
+            self.pieces.push(Piece::Blob { range, edge, near: Vec::new() });
         }
     }
 
@@ -354,9 +382,11 @@ impl<'r, 'a> Cutter<'r, 'a> {
     fn end_stretch(&mut self) -> Result<(), Broken> {
         if let Some(buffer) = &self.buffer {
             while self.cut < self.filled {
-                let len = self.reader.chunker.cut(&buffer[self.cut..self.filled]);
-                self.pieces.push(Piece::Blob(self.cut..self.cut + len));
-                self.cut += len;
+                let range = self.cut..self.cut + self.reader.chunker.cut(&buffer[self.cut..self.filled]);
+                self.cut = range.end;
+                // The last end is the stretch's.
+                let edge = if self.cut < self.filled { self.reader.chunker.edge(&buffer[range.clone()]) } else { 0 };
+                self.pieces.push(Piece::Blob { range, edge, near: Vec::new() });
             }
         }
         if self.pieces.len() >= PIECES_MAX { self.pass_on() } else { Ok(()) }
@@ -369,9 +399,12 @@ impl<'r, 'a> Cutter<'r, 'a> {
 
     /// Hands the pieces on and carries what is not cut yet over into a new buffer.
     fn pass_on(&mut self) -> Result<(), Broken> {
-        let pieces = std::mem::take(&mut self.pieces);
+        let mut pieces = std::mem::take(&mut self.pieces);
         if pieces.is_empty() {
             return Ok(());
+        }
+        if let Some(previous) = &mut self.previous {
+            lay_beside(previous, &mut pieces);
         }
         let buffer = self.buffer.take().unwrap_or_default();
         if self.cut < self.filled {

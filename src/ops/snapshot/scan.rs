@@ -32,6 +32,8 @@ use std::{
 /// Files that are read one after another go to one reader: neighbours end in one segment. A run ends at so many bytes or files.
 const RUN_BYTES: u64 = 1 << 20;
 const RUN_FILES: usize = 256;
+/// Shorter files are stored by themselves: a segment full of them would lean on a segment for each.
+const LEAN_MIN: u64 = 256 << 10;
 /// Directories kept open above the one that is walked; those further up are opened again when the walk comes back.
 const OPEN_DIRS: usize = 128;
 
@@ -228,7 +230,7 @@ impl<'a> Scan<'a> {
             Err(error) => {
                 self.control.path_problem(&error);
                 // The directory itself is known; that its contents are not is recorded.
-                self.step(Step::Enter)?;
+                self.step(Step::Enter { before: None })?;
                 let node = self.node(name, &stat, Vec::new(), directory());
                 self.step(Step::Leave(node)).map(|()| None)
             }
@@ -260,7 +262,11 @@ impl<'a> Scan<'a> {
                 Listing::default()
             }
         };
-        self.step(Step::Enter)?;
+        let root = match before.as_ref().map(|node| &node.body) {
+            Some(Body::Directory { tree, .. }) => Some(*tree),
+            _ => None,
+        };
+        self.step(Step::Enter { before: root })?;
         self.control.monitor.add(Counter::Entries, 1);
         Ok(Some(Frame {
             dir: Some(dir.clone()),
@@ -328,8 +334,9 @@ impl<'a> Scan<'a> {
         before: Option<Node>,
     ) -> Result<(), Stopped> {
         let device = self.device(stat.device);
-        if let (Some(before), Some(parent)) = (before, self.parent)
-            && parent.still_holds(stat, &before)
+        let holds = |node: &Node| self.parent.filter(|parent| parent.still_holds(stat, node));
+        if let Some(parent) = before.as_ref().and_then(holds)
+            && let Some(before) = before
         {
             self.control.files_unchanged.fetch_add(1, Ordering::Relaxed);
             self.control.monitor.add(Counter::Bytes, stat.size);
@@ -347,6 +354,10 @@ impl<'a> Scan<'a> {
             let node = self.node(name, stat, Vec::new(), empty_file());
             return self.step(Step::File { node, ticket, more });
         }
+        let before = match before.map(|node| node.body) {
+            Some(Body::File { size, content }) if stat.size >= LEAN_MIN => Some(Box::new((size, content))),
+            _ => None,
+        };
         let ticket = self.state.next_ticket;
         self.state.next_ticket += 1;
         let more = stat.links > 1 && self.state.links.len() < LINKS_MAX;
@@ -356,7 +367,7 @@ impl<'a> Scan<'a> {
         }
         let node = self.node(name, stat, Vec::new(), empty_file());
         self.state.run_bytes += stat.size;
-        self.state.run.push(Task { ticket, dir: dir.clone(), name: entry });
+        self.state.run.push(Task { ticket, dir: dir.clone(), name: entry, before });
         if self.state.run_bytes >= RUN_BYTES || self.state.run.len() >= RUN_FILES {
             self.flush_run()?;
         }

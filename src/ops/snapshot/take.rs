@@ -19,6 +19,7 @@ use crate::{
     },
     model::{
         node::{Body, Content, Node},
+        paging::PageSource,
         snapshot::{DeviceClass, Source, SourceKind, Totals},
     },
     name::{Name, Shown},
@@ -100,7 +101,7 @@ pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, thr
         let (chunker, owners, back) = (&chunker, &owners, &back);
         for _ in 0..workers {
             let to_workers = to_workers.clone();
-            let work = move || work(job.control, writer, chunker, &to_workers, back);
+            let work = move || work(job.control, writer, chunker, &to_workers, back, job.bases.data);
             if spawn(scope, job.control, "worker", work).is_err() {
                 return Vec::new();
             }
@@ -209,6 +210,7 @@ impl Taker<'_> {
                     self.plumbing.pool.clone(),
                     self.plumbing.batches.clone(),
                     results.clone(),
+                    self.before(),
                 );
                 let tasks = tasks_out.clone();
                 spawn(scope, control, "reader", move || reader.run(&tasks, rotational))?;
@@ -219,8 +221,17 @@ impl Taker<'_> {
     }
 
     fn assembler(&self) -> Result<Assembler<'_, '_>, Stopped> {
-        let lane = self.job.control.guard(self.writer.lane(Kind::TreePack))?;
-        Ok(Assembler::new(self.job.control, self.owners, self.job.with_atime, self.job.repo.keys().page_key(), lane))
+        let mut lane = self.job.control.guard(self.writer.lane(Kind::TreePack))?;
+        if let Some(pages) = self.job.bases.pages {
+            lane = lane.leaning_on(pages);
+        }
+        Ok(Assembler::new(self.job, self.owners, lane))
+    }
+
+    /// Where readers find the versions before, when contents may lean on them.
+    fn before(&self) -> Option<&(dyn PageSource + Sync)> {
+        self.job.bases.data?;
+        Some(self.job.parent?.pages)
     }
 
     /// Takes a stream as a file. `ended` says, after its end, whether it was whole.
@@ -247,6 +258,11 @@ impl Taker<'_> {
             links: 1,
             rdev: (0, 0),
         };
+        let root = self.job.parent.and_then(|parent| parent.root(name.as_bytes()));
+        let before = match root.map(|node| node.body) {
+            Some(Body::File { size, content }) => Some((size, content)),
+            _ => None,
+        };
         let (steps, steps_out) = bounded(1);
         let (results, results_out) = unbounded::<Vec<Done>>();
         let assembler = self.assembler()?;
@@ -260,8 +276,8 @@ impl Taker<'_> {
         std::thread::scope(|scope| {
             let (pool, batches, results) = (self.plumbing.pool.clone(), self.plumbing.batches.clone(), results);
             spawn(scope, control, "reader", move || -> Result<(), Stopped> {
-                let mut reader = Reader::new(control, self.chunker, pool, batches, results.clone());
-                if let Err(why) = reader.stream(0, &mut *input, stat, ended)? {
+                let mut reader = Reader::new(control, self.chunker, pool, batches, results.clone(), self.before());
+                if let Err(why) = reader.stream(0, &mut *input, stat, before.as_ref(), ended)? {
                     control.problem(name.as_bytes(), why);
                     let _ = results.send(vec![Done::Failed { ticket: 0 }]);
                 }

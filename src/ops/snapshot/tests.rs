@@ -47,6 +47,7 @@ fn request(path: &Path) -> Request {
         sources: vec![SourceRequest { name: Name::new(*b"data").unwrap(), input }],
         excludes: ExcludeOptions::default(),
         compression: Compression::default(),
+        delta: true,
         with_atime: false,
         tags: Vec::new(),
         description: None,

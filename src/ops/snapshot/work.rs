@@ -7,7 +7,7 @@ use crate::{
     hash::BlobKind,
     model::node::Extent,
     object::Kind,
-    repo::{Lane, Writer},
+    repo::{BlobReader, Lane, Writer},
 };
 use crossbeam_channel::{Receiver, Sender};
 
@@ -18,8 +18,12 @@ pub fn work(
     chunker: &Chunker,
     batches: &Receiver<Batch>,
     free: &Sender<Box<[u8]>>,
+    bases: Option<&BlobReader<'_>>,
 ) -> Result<(), Stopped> {
     let mut lane = control.guard(writer.lane(Kind::DataPack))?;
+    if let Some(bases) = bases {
+        lane = lane.leaning_on(bases);
+    }
     while let Some(batch) = control.receive(batches)? {
         let done = batch.items.into_iter().map(|item| deal_with(item, &batch.buffer, chunker, &mut lane));
         let done = control.guard(done.collect::<Result<Vec<Done>>>())?;
@@ -39,7 +43,8 @@ fn deal_with(item: Item, buffer: &[u8], chunker: &Chunker, lane: &mut Lane<'_>) 
             let mut extents = Vec::new();
             while !rest.is_empty() {
                 let (bytes, after) = rest.split_at(chunker.cut(rest));
-                extents.push(Extent::Data { id: lane.store(BlobKind::Data, bytes)?, len: bytes.len() as u32 });
+                let edge = if after.is_empty() { 0 } else { chunker.edge(bytes) };
+                extents.push(Extent::Data { id: lane.store(BlobKind::Data, bytes)?, len: bytes.len() as u32, edge });
                 rest = after;
             }
             Ok(Done::Whole { ticket, facts, extents })
@@ -47,9 +52,10 @@ fn deal_with(item: Item, buffer: &[u8], chunker: &Chunker, lane: &mut Lane<'_>) 
         Item::Part { ticket, number, pieces } => {
             let extent = |piece| match piece {
                 Piece::Hole(len) => Ok(Extent::Hole { len }),
-                Piece::Blob(range) => {
+                Piece::Blob { range, edge, near } => {
                     let bytes = &buffer[range];
-                    Ok(Extent::Data { id: lane.store(BlobKind::Data, bytes)?, len: bytes.len() as u32 })
+                    let id = lane.store_near(BlobKind::Data, bytes, || near)?;
+                    Ok(Extent::Data { id, len: bytes.len() as u32, edge })
                 }
             };
             let extents = pieces.into_iter().map(extent).collect::<Result<_>>()?;

@@ -220,6 +220,7 @@ impl<'a, 'r> Shared<'a, 'r> {
             stored: segment.stored,
             recipe: segment.recipe(),
             key: key.clone(),
+            generation: segment.generation,
             bases: segment.bases.clone(),
         };
         if let Err(error) = self.reader.open_sealed(&located, &mut job.sealed, plain) {

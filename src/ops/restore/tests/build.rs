@@ -199,10 +199,10 @@ impl Place {
                 for piece in pieces {
                     let extent = match piece {
                         Piece::Data(bytes) => {
-                            Extent::Data { id: data.store(BlobKind::Data, &bytes)?, len: bytes.len() as u32 }
+                            Extent::Data { id: data.store(BlobKind::Data, &bytes)?, len: bytes.len() as u32, edge: 0 }
                         }
                         Piece::Hole(len) => Extent::Hole { len },
-                        Piece::Raw(id, len) => Extent::Data { id, len },
+                        Piece::Raw(id, len) => Extent::Data { id, len, edge: 0 },
                     };
                     size += extent.len();
                     list.push(extent, tree)?;
