@@ -118,6 +118,8 @@ def copy(tree, to, limit):
                 continue
             shutil.copy2(path, os.path.join(here, name), follow_symlinks=False)
             size += os.lstat(path).st_size
+            if size > limit:
+                break
         if size > limit:
             break
     for at, here in reversed(made):

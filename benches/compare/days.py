@@ -17,8 +17,9 @@ def begin(tree, state, seed):
     plan = _plan(tree, seed)
     os.makedirs(state)
     # The plan is on disk before the first change, so that an interrupted run can be put back.
-    with open(f"{state}/plan.json", "w") as f:
+    with open(f"{state}/plan.new", "w") as f:
         json.dump(plan, f)
+    os.rename(f"{state}/plan.new", f"{state}/plan.json")
     for n, (path, kind) in enumerate(plan["kept"]):
         os.rename(f"{tree}/{path}", f"{state}/{n}")
         if kind != "delete":
@@ -41,7 +42,7 @@ def undo(tree, state):
     if not os.path.exists(state):
         return
     if not os.path.exists(f"{state}/plan.json"):
-        os.rmdir(state)
+        shutil.rmtree(state)
         return
     with open(f"{state}/plan.json") as f:
         plan = json.load(f)

@@ -18,7 +18,9 @@ WAYS = {
 
 
 def install(chosen, folder, vault=None):
-    """Puts the chosen tools into `folder`/bin, unless they are there or in the PATH. Returns the reasons of those that could not be.
+    """Puts the chosen tools into `folder`/bin, unless they are there. Returns the reasons of those that could not be.
+
+    One that cannot be installed is taken from the PATH, if it is there: the report shows its version.
 
     `vault` is a program to take instead of building this project's.
     """
@@ -33,17 +35,15 @@ def install(chosen, folder, vault=None):
             vault = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(PROJECT, "target")), "release", "vault")
         link(os.path.abspath(vault), os.path.join(bin_folder, "vault"))
     for name in chosen:
-        if name in OURS or shutil.which(name):
+        if name in OURS or os.path.exists(f"{bin_folder}/{name}"):
             continue
         reasons = []
         for how, what, needed in WAYS[name]:
             say(f"installing {name} ({how})")
             reason = _packages(needed, folder) or _INSTALLERS[how](name, what, folder)
-            if not reason and not shutil.which(name):
-                reason = "it installed no such program"
-            if not reason:
+            if not reason and shutil.which(name):
                 break
-            reasons.append(f"{how}: {reason}")
+            reasons.append(f"{how}: {reason or 'it installed no such program'}")
         if not shutil.which(name):
             missing[name] = "; ".join(reasons)
             say(f"{name} is not installed: {missing[name]}")

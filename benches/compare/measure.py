@@ -50,7 +50,7 @@ def run(commands, env, log, limit, cwd=None):
 
     Memory is the peak of the largest single process, as the kernel reports it with the exit of a child and of all that the
     child waited for. It counts what the child was before it became the command, so that nothing below this program's own
-    size (some 15 MB) can be told. Output goes to the file `log`.
+    size (some 20 MB) can be told. Output goes to the file `log`.
     """
     total = {"rc": 0, "wall": 0.0, "user": 0.0, "sys": 0.0, "rss_mb": 0.0, "others_cpu": 0.0}
     for argv in commands:

@@ -72,13 +72,18 @@ class Session:
         cwd = self.tool["restore_in"].format(**self.values) if "restore_in" in self.tool else None
         if self.step(name, command, cwd):
             self.verified[name] = verify(self.out)
-            wrong = {key: value for key, value in self.verified[name].items() if value and key not in ("entries", "examples", "source_disk_mb", "restored_disk_mb")}
+            wrong = differences(self.verified[name])
             if wrong:
                 print(f"  {self.name:10} differs    {json.dumps(wrong)} {self.verified[name].get('examples')}", flush=True)
         discard(self.out, self.work)
 
     def end(self):
         discard(self.base, self.work)
+
+
+def differences(found):
+    """Of what a verification found, the counts of what is not as it was."""
+    return {kind: count for kind, count in found.items() if count and kind not in ("entries", "examples", "source_disk_mb", "restored_disk_mb")}
 
 
 def compare_trees(source, folder):

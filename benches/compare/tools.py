@@ -2,7 +2,8 @@
 
 {repo} {cache} {home} {out} {source} {snapshot} {n} are filled in: the repository, a folder for the tool's own state, its
 home, where to restore to, what to back up, the snapshot's name, and the number of the snapshot. `snapshot` is a pattern
-that finds the name in what `backup` printed; without it the commands name their snapshots by {n}. All tools encrypt.
+that finds the name in what `backup` printed; without it the commands name their snapshots by {n}. `note` is told with the
+table. All tools encrypt.
 """
 import subprocess
 
@@ -39,7 +40,6 @@ TOOLS = {
         "check": "restic check --read-data",
     },
     "borg": {
-        # zstd at level 3, as the others have it; borg's own default, lz4, makes far larger repositories
         "env": {"BORG_REPO": "{repo}", "BORG_PASSPHRASE": PASSPHRASE, "BORG_BASE_DIR": "{cache}"},
         "init": ["borg init --encryption repokey-blake2"],
         "backup": "borg create --compression zstd,3 ::day{n} {source}",
@@ -48,6 +48,7 @@ TOOLS = {
         "restore_sparse": "borg extract --sparse ::day{n}",
         "restore_in": "{out}",
         "check": "borg check --verify-data",
+        "note": "compresses by zstd at level 3, as the others do; its own default, lz4, stores far more",
     },
     "rustic": {
         "env": {"RUSTIC_REPOSITORY": "{repo}", "RUSTIC_PASSWORD": PASSPHRASE, "RUSTIC_CACHE_DIR": "{cache}", "RUSTIC_NO_PROGRESS": "true"},
@@ -65,8 +66,8 @@ TOOLS = {
         "snapshot": r"\b([0-9a-f]{32})\b",
         "list": "bupstash list-contents --quiet id={snapshot}",
         "restore": "bupstash restore --quiet --into {out} id={snapshot}",
-        # There is no command that checks all: the last snapshot is read back, and so authenticated.
         "check": "sh -c 'bupstash get --quiet id={snapshot} > /dev/null'",
+        "note": "has no check of all data: its last snapshot is read back, and so authenticated",
     },
     "vykar": {
         "env": {"VYKAR_CONFIG": "{cache}/vykar.yaml", "VYKAR_PASSPHRASE": PASSPHRASE, "XDG_CACHE_HOME": "{cache}"},
