@@ -113,7 +113,8 @@ def markdown(results):
         text += ["", *table([(f"{results['nights']} nights", nights)], NIGHTS, machine)]
     wrong = sorted({(r["tool"], r["corpus"], kind) for r in runs for found in r["verified"].values() for kind in differences(found)})
     by_tool = {tool: ", ".join(f"{corpus}: {kind.replace('_', ' ')}" for t, corpus, kind in wrong if t == tool) for tool in dict.fromkeys(t for t, _, _ in wrong)}
-    text += ["", "Restores compared with their sources: " + ("; ".join(f"{tool} differs in {what}" for tool, what in by_tool.items()) + "; all others are the same." if by_tool else "all are the same.")]
+    if any(r["verified"] for r in runs):
+        text += ["", "Restores compared with their sources: " + ("; ".join(f"{tool} differs in {what}" for tool, what in by_tool.items()) + "; all others are the same." if by_tool else "all are the same.")]
     failed = sorted({(r["tool"], r["corpus"], name, str(figures["rc"])) for r in runs for name, figures in r["steps"].items() if figures["rc"] != 0})
     if failed:
         text += ["", "Failed: " + "; ".join(f"{tool}, {corpus}, {name} ({code})" for tool, corpus, name, code in failed) + "."]
