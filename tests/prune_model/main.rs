@@ -16,12 +16,15 @@ mod state;
 mod writer;
 
 use explore::explore;
-use model::Model;
+use model::{Model, Scene};
 use rules::Rules;
 
+fn scene_of(name: &str) -> Scene {
+    *scenes::ALL.iter().find(|scene| scene.name == name).expect("a scene has this name")
+}
+
 fn holds(name: &str) {
-    let scene = *scenes::ALL.iter().find(|scene| scene.name == name).unwrap();
-    let outcome = explore(&Model::new(scene, Rules::ALL));
+    let outcome = explore(&Model::new(scene_of(name), Rules::ALL));
     println!("{name}: {} states", outcome.states);
     if let Some((what, steps)) = outcome.violation {
         panic!("{name}: {what} after {} steps:\n{}", steps.len(), steps.join("\n"));
@@ -44,11 +47,9 @@ scenes_hold! {
 #[test]
 fn every_rule_is_needed() {
     let mut needless = Vec::new();
-    for (name, rules) in Rules::mutants() {
-        let found = scenes::ALL.iter().find_map(|scene| {
-            let outcome = explore(&Model::new(*scene, rules));
-            outcome.violation.map(|(what, steps)| (scene.name, what, steps.len(), outcome.states))
-        });
+    for (name, scene, rules) in Rules::mutants() {
+        let outcome = explore(&Model::new(scene_of(scene), rules));
+        let found = outcome.violation.map(|(what, steps)| (scene, what, steps.len(), outcome.states));
         match found {
             Some((scene, what, steps, states)) => println!("{name}: {what} ({scene}, {steps} steps, {states} states)"),
             None => needless.push(name),

@@ -181,7 +181,7 @@ pub fn step(model: &Model, before: &State, who: usize, out: &mut Vec<State>) {
             let slot = model.note_slot(store, who, run);
             store.notes |= bit(slot);
             store.notices |= bit(slot);
-            store.names[slot] = store.named(m[MARKS] | m[OLD]);
+            store.names[slot] = store.named(m[MARKS] | m[OLD]) & store.packs;
         }
         ListIntents => m[INTENTS] = store.intents,
         ListNotes => m[NOTES_SEEN] = store.notes,

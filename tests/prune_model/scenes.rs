@@ -38,7 +38,7 @@ const RIVALS: Scene = Scene {
 pub const ALL: &[Scene] = &[
     BASE,
     Scene { name: "left_over", packs: &[A, C], wants: [A, A | C, 0], ..BASE },
-    Scene { name: "lost_pack", packs: &[A, C], indexes: &[3], lost: 2, ..BASE },
+    Scene { name: "lost_pack", packs: &[A, C], wants: [A, A | C, 0], indexes: &[3], lost: 2, ..BASE },
     Scene { name: "repacking", wants: [A, A | C, 0], repack: true, ..BASE },
     Scene { name: "many_runs", pruners: &[(&[Mark, Mark, Sweep, Mark, Sweep], false)], ..BASE },
     Scene {
