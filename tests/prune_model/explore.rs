@@ -44,7 +44,8 @@ pub fn explore(model: &Model) -> Outcome {
     let mut out = Vec::new();
     while !layer.is_empty() {
         for state in layer.drain(..) {
-            let wrong = model.violation(&state).or_else(|| model.scene.litter.then(|| model.leaves_litter(&state)).flatten());
+            let wrong =
+                model.violation(&state).or_else(|| model.scene.litter.then(|| model.leaves_litter(&state)).flatten());
             let print = fingerprint(&state);
             if let Some(what) = wrong {
                 let steps = steps_to(model, &parents, print);
@@ -74,7 +75,8 @@ fn steps_to(model: &Model, parents: &HashMap<u64, u64, BuildHasherDefault<Same>>
     let mut out = Vec::new();
     for print in way.into_iter().rev().skip(1) {
         model.next(&state, &mut out);
-        let (who, next) = out.drain(..).find(|(_, next)| fingerprint(next) == print).expect("the way was walked before");
+        let (who, next) =
+            out.drain(..).find(|(_, next)| fingerprint(next) == print).expect("the way was walked before");
         steps.push(model.describe(&state, who));
         state = next;
     }

@@ -32,6 +32,8 @@ pub struct Scene {
     pub lost: Mask,
     /// Snapshots that are there; of the three those that no writer makes.
     pub snapshots: Mask,
+    /// Of several marks each may be too young to be swept.
+    pub young: bool,
     /// Each state is asked, too, what remains when all are killed there.
     pub litter: bool,
 }

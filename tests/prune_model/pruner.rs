@@ -139,16 +139,29 @@ pub fn step(model: &Model, before: &State, who: usize, out: &mut Vec<State>) {
     let mut ends = false;
     match op {
         FindMarks => {
-            m[MARKS] = store.notes & !store.notices;
+            let all = store.notes & !store.notices;
             m[OLD] = store.notes & store.notices;
-            ends = m[MARKS] == 0 && store.named(m[OLD]) & store.packs == 0;
+            // Of several any may be too young yet.
+            for marks in (1..=all)
+                .rev()
+                .filter(|marks| all & marks == *marks && ((model.scene.young && who != LAST) || *marks == all))
+            {
+                let mut state = before.clone();
+                state.actors[who].memory[OLD] = m[OLD];
+                state.actors[who].memory[MARKS] = marks;
+                advance(model, &mut state, who, false);
+                out.push(state);
+            }
+            if !out.is_empty() {
+                return;
+            }
+            ends = store.named(m[OLD]) & store.packs == 0;
         }
         FindSessions => {
             // Of each session that has not seen all marks it is open whether it is still kept alive.
             let marks = m[MARKS];
             let old = m[OLD];
-            let late: Vec<usize> =
-                each(store.sessions).filter(|w| marks & !store.seen[*w] != 0).collect();
+            let late: Vec<usize> = each(store.sessions).filter(|w| marks & !store.seen[*w] != 0).collect();
             for alive in 0..1u16 << late.len() {
                 let mut state = before.clone();
                 let alive = late.iter().enumerate().filter(|(n, _)| alive & bit(*n) != 0).map(|(_, w)| *w);
@@ -389,8 +402,7 @@ fn plan(model: &Model, state: &mut State, who: usize) -> bool {
         let left = m[10] & !remove;
         next[REMOVE] = remove;
         let kept = if rules.index_keeps_present_packs { found & !remove } else { found & !own };
-        let covered = !rules.own_index_covers
-            && each(m[INDEXES_SEEN]).any(|x| store.lists[x] & kept == kept);
+        let covered = !rules.own_index_covers && each(m[INDEXES_SEEN]).any(|x| store.lists[x] & kept == kept);
         if covered {
             // The lowest or the highest that holds everything stays.
             let mut all = each(m[INDEXES_SEEN]).filter(|x| store.lists[*x] & kept == kept);

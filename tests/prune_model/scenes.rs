@@ -19,6 +19,7 @@ const BASE: Scene = Scene {
     repack: false,
     lost: 0,
     snapshots: 1,
+    young: true,
     litter: true,
 };
 
@@ -53,7 +54,7 @@ pub const ALL: &[Scene] = &[
     Scene { name: "copies", pruners: &[(&[Mark, Sweep, Sweep], false), (ONCE, true)], writers: 0, ..RIVALS },
     Scene { name: "merging", packs: &[A, B], indexes: &[3, 3], writers: 0, ..RIVALS },
     Scene { name: "two_writers", wants: [0, A | C, B | C], writers: 2, ..BUSY },
-    Scene { name: "copies_and_writer", litter: false, ..RIVALS },
+    Scene { name: "copies_and_writer", young: false, litter: false, ..RIVALS },
     Scene { name: "two_pruners", pruners: &[(ONCE, false), (&[Mark], false)], ..BUSY },
     Scene { name: "taking_over", pruners: &[(ONCE, false), (&[Sweep, Sweep], false)], ..BUSY },
 ];
