@@ -1,0 +1,60 @@
+//! What is tried: each scene is small enough to look at all of it.
+
+use super::{
+    model::{A, B, C, Scene},
+    pruner::Run::{self, Mark, Sweep},
+};
+
+const ONCE: &[Run] = &[Mark, Sweep];
+const TWICE: &[Run] = &[Mark, Sweep, Mark, Sweep];
+
+const BASE: Scene = Scene {
+    name: "one_writer",
+    packs: &[A | B],
+    indexes: &[1],
+    wants: [A | B, A | C, 0],
+    writers: 1,
+    pruners: &[(TWICE, false)],
+    forgets: &[0, 1],
+    repack: false,
+    lost: 0,
+    snapshots: 1,
+    young: true,
+    litter: true,
+};
+
+/// Its packs are garbage from the start; too many ways for asking each what remains.
+const BUSY: Scene = Scene { pruners: &[(ONCE, false)], forgets: &[], snapshots: 0, litter: false, ..BASE };
+
+/// Two pruners that hold different copies for superfluous.
+const RIVALS: Scene = Scene {
+    packs: &[A | B, A],
+    indexes: &[3],
+    wants: [A, A, 0],
+    pruners: &[(ONCE, false), (ONCE, true)],
+    forgets: &[],
+    ..BASE
+};
+
+pub const ALL: &[Scene] = &[
+    BASE,
+    Scene { name: "left_over", packs: &[A, C], wants: [A, A | C, 0], ..BASE },
+    Scene { name: "lost_pack", packs: &[A, C], wants: [A, A | C, 0], indexes: &[3], lost: 2, ..BASE },
+    Scene { name: "repacking", wants: [A, A | C, 0], repack: true, ..BASE },
+    Scene { name: "many_runs", pruners: &[(&[Mark, Mark, Sweep, Mark, Sweep], false)], ..BASE },
+    Scene {
+        name: "two_forgotten",
+        packs: &[A, B],
+        indexes: &[3],
+        wants: [A, A | C, B],
+        snapshots: 5,
+        forgets: &[0, 2],
+        ..BASE
+    },
+    Scene { name: "copies", pruners: &[(&[Mark, Sweep, Sweep], false), (ONCE, true)], writers: 0, ..RIVALS },
+    Scene { name: "merging", packs: &[A, B], indexes: &[3, 3], writers: 0, ..RIVALS },
+    Scene { name: "two_writers", wants: [0, A | C, B | C], writers: 2, ..BUSY },
+    Scene { name: "copies_and_writer", young: false, litter: false, ..RIVALS },
+    Scene { name: "two_pruners", pruners: &[(ONCE, false), (&[Mark], false)], ..BUSY },
+    Scene { name: "taking_over", pruners: &[(ONCE, false), (&[Sweep, Sweep], false)], ..BUSY },
+];
