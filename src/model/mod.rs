@@ -25,6 +25,8 @@ pub mod limits {
     pub const DELTA_DEPTH_MAX: usize = 8;
     /// Segments that must be opened to read one, itself included.
     pub const BASE_SEGMENTS_MAX: usize = 64;
+    /// The plaintext of all these segments together.
+    pub const BASE_BYTES_MAX: usize = 64 << 20;
     /// Key slots of a repository.
     pub const SLOTS_MAX: usize = 32;
     /// A whole pack.

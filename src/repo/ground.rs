@@ -17,8 +17,9 @@ use std::collections::{HashMap, HashSet};
 const PREFIX_MAX: usize = 4 << 20;
 /// Segments that the bases of one segment may lie in: each is opened when the segment is read.
 const SEGMENTS: usize = 12;
-/// Segments that may have to be opened in all: well below what readers accept.
+/// Segments that may have to be opened in all, and their plaintext: well below what readers accept, who keep all of it.
 const CLOSURE: usize = limits::BASE_SEGMENTS_MAX / 2;
+const CLOSURE_BYTES: usize = limits::BASE_BYTES_MAX / 2;
 /// Plaintext to take on either side of the place in the version before that corresponds to a blob's, in bytes: the correspondence
 /// is by proportion.
 const MARGIN: u64 = 128 << 10;
@@ -135,7 +136,11 @@ impl<'r> Grounds<'r> {
             return Some(());
         }
         closure.seen.insert(spot(&found), depth);
-        if depth > limits::DELTA_DEPTH_MAX || closure.seen.len() > CLOSURE {
+        if known == 0 {
+            closure.bytes += found.recipe.raw as usize;
+        }
+        let too_much = closure.seen.len() > CLOSURE || closure.bytes > CLOSURE_BYTES;
+        if too_much || depth > limits::DELTA_DEPTH_MAX {
             return None;
         }
         if known == 0 && found.bases.is_empty() {
@@ -150,6 +155,7 @@ impl<'r> Grounds<'r> {
 #[derive(Default)]
 struct Closure {
     seen: HashMap<Spot, usize>,
+    bytes: usize,
     bottom_stored: u64,
     bottom_raw: u64,
 }

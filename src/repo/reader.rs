@@ -22,11 +22,27 @@ use std::{
 /// Opened segments that are kept, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// How much work one segment may be, that leans on others.
-#[derive(Clone, Copy, Default)]
+/// A segment by its place.
+type Spot = (PackId, u64);
+
+/// The work that one read is, of a segment that leans on others. What it opens is kept until it ends: the cache may be too
+/// small for all of it, and bases are shared.
+#[derive(Default)]
 struct Effort {
     depth: usize,
-    opened: usize,
+    opened: HashMap<Spot, Arc<Vec<u8>>>,
+    bytes: usize,
+}
+
+impl Effort {
+    /// Refuses what no writer asks of a reader.
+    fn add(&mut self, located: &Located) -> Result<()> {
+        self.bytes += located.recipe.raw as usize;
+        if self.opened.len() >= limits::BASE_SEGMENTS_MAX || self.bytes > limits::BASE_BYTES_MAX {
+            return Err(Error::corrupt(pack::object_name(&located.pack), "a segment leans on too many others"));
+        }
+        Ok(())
+    }
 }
 
 /// Reads blobs. Shared by threads.
@@ -39,7 +55,7 @@ pub struct BlobReader<'r> {
 }
 
 struct Opened {
-    segments: LruCache<(PackId, u64), Arc<Vec<u8>>>,
+    segments: LruCache<Spot, Arc<Vec<u8>>>,
     bytes: usize,
 }
 
@@ -143,12 +159,14 @@ impl<'r> BlobReader<'r> {
     /// An opened segment, from the cache or the store.
     fn segment(&self, located: &Located, effort: &mut Effort) -> Result<Arc<Vec<u8>>> {
         let at = (located.pack, located.offset);
-        if let Some(plain) = lock(&self.opened).segments.get(&at) {
+        if let Some(plain) = effort.opened.get(&at) {
             return Ok(plain.clone());
         }
-        effort.opened += 1;
-        if effort.opened > limits::BASE_SEGMENTS_MAX {
-            return Err(Error::corrupt(pack::object_name(&located.pack), "a segment leans on too many others"));
+        effort.add(located)?;
+        let kept = lock(&self.opened).segments.get(&at).cloned();
+        if let Some(plain) = kept {
+            effort.opened.insert(at, plain.clone());
+            return Ok(plain);
         }
         if u64::from(located.stored) > limits::STORED_MAX as u64 {
             return Err(Error::corrupt(pack::object_name(&located.pack), "a segment is too long"));
@@ -158,6 +176,7 @@ impl<'r> BlobReader<'r> {
         let mut plain = Vec::new();
         self.open_with(located, &mut sealed, &mut plain, effort)?;
         let plain = Arc::new(plain);
+        effort.opened.insert(at, plain.clone());
         let mut opened = lock(&self.opened);
         opened.bytes += plain.len();
         if let Some((_, old)) = opened.segments.push(at, plain.clone()) {

@@ -382,12 +382,6 @@ impl<'r> Packer<'r> {
 
     fn take(&mut self, kind: Kind, sealed: Sealed) -> Result<()> {
         let slot = usize::from(kind == Kind::TreePack);
-        let target = u64::from(self.repo.config().pack_target);
-        // A pack ends before it is over the target, which is where padding costs nothing.
-        if self.open[slot].as_ref().is_some_and(|pack| !pack.is_empty() && !pack.has_room_for(&sealed, target)) {
-            self.finish(slot)?;
-            self.list_when_many()?;
-        }
         if self.open[slot].is_none() {
             self.open[slot] = Some(PackWriter::new(self.repo.store(), kind, self.repo.keys().repo())?);
         }
@@ -398,7 +392,7 @@ impl<'r> Packer<'r> {
             self.written.leaning_stored += sealed.bytes.len() as u64;
         }
         pack.add(sealed)?;
-        if pack.len() >= target || pack.blob_count() >= PACK_BLOBS {
+        if pack.len() >= u64::from(self.repo.config().pack_target) || pack.blob_count() >= PACK_BLOBS {
             self.finish(slot)?;
             self.list_when_many()?;
         }
