@@ -127,7 +127,14 @@ impl View {
             }
         }
         plan.leftovers = self.snapshots.leftovers;
+        let wanted: Vec<String> = plan
+            .doomed
+            .iter()
+            .map(|Doomed { head, .. }| object_name(&head.series, &head.snapshot).to_string())
+            .collect();
         plan.unreadable = self.snapshots.unreadable;
+        // The user knows, and is rid of it after this.
+        plan.unreadable.retain(|(object, _)| !wanted.contains(object));
         plan.unreadable.extend(self.snapshots.doubtful);
         plan.unreadable
             .extend(self.annotations.illegible.into_iter().map(|Illegible { object, error, .. }| (object, error)));
