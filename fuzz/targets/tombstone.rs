@@ -15,7 +15,7 @@ use vault::{
 };
 use vault_fuzz::{assert_canonical, keys, sealed, series_tag};
 
-/// An object with this head and this body, by `format-spec/12-forgetting.md` alone.
+/// An object with this head and this body, by `format-spec/13-forgetting.md` alone.
 fn compose(head: &[u8], body: &[u8]) -> Vec<u8> {
     let mut object = object::header(Kind::Tombstone, keys().repo()).to_vec();
     object.extend(sealed(&keys().tombstone_head_key(), &object, &object::pad(head, 0, 0, 128)));

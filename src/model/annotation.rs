@@ -1,4 +1,4 @@
-//! Tags and pins that a snapshot, which is immutable, was given later. Layout: `format-spec/12-forgetting.md`.
+//! Tags and pins that a snapshot, which is immutable, was given later. Layout: `format-spec/13-forgetting.md`.
 
 use super::{codec::Malformed, limits};
 use crate::{

@@ -1,5 +1,5 @@
 //! What the sealed payloads say: configuration, trees, snapshots, what became of them. Layouts: `format-spec/05-trees.md`,
-//! `06-snapshots.md`, `12-forgetting.md`.
+//! `06-snapshots.md`, `13-forgetting.md`.
 
 pub mod annotation;
 pub mod codec;

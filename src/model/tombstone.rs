@@ -1,4 +1,4 @@
-//! What is left of a snapshot that was forgotten. Layout: `format-spec/12-forgetting.md`.
+//! What is left of a snapshot that was forgotten. Layout: `format-spec/13-forgetting.md`.
 
 use super::{codec::Malformed, limits, snapshot::Head};
 use crate::{

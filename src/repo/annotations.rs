@@ -1,4 +1,4 @@
-//! Annotations in the store: tags and pins beside snapshots. Layout: `format-spec/12-forgetting.md`.
+//! Annotations in the store: tags and pins beside snapshots. Layout: `format-spec/13-forgetting.md`.
 
 use super::Repository;
 use crate::{

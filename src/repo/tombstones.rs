@@ -1,4 +1,4 @@
-//! Tombstones in the store: what alone can explain that a snapshot is not there. Layout: `format-spec/12-forgetting.md`.
+//! Tombstones in the store: what alone can explain that a snapshot is not there. Layout: `format-spec/13-forgetting.md`.
 //!
 //! A tombstone has two parts, since those who go on with a series and those who may forget are not the same: a head that every
 //! role opens, for the numbers that were given, and a body under a key that writers lack, which is the proof.
