@@ -199,7 +199,7 @@ impl fmt::Display for Reason {
                 }
                 if *complete { Ok(()) } else { f.write_str(" (incomplete)") }
             }
-            Reason::Oldest(rule) => write!(f, "oldest, for {}", rule.every.name()),
+            Reason::Oldest(rule) => write!(f, "oldest ({})", rule.every.name()),
             Reason::Suspect(suspicion) => suspicion.fmt(f),
         }
     }

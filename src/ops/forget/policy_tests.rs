@@ -102,7 +102,7 @@ fn the_oldest_is_kept_until_there_are_enough_periods() {
     let mut all = series(&["2026-11-18T01:00:00", "2026-11-18T02:00:00", "2026-11-19T01:00:00"]);
     let yearly = policy(&[keep(Every::Year, 2)]);
     let outcome = judged(&all, &yearly);
-    assert_eq!((numbers(&outcome), said(&outcome, 1)), (vec![1, 3], vec!["oldest, for yearly".to_owned()]));
+    assert_eq!((numbers(&outcome), said(&outcome, 1)), (vec![1, 3], vec!["oldest (yearly)".to_owned()]));
     // It is then the one that stands for its year.
     all[0].time = at("2025-11-18T01:00:00");
     assert_eq!(said(&judged(&all, &yearly), 1), ["yearly 2/2"]);
