@@ -279,6 +279,7 @@ fn numbers_are_never_given_again() {
         user: "u".into(),
         protect: None,
         dry_run: false,
+        delta: true,
         threads: 1,
     };
     let head = snapshot(&writer(&fixture), request, &Silent).unwrap().snapshot.head;
