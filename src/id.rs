@@ -102,6 +102,10 @@ id_type!(
     SnapshotId, ID_LEN
 );
 id_type!(
+    /// An annotation: hash of its bytes.
+    AnnotationId, ID_LEN
+);
+id_type!(
     /// A key slot: hash of its bytes.
     KeyId, ID_LEN
 );

@@ -103,6 +103,12 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// As much of a text's front as fits `max` bytes.
+pub fn cut_text(text: &str, max: usize) -> &str {
+    let end = (0..=max.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +121,11 @@ mod tests {
         for good in [&b"..."[..], b"\xff\n", &[b'x'; 255], b"-rf"] {
             assert!(Name::new(good).is_ok(), "{}", Shown(good));
         }
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!((cut_text("aä", 3), cut_text("aä", 2), cut_text("ä", 1), cut_text("a", 9)), ("aä", "a", "", "a"));
     }
 
     #[test]

@@ -37,6 +37,10 @@ pub enum Kind {
     Index = 5,
     /// A snapshot.
     Snapshot = 6,
+    /// What is left of a snapshot that was forgotten.
+    Tombstone = 9,
+    /// Tags and pins that a snapshot was given later.
+    Annotation = 10,
 }
 
 impl Kind {
@@ -59,6 +63,8 @@ impl fmt::Display for Kind {
             Kind::TreePack => "tree pack",
             Kind::Index => "index object",
             Kind::Snapshot => "snapshot",
+            Kind::Tombstone => "tombstone",
+            Kind::Annotation => "annotation",
         })
     }
 }

@@ -6,18 +6,31 @@ mod common;
 
 use common::{Repo, json_file, seeded_repository};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 use vault::{
     chunk::Chunker,
     hash::{BlobKind, object_name},
-    id::{RepoId, hex},
+    id::{RepoId, SnapshotId, hex},
     keys::{
         Keyring, Role, recovery,
         slot::{Costs, Note, Secret, Slot},
         wrap,
     },
-    model::{codec, config::ChunkerConfig},
+    model::{
+        annotation::{Annotation, Change},
+        codec,
+        config::ChunkerConfig,
+        snapshot::Head,
+        tombstone::{GoneHead, Tombstone},
+    },
     object::{self, Kind},
+    repo::{
+        annotations::{open_annotation, seal_annotation},
+        tombstones::{open_tombstone, seal_tombstone},
+    },
     seal::SealKey,
     segment::{Envelope, Sealer},
     series::Series,
@@ -163,6 +176,52 @@ fn sealing_vectors_hold() {
 }
 
 #[test]
+fn forgetting_vectors_hold() {
+    let owner = owner();
+    let series = owner.series_tag(&Series::parse("alpha/-/srv/wiki").unwrap());
+    let (snapshot, previous) = (SnapshotId([0x11; 32]), SnapshotId([0x22; 32]));
+    let time = Time { sec: 1_800_000_000, nsec: 5 };
+    let head = Head { sequence: 300, previous: Some(previous), time, complete: true };
+    let tombstone = Tombstone {
+        head: GoneHead { series, snapshot, head },
+        time,
+        host: "alpha".into(),
+        user: "ann".into(),
+        reason: "not kept by: daily 14".into(),
+    };
+    let stone = seal_tombstone(&owner, &tombstone, &SeededEntropy::new(4)).unwrap();
+    assert_eq!(open_tombstone(&owner, &stone, &series, &snapshot, &"vector").unwrap(), tombstone);
+    let annotation = Annotation {
+        series,
+        snapshot,
+        counter: 2,
+        time,
+        host: "alpha".into(),
+        user: "ann".into(),
+        changes: vec![
+            Change::Tag { tag: "release".into(), on: true },
+            Change::Pin { on: true, reason: Some("audit".into()) },
+        ],
+    };
+    let note = seal_annotation(&owner, &annotation, &SeededEntropy::new(5)).unwrap();
+    assert_eq!(open_annotation(&owner, &note, &series, &"vector").unwrap(), annotation);
+    hold(
+        "forget.json",
+        json!({
+            "keys": "of keys.json",
+            "K_gone_head": hex(owner.tombstone_head_key().expose()),
+            "K_gone": hex(owner.tombstone_key().unwrap().expose()),
+            "K_annotation": hex(owner.annotation_key().unwrap().expose()),
+            "series": series.to_string(),
+            "tombstone": { "snapshot": snapshot.to_string(), "head": hex(&codec::encode(&tombstone.head)),
+                           "body": hex(&codec::encode(&tombstone)), "length": stone.len(), "object": hex(&stone) },
+            "annotation": { "payload": hex(&codec::encode(&annotation)), "length": note.len(),
+                            "object": hex(&note), "id": hex(&object_name(&note)) },
+        }),
+    );
+}
+
+#[test]
 fn the_sample_repository_opens_and_holds_what_it_should() {
     let tiny = spec().join("tiny");
     if std::env::var_os("VAULT_WRITE_VECTORS").is_some() {
@@ -200,6 +259,10 @@ fn a_reader_from_the_specification_alone_restores_the_sample() {
     run(&["verify".as_ref()]);
     run(&["--no-index".as_ref(), "verify".as_ref()]);
     let manifest = json_file(&tiny.join("contents.json"));
+    // What was forgotten is not there, even where it still lies.
+    let listed: BTreeSet<String> =
+        run(&["list".as_ref()]).lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(listed, manifest.as_object().unwrap().keys().cloned().collect());
     for (id, snapshot) in manifest.as_object().unwrap() {
         let out = tempfile::tempdir().unwrap();
         run(&["restore".as_ref(), id.as_ref(), out.path().as_os_str()]);

@@ -1,5 +1,6 @@
 """Bytes to structures: encoding (chapter 09), headers (01), directories (03), index (04), trees (05), snapshots (06)."""
 import struct
+import unicodedata
 from types import SimpleNamespace as Struct
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -7,6 +8,7 @@ MAX_BLOB, MAX_PLAIN, MAX_PACK, MAX_OBJECT = 4 * MIB, 16 * MIB, 1024 * MIB, 64 * 
 MAX_STORED, MAX_OPENED = 17 * MIB, 64
 MAX_BASES, MAX_CHAIN, MAX_LEVELS, MAX_DEPTH = 4096, 8, 16, 16384
 CONFIG, SLOT, DATA_PACK, TREE_PACK, INDEX, SNAPSHOT = range(1, 7)  # kinds of objects
+TOMBSTONE, ANNOTATION, MAX_MARK = 9, 10, MIB
 DATA, TREE, LIST = 1, 2, 3  # kinds of blobs
 BLOBS_OF_PACK = {DATA_PACK: (DATA,), TREE_PACK: (TREE, LIST)}
 MAGIC, END_MAGIC = b"\x89VAULT\r\n", b"VAULTEND"
@@ -224,6 +226,31 @@ class Decoder:
 
     def head(self):
         return Struct(sequence=self.u64(), previous=self.option(self.id), time=self.time(), complete=self.bool())
+
+    # Chapter 13
+
+    def gone_head(self):
+        return Struct(series=self.take(16), snapshot=self.id(), head=self.head())
+
+    def tombstone(self):
+        return Struct(head=self.gone_head(), time=self.time(), host=self.string(1024), user=self.string(1024), reason=self.string(1024))
+
+    def annotation(self):
+        a = Struct(series=self.take(16), snapshot=self.id(), counter=self.u64(), time=self.time(), host=self.string(1024),
+                   user=self.string(1024), changes=self.list(self.change, 2, 1000))
+        check(a.counter > 0, "an annotation without a number")
+        check(a.changes, "an annotation that says nothing")
+        return a
+
+    def change(self):
+        if self.variant(2) == 1:
+            return Struct(pin=self.bool(), reason=self.option(lambda: self.string(1024)))
+        c = Struct(tag=self.string(1024), on=self.bool())
+        plain = 0 < len(c.tag.encode()) <= 255 and not any(x.isspace() or unicodedata.category(x) == "Cc" for x in c.tag)
+        check(plain or not c.on, "no tag")
+        return c
+
+    # Chapter 06
 
     def body(self):
         b = Struct(series=self.string(1024), head=self.head(), finished=self.time(), host=self.string(), user=self.string(),

@@ -30,6 +30,9 @@ class Keys:
         self.blob = {f.DATA: sub("blob id: data"), f.TREE: sub("blob id: tree"), f.LIST: sub("blob id: list")}
         self.series, self.config, self.directory, self.index = sub("series"), sub("config"), sub("directory"), sub("index")
         self.head, self.note, self.psk = sub("snapshot head"), sub("slot note"), sub("psk")
+        self.gone_head = sub("tombstone head")
+        of_meta = lambda context: derive_key("vault v1 " + context, self.meta_sk + repo) if self.meta_sk else None
+        self.gone, self.annotation = of_meta("tombstone"), of_meta("annotation")
 
     def unwrap(self, wrap, kind):
         secret = self.data_sk if kind == f.DATA_PACK else self.meta_sk
@@ -368,6 +371,8 @@ class Repository:
         found = []
         for series in self.names("snapshots", digits=32):
             for name in self.names("snapshots", series):
+                if name in self.names("gone", series) and self.attempt(f"gone/{series}/{name}", self.tombstone, series, name):
+                    continue  # forgotten, though still there
                 snapshot = self.attempt(f"snapshots/{series}/{name}", self.snapshot, series, name)
                 if snapshot:
                     found.append(snapshot)
@@ -388,3 +393,31 @@ class Repository:
             check(s.body.head == s.head, "the head in the body differs from the sealed head")
             check(keyed(self.keys.series, s.body.series.encode())[:16].hex() == series, "lies in another series' folder")
         return s
+
+    # Chapter 13
+
+    def tombstone(self, series, name):
+        """What a tombstone says, proved unless this role is a writer's."""
+        with open(os.path.join(self.path, "gone", series, name), "rb") as file:
+            data = file.read(f.MAX_MARK + 1)
+        check(32 < len(data) <= f.MAX_MARK and blake3(data[:-32]) == data[-32:], "the bytes are not those of the sum at the end")
+        check_header(data, f.TOMBSTONE, self.repo)
+        check(len(data) % 4096 == 0, "the length is not a multiple of 4096")
+        plain = aead_open(self.keys.gone_head, data[32:56], data[:32], data[56:200])
+        check(plain is not None, "the head does not open")
+        head = decode(unpad(plain), Decoder.gone_head)
+        check((head.series.hex(), head.snapshot.hex()) == (series, name), "speaks of another snapshot")
+        if not self.keys.gone:
+            return Struct(head=head)
+        plain = aead_open(self.keys.gone, data[200:224], data[:200], data[224:-32])
+        check(plain is not None, "no maintainer or owner made it")
+        tombstone = decode(unpad(plain), Decoder.tombstone)
+        check(tombstone.head == head, "the head in the body differs from the sealed head")
+        return tombstone
+
+    def annotation(self, series, name):
+        data = self.read(f.MAX_MARK, "notes", series, name)
+        check_header(data, f.ANNOTATION, self.repo)
+        annotation = decode(open_envelope(data, self.keys.annotation), Decoder.annotation)
+        check(annotation.series.hex() == series, "lies in another series' folder")
+        return annotation

@@ -17,6 +17,7 @@ class Verify:
         repo = self.repo
         for name in repo.names("keys"):
             repo.attempt(f"keys/{name}", self.slot, name)
+        self.marks(snapshots)
         present = set()
         for x, name in repo.pack_names():
             present.add(bytes.fromhex(name))
@@ -26,6 +27,22 @@ class Verify:
         for s in snapshots:
             for source in s.body.sources if s.body else ():
                 self.node(source.root, f"snapshots/{s.folder}/{s.id}")
+
+    def marks(self, snapshots):
+        """Chapter 13: tombstones, annotations, and gaps that no tombstone explains."""
+        repo, gone, heads = self.repo, set(), [(s.folder, s.head) for s in snapshots]
+        for series in repo.names("gone", digits=32):
+            for name in repo.names("gone", series):
+                tombstone = repo.attempt(f"gone/{series}/{name}", repo.tombstone, series, name)
+                if tombstone:
+                    gone.add((series, name))
+                    heads.append((series, tombstone.head.head))
+        for series in repo.names("notes", digits=32) if repo.keys.annotation else ():
+            for name in repo.names("notes", series):
+                repo.attempt(f"notes/{series}/{name}", repo.annotation, series, name)
+        for series, head in heads:
+            if head.previous and (series, head.previous.hex()) not in gone and head.previous.hex() not in repo.names("snapshots", series):
+                self.report(f"snapshots/{series}/{head.previous.hex()}", "is missing, and no tombstone says that it was forgotten")
 
     def slot(self, name):
         data = self.repo.read(512, "keys", name)

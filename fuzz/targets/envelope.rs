@@ -8,7 +8,16 @@ use vault::{
 };
 use vault_fuzz::{keys, sealed};
 
-const KINDS: [Kind; 6] = [Kind::Config, Kind::Slot, Kind::DataPack, Kind::TreePack, Kind::Index, Kind::Snapshot];
+const KINDS: [Kind; 8] = [
+    Kind::Config,
+    Kind::Slot,
+    Kind::DataPack,
+    Kind::TreePack,
+    Kind::Index,
+    Kind::Snapshot,
+    Kind::Tombstone,
+    Kind::Annotation,
+];
 
 fuzz_target!(|data: &[u8]| {
     let (repo, key) = (keys().repo(), keys().index_key());

@@ -1,6 +1,6 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
-use super::{check, completions, dump, init, key, ls, man, restore, snapshot, snapshots, stats};
+use super::{check, completions, dump, forget, init, key, ls, man, restore, snapshot, snapshots, stats, tag};
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
 
@@ -74,6 +74,10 @@ pub enum Command {
     Ls(ls::Args),
     Restore(restore::Args),
     Dump(dump::Args),
+    Forget(Box<forget::Args>),
+    Tag(tag::TagArgs),
+    Pin(tag::PinArgs),
+    Unpin(tag::UnpinArgs),
     Stats(stats::Args),
     Check(check::Args),
     Key(key::Args),
@@ -91,6 +95,10 @@ impl Command {
             Command::Ls(_) => "ls",
             Command::Restore(_) => "restore",
             Command::Dump(_) => "dump",
+            Command::Forget(_) => "forget",
+            Command::Tag(tag) => tag.name(),
+            Command::Pin(_) => "pin",
+            Command::Unpin(_) => "unpin",
             Command::Stats(_) => "stats",
             Command::Check(_) => "check",
             Command::Key(key) => key.name(),

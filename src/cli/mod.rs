@@ -12,6 +12,7 @@ mod check;
 mod completions;
 mod dump;
 mod exit;
+mod forget;
 mod host;
 mod human;
 mod init;
@@ -29,6 +30,7 @@ mod signals;
 mod snapshot;
 mod snapshots;
 mod stats;
+mod tag;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -71,6 +73,10 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Ls(args) => ls::run(args, session),
         Command::Restore(args) => restore::run(args, session),
         Command::Dump(args) => dump::run(args, session),
+        Command::Forget(args) => forget::run(*args, session),
+        Command::Tag(args) => tag::tag(args, session),
+        Command::Pin(args) => tag::pin(args, session),
+        Command::Unpin(args) => tag::unpin(args, session),
         Command::Stats(args) => stats::run(args, session),
         Command::Check(args) => check::run(args, session),
         Command::Key(args) => key::run(args, session),

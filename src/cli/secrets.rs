@@ -13,7 +13,7 @@ use crate::{
 use std::{
     ffi::{OsStr, OsString},
     fs::{File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, BufRead, Read, Write},
     os::unix::{
         ffi::{OsStrExt, OsStringExt},
         fs::{OpenOptionsExt, PermissionsExt},
@@ -178,6 +178,16 @@ pub fn source(global: &Global, screen: &Screen) -> Result<Source, Failure> {
 /// True when somebody is there to be asked.
 pub fn can_prompt(screen: &Screen) -> bool {
     screen.stderr_terminal && File::open("/dev/tty").is_ok()
+}
+
+/// Asks a question to which only a yes is a yes.
+pub fn ask(question: &str) -> Result<bool, Failure> {
+    let failed = |source| Failure::File { doing: "ask on", path: "/dev/tty".into(), source };
+    let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(failed)?;
+    terminal.write_all(question.as_bytes()).map_err(failed)?;
+    let mut answer = String::new();
+    io::BufReader::new(terminal).read_line(&mut answer).map_err(failed)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Asks for a passphrase.

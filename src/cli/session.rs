@@ -109,6 +109,14 @@ impl Session {
             .into())
     }
 
+    /// Asks before something that cannot be undone. Where nobody can be asked, the user has to say so beforehand.
+    pub fn confirm(&self, question: &str) -> Result<(), Failure> {
+        if self.screen.json || !secrets::can_prompt(&self.screen) {
+            return Err(Error::usage(format!("{question} Nobody can be asked here: give --yes")).into());
+        }
+        if secrets::ask(&format!("{question} [y/N] "))? { Ok(()) } else { Err(Failure::GaveUp) }
+    }
+
     /// Shows an operation's progress until it is dropped.
     pub fn progress(&self) -> Progress {
         Progress::start(&self.screen, &self.interrupts)

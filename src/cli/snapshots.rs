@@ -6,7 +6,11 @@ use super::{
     json,
     session::Session,
 };
-use crate::{name::Shown, repo::Listed};
+use crate::{
+    name::Shown,
+    repo::{Annotations, Listed, Pin, Repository},
+    series::Series,
+};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -27,19 +31,46 @@ pub struct Args {
     tag: Option<String>,
 }
 
+/// A snapshot as it is now: with what was said of it later.
+struct Row<'a> {
+    listed: &'a Listed,
+    tags: Vec<String>,
+    pin: Option<Pin>,
+}
+
 impl Args {
-    fn wants(&self, listed: &Listed) -> bool {
-        let under = |prefix: &str| {
-            crate::series::Series::parse(&listed.snapshot.series).is_ok_and(|series| series.is_under(prefix))
+    /// The snapshot as a row, when it is wanted.
+    fn row<'a>(&self, repo: &Repository, annotations: &Annotations, listed: &'a Listed) -> Option<Row<'a>> {
+        let series = Series::parse(&listed.snapshot.series).ok()?;
+        let marks = annotations.of(&repo.keys().series_tag(&series), &listed.id);
+        let tags = marks.tags_with(&listed.snapshot.tags);
+        let wanted = self.prefix.as_deref().is_none_or(|prefix| series.is_under(prefix))
+            && self.tag.as_ref().is_none_or(|tag| tags.contains(tag));
+        wanted.then_some(Row { listed, tags, pin: marks.pin })
+    }
+}
+
+impl Row<'_> {
+    fn json(&self) -> Value {
+        let mut object = json::listed(self.listed);
+        object["tags"] = self.tags.clone().into();
+        object["pinned"] = match &self.pin {
+            None => Value::Null,
+            Some(Pin { reason, time, user, host }) => {
+                json!({ "reason": reason, "time": json::time(*time), "user": user, "host": host })
+            }
         };
-        self.prefix.as_deref().is_none_or(under)
-            && self.tag.as_ref().is_none_or(|tag| listed.snapshot.tags.contains(tag))
+        object
     }
 }
 
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
-    let all = session.open()?.snapshots(None)?;
-    let wanted: Vec<&Listed> = all.listed.iter().filter(|listed| args.wants(listed)).collect();
+    let repo = session.open()?;
+    let mut all = repo.snapshots(None)?;
+    let annotations = repo.annotations(None)?;
+    let wanted: Vec<Row<'_>> = all.listed.iter().filter_map(|listed| args.row(&repo, &annotations, listed)).collect();
+    all.unreadable.append(&mut all.doubtful);
+    all.unreadable.extend(annotations.illegible.into_iter().map(|one| (one.object, one.error)));
     if !session.screen.json {
         match print(session, &wanted) {
             // That nobody reads on makes none of them readable.
@@ -58,11 +89,11 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         .iter()
         .map(|(object, error)| json!({ "object": object, "message": error.to_string() }))
         .collect();
-    let snapshots: Vec<Value> = wanted.iter().map(|listed| json::listed(listed)).collect();
+    let snapshots: Vec<Value> = wanted.iter().map(Row::json).collect();
     Ok(Done::unless(!unreadable.is_empty(), json!({ "snapshots": snapshots, "unreadable": unreadable })))
 }
 
-fn print(session: &Session, wanted: &[&Listed]) -> io::Result<()> {
+fn print(session: &Session, wanted: &[Row<'_>]) -> io::Result<()> {
     let mut table = Table::new(&[
         ("ID", Align::Left),
         ("TIME", Align::Left),
@@ -73,8 +104,8 @@ fn print(session: &Session, wanted: &[&Listed]) -> io::Result<()> {
         ("TAGS", Align::Left),
         ("", Align::Left),
     ]);
-    for Listed { id, snapshot, .. } in wanted {
-        let tags: Vec<String> = snapshot.tags.iter().map(|tag| Shown(tag.as_bytes()).to_string()).collect();
+    for Row { listed: Listed { id, snapshot, .. }, tags, pin } in wanted {
+        let tags: Vec<String> = tags.iter().map(|tag| Shown(tag.as_bytes()).to_string()).collect();
         table.row(vec![
             id.short(),
             human::local_time(snapshot.head.time.sec),
@@ -83,7 +114,11 @@ fn print(session: &Session, wanted: &[&Listed]) -> io::Result<()> {
             human::bytes(snapshot.totals.bytes),
             human::bytes(snapshot.work.bytes_stored),
             tags.join(" "),
-            if snapshot.head.complete { String::new() } else { "incomplete".into() },
+            [(!snapshot.head.complete).then_some("incomplete"), pin.is_some().then_some("pinned")]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(", "),
         ]);
     }
     if wanted.is_empty() {
@@ -92,7 +127,7 @@ fn print(session: &Session, wanted: &[&Listed]) -> io::Result<()> {
     let out = &mut io::stdout().lock();
     table.print(out, session.screen.stdout_colours())?;
     if !session.global.quiet && session.screen.stdout_terminal {
-        let mut series: Vec<&str> = wanted.iter().map(|listed| listed.snapshot.series.as_str()).collect();
+        let mut series: Vec<&str> = wanted.iter().map(|row| row.listed.snapshot.series.as_str()).collect();
         series.dedup();
         let snapshots = human::counted(wanted.len() as u64, "snapshot", "snapshots");
         writeln!(out, "{snapshots} of {} series", human::count(series.len() as u64))?;

@@ -208,6 +208,26 @@ impl Keyring {
         self.sealing("vault v1 snapshot head")
     }
 
+    /// Seals what every role may know of a forgotten snapshot.
+    pub fn tombstone_head_key(&self) -> SealKey {
+        self.sealing("vault v1 tombstone head")
+    }
+
+    /// Proves that a maintainer or an owner wrote a tombstone; [`Error::NotPermitted`] for a writer.
+    pub fn tombstone_key(&self) -> Result<SealKey> {
+        self.of_meta_secret("vault v1 tombstone", "forget snapshots")
+    }
+
+    /// Seals annotations; [`Error::NotPermitted`] for a writer.
+    pub fn annotation_key(&self) -> Result<SealKey> {
+        self.of_meta_secret("vault v1 annotation", "see or change tags and pins")
+    }
+
+    fn of_meta_secret(&self, context: &str, what: &str) -> Result<SealKey> {
+        let secret = self.meta_secret.as_ref().ok_or_else(|| Error::NotPermitted { what: what.into() })?;
+        Ok(SealKey::new(derive(context, &SealKey::new(*secret.expose()), self.repo)))
+    }
+
     fn note_key(&self) -> SealKey {
         self.sealing("vault v1 slot note")
     }
@@ -271,6 +291,9 @@ mod tests {
         assert!(matches!(maintainer.unwrap_key(Kind::DataPack, &data, &"x"), Err(Error::NotPermitted { .. })));
         assert!(matches!(writer.unwrap_key(Kind::TreePack, &tree, &"x"), Err(Error::NotPermitted { .. })));
         assert!(matches!(owner.unwrap_key(Kind::Snapshot, &tree, &"x"), Err(Error::Corrupt { .. })));
+        assert_eq!(owner.tombstone_key().unwrap(), maintainer.tombstone_key().unwrap());
+        assert_eq!(owner.annotation_key().unwrap(), maintainer.annotation_key().unwrap());
+        assert!(writer.tombstone_key().is_err() && writer.annotation_key().is_err());
         assert!(writer.narrowed(Role::Maintainer).is_err() && maintainer.narrowed(Role::Owner).is_err());
     }
 

@@ -1,10 +1,13 @@
-//! What the sealed payloads say: configuration, trees, snapshots. Layouts: `format-spec/05-trees.md`, `06-snapshots.md`.
+//! What the sealed payloads say: configuration, trees, snapshots, what became of them. Layouts: `format-spec/05-trees.md`,
+//! `06-snapshots.md`, `13-forgetting.md`.
 
+pub mod annotation;
 pub mod codec;
 pub mod config;
 pub mod node;
 pub mod paging;
 pub mod snapshot;
+pub mod tombstone;
 pub mod tree;
 
 /// Bounds that readers enforce (`format-spec/08-limits.md`). Units are bytes unless the name says otherwise.
@@ -43,6 +46,14 @@ pub mod limits {
     pub const DEPTH_MAX: usize = 16_384;
     /// Pages of one directory or one list of extents on top of one another.
     pub const LEVELS_MAX: usize = 16;
+    /// A tombstone or an annotation.
+    pub const MARK_MAX: u64 = 1 << 20;
+    /// Changes of one annotation, in number.
+    pub const CHANGES_MAX: usize = 1000;
+    /// A tag.
+    pub const TAG_MAX: usize = 255;
+    /// Why a snapshot is pinned or was forgotten.
+    pub const REASON_MAX: usize = 1024;
     /// Problems listed in a snapshot; the rest is only counted.
     pub const PROBLEMS_MAX: usize = 1000;
 }

@@ -189,7 +189,7 @@ impl Fixture {
     }
 
     fn publish(&self, series: &str, time: i64, sources: Vec<Source>, written: &Written) -> Listed {
-        let newest = self.repo.newest_head(&Series::parse(series).expect("series")).expect("head");
+        let newest = self.repo.series_end(&Series::parse(series).expect("series")).expect("end").last;
         let mut totals = Totals::default();
         sources.iter().for_each(|source| totals.add(&source.totals));
         let (previous, sequence) = newest.map_or((None, 1), |(id, head)| (Some(id), head.sequence + 1));

@@ -1,9 +1,11 @@
 //! One verb each: plan (plain data), then apply. An operation tells its monitor what it does and returns a report.
 
+pub mod annotate;
 pub mod check;
 pub mod dump;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod forget;
 pub mod lookup;
 pub mod ls;
 pub mod restore;

@@ -1,20 +1,23 @@
 //! A repository: a store, keys that open it, and what the format makes of both.
 
+pub mod annotations;
 pub mod ground;
 pub mod reader;
 pub mod slots;
 pub mod snapshots;
+pub mod tombstones;
 pub mod writer;
 
+pub use annotations::{Annotations, Marks, Pin};
 pub use reader::BlobReader;
 pub use slots::{SlotInfo, Unlock};
-pub use snapshots::{Listed, Snapshots};
+pub use snapshots::{Listed, Living, SeriesEnd, Snapshots};
 pub use writer::{Lane, WriteOptions, Writer, Written};
 
 use crate::{
     error::{Error, Result},
     hash::BlobNamer,
-    id::{IndexId, PackId, RepoId, hex},
+    id::{ID_LEN, IndexId, PackId, RepoId, SeriesTag, hex, unhex},
     index::{self, BlobIndex, IndexObject, table::Unreadable},
     keys::{
         Keyring,
@@ -23,6 +26,7 @@ use crate::{
     model::{codec, config::Config},
     object::{self, Kind},
     pack::{self, PackEntry},
+    series::Series,
     store::{ObjectName, Put, SharedStore, Store},
     world::{Clock, Entropy},
 };
@@ -207,6 +211,26 @@ impl Repository {
     /// All blobs that the index objects list. `fresh` makes the local tables anew from the store.
     pub fn load_index(&self, fresh: bool) -> Result<(BlobIndex, Unreadable)> {
         BlobIndex::load(&*self.store, self.keys.repo(), &self.keys.index_key(), self.cache_folder(), fresh)
+    }
+
+    /// Objects of the shape `folder/<series>/<id>`, of one series or of all, with their lengths; sorted.
+    fn names_below(&self, folder: &str, series: Option<&Series>) -> Result<Vec<(SeriesTag, [u8; ID_LEN], u64)>> {
+        let prefix = match series {
+            Some(series) => format!("{folder}/{}/", self.keys().series_tag(series)),
+            None => format!("{folder}/"),
+        };
+        let mut names = Vec::new();
+        self.store.list(&prefix, &mut |entry| {
+            let mut parts = entry.name.as_str().split('/').skip(1);
+            if let (Some(Ok(tag)), Some(Ok(id)), None) =
+                (parts.next().map(SeriesTag::parse), parts.next().map(unhex), parts.next())
+            {
+                names.push((tag, id, entry.len));
+            }
+            Ok(())
+        })?;
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// The packs in the store, with their lengths.

@@ -15,7 +15,7 @@ use crate::{
         tree,
     },
     object::{self, HEADER_LEN, Kind, NONCE_LEN, TAG_LEN},
-    repo::writer::Written,
+    repo::{tombstones, writer::Written},
     seal,
     series::{Address, Series, Version},
     store::ObjectName,
@@ -49,6 +49,33 @@ pub struct Snapshots {
     pub listed: Vec<Listed>,
     /// Objects that could not be read, with the reason.
     pub unreadable: Vec<(String, Error)>,
+    /// Snapshots that were forgotten and are still in the store.
+    pub leftovers: Vec<(SeriesTag, SnapshotId)>,
+    /// Tombstones that prove nothing, with the reason: their snapshots are listed.
+    pub doubtful: Vec<(String, Error)>,
+}
+
+/// Names of the snapshots in the store.
+#[derive(Debug, Default)]
+pub struct Living {
+    /// Those that are to be taken for there, with their lengths in bytes; sorted.
+    pub names: Vec<(SeriesTag, SnapshotId, u64)>,
+    /// Those that were forgotten.
+    pub leftovers: Vec<(SeriesTag, SnapshotId)>,
+    /// Tombstones beside snapshots that prove nothing, with the reason: such a snapshot is there.
+    pub doubtful: Vec<(String, Error)>,
+}
+
+/// The newest snapshot of some.
+type Newest = Option<(SnapshotId, Head)>;
+
+/// Where a series ends.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SeriesEnd {
+    /// The snapshot with the highest number that was ever given, forgotten or not: the next one follows it.
+    pub last: Option<(SnapshotId, Head)>,
+    /// The newest snapshot that was not forgotten.
+    pub living: Option<SnapshotId>,
 }
 
 /// A snapshot's name in the store.
@@ -139,24 +166,35 @@ impl Repository {
         Ok(id)
     }
 
-    /// Names of the snapshots in the store: of one series, or of all.
+    /// Names of the snapshot objects in the store, of one series or of all: also of those that were forgotten and are still there.
     pub fn snapshot_names(&self, series: Option<&Series>) -> Result<Vec<(SeriesTag, SnapshotId, u64)>> {
-        let prefix = match series {
-            Some(series) => format!("snapshots/{}/", self.keys().series_tag(series)),
-            None => "snapshots/".into(),
-        };
-        let mut names = Vec::new();
-        self.store().list(&prefix, &mut |entry| {
-            let mut parts = entry.name.as_str().split('/').skip(1);
-            if let (Some(Ok(tag)), Some(Ok(id)), None) =
-                (parts.next().map(SeriesTag::parse), parts.next().map(SnapshotId::parse), parts.next())
-            {
-                names.push((tag, id, entry.len));
+        let names = self.names_below("snapshots", series)?;
+        Ok(names.into_iter().map(|(tag, id, len)| (tag, SnapshotId(id), len)).collect())
+    }
+
+    /// Names of the snapshots of one series, or of all, and which of them were forgotten although they are still there: whoever
+    /// forgets writes a tombstone first, and may be killed before it removes the snapshot.
+    pub fn living(&self, series: Option<&Series>) -> Result<Living> {
+        let mut out = Living::default();
+        // In this order: what is forgotten meanwhile has its tombstone before it goes.
+        let names = self.snapshot_names(series)?;
+        let gone = self.tombstone_names(series)?;
+        for (tag, id, len) in names {
+            if gone.contains(&(tag, id)) {
+                match self.prove_forgotten(&tag, &id) {
+                    Ok(_) => {
+                        out.leftovers.push((tag, id));
+                        continue;
+                    }
+                    Err(error) if is_of_one_object(&error) => {
+                        out.doubtful.push((tombstones::object_name(&tag, &id).to_string(), error));
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-            Ok(())
-        })?;
-        names.sort_unstable();
-        Ok(names)
+            out.names.push((tag, id, len));
+        }
+        Ok(out)
     }
 
     fn snapshot_bytes(&self, tag: &SeriesTag, id: &SnapshotId) -> Result<Vec<u8>> {
@@ -175,19 +213,17 @@ impl Repository {
         Ok(Listed { id: *id, len: bytes.len() as u64, snapshot })
     }
 
-    /// Reads the snapshots of one series, or of all.
+    /// Reads the snapshots of one series, or of all, without those that were forgotten.
     pub fn snapshots(&self, series: Option<&Series>) -> Result<Snapshots> {
-        let mut out = Snapshots::default();
-        for (tag, id, _) in self.snapshot_names(series)? {
+        let Living { names, leftovers, doubtful } = self.living(series)?;
+        let mut out = Snapshots { leftovers, doubtful, ..Snapshots::default() };
+        for (tag, id, _) in names {
             match self.read_snapshot(&tag, &id) {
                 Ok(listed) => out.listed.push(listed),
+                // Forgotten since it was listed.
+                Err(Error::Missing { .. }) if self.prove_forgotten(&tag, &id).is_ok() => {}
                 // One bad sector must not hide the other snapshots.
-                Err(
-                    error @ (Error::Corrupt { .. }
-                    | Error::Missing { .. }
-                    | Error::Unsupported { .. }
-                    | Error::Store { .. }),
-                ) => {
+                Err(error) if is_of_one_object(&error) => {
                     out.unreadable.push((object_name(&tag, &id).to_string(), error));
                 }
                 Err(error) => return Err(error),
@@ -200,27 +236,73 @@ impl Repository {
         Ok(out)
     }
 
-    /// The head of the newest snapshot of a series, with its name; every role can ask.
-    pub fn newest_head(&self, series: &Series) -> Result<Option<(SnapshotId, Head)>> {
-        let mut newest: Option<(SnapshotId, Head)> = None;
-        for (tag, id, _) in self.snapshot_names(Some(series))? {
+    /// Where a series ends, which every role can ask: numbers of forgotten snapshots are not given again.
+    pub fn series_end(&self, series: &Series) -> Result<SeriesEnd> {
+        let tag = self.keys().series_tag(series);
+        let (mut last, mut living): (Newest, Newest) = (None, None);
+        let newer = |than: &Newest, id: SnapshotId, head: &Head| {
+            than.as_ref().is_none_or(|(other, last)| (last.sequence, *other) < (head.sequence, id))
+        };
+        // In this order: what is forgotten meanwhile is then in one of the lists at least.
+        let names = self.snapshot_names(Some(series))?;
+        let mut gone = self.tombstone_names(Some(series))?;
+        for (_, id, _) in names {
             let name = object_name(&tag, &id);
             let head = match self.snapshot_bytes(&tag, &id).and_then(|bytes| open_head(self.keys(), &bytes, &name)) {
                 Ok(head) => head,
                 // A damaged one does not keep the next from being made, but its number is taken. A failing store does: the same
                 // number would be given twice.
-                Err(Error::Corrupt { .. }) => match self.head_of_damaged(name.as_str()) {
+                Err(Error::Corrupt { .. }) => match self.head_of_damaged(&name) {
                     Some(head) => head,
                     None => continue,
                 },
-                Err(Error::Missing { .. }) => continue,
+                Err(Error::Missing { .. }) => {
+                    // Forgotten just now.
+                    gone.insert((tag, id));
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
-            if newest.as_ref().is_none_or(|(other, last)| (last.sequence, *other) < (head.sequence, id)) {
-                newest = Some((id, head));
+            let forgotten = gone.contains(&(tag, id)) && self.prove_forgotten(&tag, &id).is_ok();
+            if !forgotten && newer(&living, id, &head) {
+                living = Some((id, head.clone()));
+            }
+            if newer(&last, id, &head) {
+                last = Some((id, head));
             }
         }
-        Ok(newest)
+        for (_, id) in gone {
+            let head = match self.tombstone_head(&tag, &id) {
+                Ok(gone) => gone.head,
+                // Of one that is damaged nothing is known; a check tells.
+                Err(Error::Corrupt { .. } | Error::Missing { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            if newer(&last, id, &head) {
+                last = Some((id, head));
+            }
+        }
+        Ok(SeriesEnd { last, living: living.map(|(id, _)| id) })
+    }
+
+    /// Finds the snapshot whose id begins so, in one series or in all; forgotten ones are not found.
+    pub fn find(&self, series: Option<&Series>, prefix: &str) -> Result<(SeriesTag, SnapshotId)> {
+        let what = match series {
+            Some(series) => series.to_string(),
+            None => "the repository".into(),
+        };
+        let names = self.living(series)?.names;
+        let mut found = names.iter().filter(|(_, id, _)| id.to_string().starts_with(prefix));
+        match (found.next(), found.next()) {
+            (Some((tag, id, _)), None) => Ok((*tag, *id)),
+            (Some(_), Some(_)) => Err(Error::usage(format!("several snapshots begin with {prefix}: give more digits"))),
+            (None, _) => {
+                let gone = self.tombstone_names(series)?;
+                let was_there = gone.iter().any(|(_, id)| id.to_string().starts_with(prefix));
+                let why = if was_there { "the one that did was forgotten; " } else { "" };
+                Err(Error::usage(format!("no snapshot of {what} begins with {prefix}: {why}see `vault snapshots`")))
+            }
+        }
     }
 
     /// Finds the snapshot that an address names. `instant` turns a date or time as the user wrote it into the last second it
@@ -231,17 +313,8 @@ impl Repository {
             None => "the repository".into(),
         };
         if let Version::Id(prefix) = &address.version {
-            let names = self.snapshot_names(address.series.as_ref())?;
-            let mut found = names.iter().filter(|(_, id, _)| id.to_string().starts_with(prefix));
-            return match (found.next(), found.next()) {
-                (Some((tag, id, _)), None) => self.read_snapshot(tag, id),
-                (Some(_), Some(_)) => {
-                    Err(Error::usage(format!("several snapshots begin with {prefix}: give more digits")))
-                }
-                (None, _) => {
-                    Err(Error::usage(format!("no snapshot of {what} begins with {prefix}: see `vault snapshots`")))
-                }
-            };
+            let (tag, id) = self.find(address.series.as_ref(), prefix)?;
+            return self.read_snapshot(&tag, &id);
         }
         let all = self.snapshots(address.series.as_ref())?;
         let until = match &address.version {
@@ -257,7 +330,8 @@ impl Repository {
                 continue;
             }
             // An older snapshot must not pass for the one that was asked for.
-            let harmless = self.head_of_damaged(&object).is_some_and(|head| {
+            let head = ObjectName::new(&*object).and_then(|name| self.head_of_damaged(&name));
+            let harmless = head.is_some_and(|head| {
                 until.is_some_and(|until| head.time.sec > until)
                     || newest.as_ref().is_some_and(|newest| head.sequence < newest.snapshot.head.sequence)
             });
@@ -272,11 +346,15 @@ impl Repository {
     }
 
     /// The head of a snapshot that is damaged elsewhere: when it opens, it is as it was written.
-    fn head_of_damaged(&self, object: &str) -> Option<Head> {
-        let name = ObjectName::new(object)?;
-        let bytes = self.store().get(&name, limits::META_MAX).ok()?;
-        open_head(self.keys(), &bytes, &name).ok()
+    pub fn head_of_damaged(&self, name: &ObjectName) -> Option<Head> {
+        let bytes = self.store().get(name, limits::META_MAX).ok()?;
+        open_head(self.keys(), &bytes, name).ok()
     }
+}
+
+/// True for a failure that says nothing of other objects.
+fn is_of_one_object(error: &Error) -> bool {
+    matches!(error, Error::Corrupt { .. } | Error::Missing { .. } | Error::Unsupported { .. } | Error::Store { .. })
 }
 
 /// Why no snapshot can be chosen: this one may be the one that was asked for.

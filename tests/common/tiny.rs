@@ -14,12 +14,22 @@ use vault::{
     id::IndexId,
     index::{IndexObject, object as index_object},
     keys::{recovery, slot::Costs},
-    model::node::{Body, Content, Extent},
+    model::{
+        annotation::Change,
+        node::{Body, Content, Extent},
+        tombstone::{GoneHead, Tombstone},
+    },
+    monitor::Silent,
     object::{self, Kind},
-    ops::snapshot::{Input, SourceRequest},
+    ops::{
+        annotate::annotate,
+        forget::Actor,
+        snapshot::{Input, SourceRequest},
+    },
     pack::{PackWriter, write::Sealed},
     repo::{BlobReader, Repository, Surroundings, Written},
     segment::{BlobEntry, Envelope, Sealer},
+    series::Series,
     store::local::LocalStore,
     world::{FixedClock, KernelEntropy, Time},
 };
@@ -47,6 +57,7 @@ pub fn write(folder: &Path) {
     let stream = SourceRequest { name: vault::name::Name::new(*b"numbers.txt").unwrap(), input: stream };
     take(&repo, request("alpha/web1/sample", vec![from_path("data", files.path()), stream]));
     lean_on_a_blob(&repo);
+    forget_two(&repo);
 
     fs::write(folder.join("passphrase.txt"), format!("{PASSPHRASE}\n")).unwrap();
     let lines: Vec<String> = recovery::lines(repo.keys().root().unwrap()).iter().map(|line| line.to_string()).collect();
@@ -130,4 +141,33 @@ fn lean_on_a_blob(repo: &Repository) {
     snapshot.totals = source.totals;
     snapshot.sources = vec![source];
     repo.publish(snapshot, &Written::default()).unwrap();
+}
+
+/// Two more snapshots that are forgotten: one is removed, of the other only the tombstone is written, as by a run that was killed. And an
+/// annotation of the first.
+fn forget_two(repo: &Repository) {
+    let listed = repo.snapshots(None).unwrap().listed;
+    let mut snapshot = listed[1].snapshot.clone();
+    let mut previous = listed[1].id;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        snapshot.head.sequence += 1;
+        snapshot.head.previous = Some(previous);
+        previous = repo.publish(&snapshot, &Written::default()).unwrap();
+        ids.push((previous, snapshot.head.clone()));
+    }
+    let actor = Actor { host: "sample".into(), user: "ann".into() };
+    let changes =
+        [Change::Tag { tag: "first".into(), on: true }, Change::Pin { on: true, reason: Some("the sample".into()) }];
+    annotate(repo, &listed[..1], &changes, &actor, &Silent).unwrap();
+    let series = repo.keys().series_tag(&Series::parse(&snapshot.series).unwrap());
+    for (removed, (id, head)) in [true, false].into_iter().zip(ids) {
+        let head = GoneHead { series, snapshot: id, head };
+        let (host, user) = (actor.host.clone(), actor.user.clone());
+        let time = repo.clock().now();
+        repo.bury(&Tombstone { head, time, host, user, reason: "not kept by: last 2".into() }).unwrap();
+        if removed {
+            repo.store().remove(&vault::repo::snapshots::object_name(&series, &id)).unwrap();
+        }
+    }
 }

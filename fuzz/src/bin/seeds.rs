@@ -64,6 +64,8 @@ fn objects(seeds: &Seeds<'_>, repo: &Repository) {
             Some("keys") => "slot",
             Some("packs") => "pack",
             Some("snapshots") => "snapshot",
+            Some("gone") => "tombstone",
+            Some("notes") => "annotation",
             _ => "envelope",
         };
         let bytes = repo.store().get(&name, 1 << 30).unwrap();
@@ -89,6 +91,14 @@ fn objects(seeds: &Seeds<'_>, repo: &Repository) {
     for listed in repo.snapshots(None).unwrap().listed {
         seeds.put("snapshot", &codec::encode(&listed.snapshot));
         seeds.put("snapshot", &codec::encode(&listed.snapshot.head));
+    }
+    for (tag, id) in repo.tombstone_names(None).unwrap() {
+        let tombstone = repo.tombstone(&tag, &id).unwrap();
+        seeds.put("tombstone", &codec::encode(&tombstone));
+        seeds.put("tombstone", &codec::encode(&tombstone.head));
+    }
+    for (tag, id) in repo.annotation_names(None).unwrap() {
+        seeds.put("annotation", &codec::encode(&repo.read_annotation(&tag, &id).unwrap()));
     }
     // Keys and note of each role, as slots hold them.
     for role in 1..=3 {

@@ -3,6 +3,7 @@
 mod cost;
 mod data;
 mod findings;
+mod marks;
 mod objects;
 mod packs;
 mod pages;

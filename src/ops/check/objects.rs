@@ -2,16 +2,16 @@
 
 use super::{
     findings::{Findings, half},
+    marks,
     packs::Packs,
 };
 use crate::{
     error::{Error, Result},
-    id::{IndexId, KeyId, PackId, SeriesTag, SnapshotId},
+    id::{AnnotationId, IndexId, KeyId, PackId, SeriesTag, SnapshotId},
     keys::Role,
     model::node::Node,
     pack,
     repo::snapshots::object_name,
-    store::ObjectName,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -43,36 +43,47 @@ pub(super) struct Root {
     pub(super) sources: Vec<Node>,
 }
 
-/// Reads all snapshots, and looks for gaps in their chains.
+/// Reads all snapshots, and looks for gaps in their chains, which nothing but a tombstone that proves can explain.
 pub(super) fn snapshots(found: &Findings<'_>) -> Result<Vec<Root>> {
     let mut roots = Vec::new();
     let mut series_of: HashMap<SeriesTag, String> = HashMap::new();
     let (mut unreadable, mut predecessors) = (Vec::new(), Vec::new());
     let names = found.repo.snapshot_names(None)?;
+    // Listed after the snapshots: what is forgotten meanwhile is in one of the lists at least.
+    let gone = marks::tombstones(found)?;
     for (tag, id, _) in &names {
         found.monitor.check()?;
         let object = object_name(tag, id).to_string();
+        if gone.contains_key(&(*tag, *id)) {
+            found.note(format!("{object}: it was forgotten; the next `vault forget` takes it away"));
+            continue;
+        }
         match found.repo.read_snapshot(tag, id) {
             Ok(listed) => {
                 let snapshot = listed.snapshot;
                 series_of.entry(*tag).or_insert_with(|| snapshot.series.clone());
                 if let Some(previous) = snapshot.head.previous {
-                    predecessors.push((*tag, previous, snapshot.head.sequence));
+                    predecessors.push((*tag, previous, format!("snapshot {}", snapshot.head.sequence)));
                 }
                 let label = format!("{}@{}", snapshot.series, id.short());
                 let sources = snapshot.sources.into_iter().map(|source| source.root).collect();
                 roots.push(Root { label, object, sources });
             }
+            // Forgotten since it was listed.
+            Err(Error::Missing { .. }) if found.repo.prove_forgotten(tag, id).is_ok() => {}
             Err(error) => unreadable.push((*tag, *id, found.judge(&object, error)?)),
         }
     }
     let there: HashSet<(SeriesTag, SnapshotId)> = names.iter().map(|(tag, id, _)| (*tag, *id)).collect();
-    for (tag, id, sequence) in predecessors {
-        // A tombstone says that it was forgotten on purpose.
-        let tombstone = ObjectName::of_parts(&["gone", &tag.to_string(), &id.to_string()]);
-        if !there.contains(&(tag, id)) && found.repo.store().stat(&tombstone)?.is_none() {
-            let what =
-                format!("it is not in the store, but snapshot {sequence} of the series says that it came before");
+    for ((tag, _), head) in &gone {
+        if let Some(previous) = head.previous {
+            predecessors.push((*tag, previous, format!("the tombstone of snapshot {}", head.sequence)));
+        }
+    }
+    predecessors.sort();
+    for (tag, id, after) in predecessors {
+        if !there.contains(&(tag, id)) && !gone.contains_key(&(tag, id)) {
+            let what = format!("it is not in the store, but {after} of the series says that it came before");
             unreadable.push((tag, id, found.add(object_name(&tag, &id).as_str(), what)));
         }
     }
@@ -80,6 +91,7 @@ pub(super) fn snapshots(found: &Findings<'_>) -> Result<Vec<Root>> {
         let series = series_of.get(&tag).map_or("", String::as_str);
         found.lose(number, || format!("{series}@{}", id.short()), 1);
     }
+    marks::annotations(found, &there, &gone)?;
     Ok(roots)
 }
 
@@ -108,8 +120,10 @@ impl Stored {
                     }
                     _ => false,
                 },
-                // Kept for sessions, prune marks and tombstones.
-                ["sessions" | "gc" | "gone", ..] => true,
+                ["gone", tag, id] => SeriesTag::parse(tag).is_ok() && SnapshotId::parse(id).is_ok(),
+                ["notes", tag, id] => SeriesTag::parse(tag).is_ok() && AnnotationId::parse(id).is_ok(),
+                // Kept for sessions and prune marks.
+                ["sessions" | "gc", ..] => true,
                 _ => false,
             };
             if !known {

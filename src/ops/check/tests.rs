@@ -3,8 +3,10 @@ use crate::{
     hash::BlobKind,
     id::{BlobId, PackId},
     model::{
+        annotation::{Annotation, Change},
         codec,
         node::{Body, Content, Extent},
+        tombstone::{GoneHead, Tombstone},
         tree::{ListChild, ListPage, TreeChild, TreePage},
     },
     monitor::Silent,
@@ -12,10 +14,12 @@ use crate::{
     object::Kind,
     ops::fixture::{self, Fixture, Item, Piece},
     pack,
+    series::Series,
     store::{
         ObjectName, Store as _,
         faulty::{Fault, FaultyStore, Op},
     },
+    world::Time,
 };
 
 fn run(repo: &Repository, read: ReadData) -> Report {
@@ -106,9 +110,29 @@ fn a_whole_repository_has_no_findings() {
     assert!(check(&fixture.repo, ReadData::Percent(0.0), 1, &Silent).is_err());
 }
 
+/// The same with two more snapshots that were forgotten, and annotations.
+fn repository_with_marks() -> Fixture {
+    let fixture = repository();
+    for _ in 0..2 {
+        let listed = fixture.snapshot("h/-/s", 9, vec![("f", fixture::file(b"f"))]);
+        let series = fixture.repo.keys().series_tag(&Series::parse("h/-/s").unwrap());
+        let head = GoneHead { series, snapshot: listed.id, head: listed.snapshot.head.clone() };
+        let text = String::new;
+        let time = Time::from_sec(9);
+        let tombstone = Tombstone { head, time, host: text(), user: text(), reason: text() };
+        fixture.repo.bury(&tombstone).unwrap();
+        fixture.store.remove(&crate::repo::snapshots::object_name(&series, &listed.id)).unwrap();
+        let snapshot = fixture.repo.snapshots(None).unwrap().listed[0].id;
+        let changes = vec![Change::Pin { on: true, reason: None }];
+        let note = Annotation { series, snapshot, counter: 1, time, host: text(), user: text(), changes };
+        fixture.repo.annotate(&note).unwrap();
+    }
+    fixture
+}
+
 #[test]
 fn every_kind_of_damage_to_every_object_is_found_and_named() {
-    let fixture = repository();
+    let fixture = repository_with_marks();
     fixture.as_maintainer();
     for name in fixture.store.names() {
         let len = bytes(&fixture, &name).len();
@@ -132,9 +156,9 @@ fn every_kind_of_damage_to_every_object_is_found_and_named() {
 
 #[test]
 fn objects_in_the_place_of_others_of_their_class_are_found_and_named() {
-    let fixture = repository();
+    let fixture = repository_with_marks();
     fixture.as_maintainer();
-    for folder in ["keys/", "packs/", "index/", "snapshots/"] {
+    for folder in ["keys/", "packs/", "index/", "snapshots/", "gone/", "notes/"] {
         let names = names(&fixture, folder);
         for (name, other) in names.iter().zip(names.iter().cycle().skip(1)) {
             assert_ne!(name, other);
@@ -248,9 +272,10 @@ fn packs_that_no_index_lists_are_notes() {
     fixture.store.put(&pack::object_name(&id), b"cut short").unwrap();
     fixture.store.put(&ObjectName::new("packs/readme.txt").unwrap(), b"?").unwrap();
     fixture.store.put(&ObjectName::new("gone/x/y").unwrap(), b"?").unwrap();
+    fixture.store.put(&ObjectName::new("sessions/x").unwrap(), b"?").unwrap();
     let report = whole(&fixture);
     assert_eq!(report.findings, []);
-    assert_eq!(report.notes.len(), 2, "{:?}", report.notes);
+    assert_eq!(report.notes.len(), 3, "{:?}", report.notes);
     assert!(report.notes.iter().any(|note| note.contains("harmless leftover")));
 }
 

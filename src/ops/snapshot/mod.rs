@@ -107,9 +107,9 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
     check_names(&request)?;
 
     // The list of snapshots is read before the index: all that they refer to is then in the index that is seen.
-    let newest = repo.newest_head(&request.series)?;
+    let end = repo.series_end(&request.series)?;
     let tag = repo.keys().series_tag(&request.series);
-    let before = newest.as_ref().and_then(|(id, _)| repo.read_snapshot(&tag, id).ok());
+    let before = end.living.and_then(|id| repo.read_snapshot(&tag, &id).ok());
     let (mut index, unreadable) = repo.load_index(false)?;
     for (object, error) in &unreadable {
         monitor.note(&format!("{object} cannot be read ({error}); what it listed is stored again"));
@@ -141,7 +141,7 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
         monitor.expect(Counter::Entries, entries);
         monitor.expect(Counter::Bytes, totals.bytes);
     }
-    let sequence = next_sequence(newest.as_ref().map(|(_, head)| head.sequence))?;
+    let sequence = next_sequence(end.last.as_ref().map(|(_, head)| head.sequence))?;
     monitor.phase(Phase::Storing);
     let control = Control::new(monitor);
     let protect = request.protect.map(|(device, inode)| {
@@ -177,7 +177,7 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
     tags.dedup();
     let snapshot = Snapshot {
         series: request.series.as_str().to_owned(),
-        head: Head { sequence, previous: newest.map(|(id, _)| id), time: begun, complete: problem_count == 0 },
+        head: Head { sequence, previous: end.last.map(|(id, _)| id), time: begun, complete: problem_count == 0 },
         finished: repo.clock().now(),
         host: request.host,
         user: request.user,

@@ -1,0 +1,48 @@
+//! What was said of snapshots after they were made: that they were forgotten, tags, pins.
+
+use super::findings::Findings;
+use crate::{
+    error::{Error, Result},
+    id::{SeriesTag, SnapshotId},
+    model::snapshot::Head,
+    repo::{annotations, tombstones},
+};
+use std::collections::{HashMap, HashSet};
+
+/// Heads of the forgotten, by what they were.
+pub(super) type Gone = HashMap<(SeriesTag, SnapshotId), Head>;
+
+/// Reads all tombstones; those that do not prove are findings, and explain nothing.
+pub(super) fn tombstones(found: &Findings<'_>) -> Result<Gone> {
+    let mut gone = HashMap::new();
+    for (tag, id) in found.repo.tombstone_names(None)? {
+        found.monitor.check()?;
+        match found.repo.tombstone(&tag, &id) {
+            Ok(tombstone) => drop(gone.insert((tag, id), tombstone.head.head)),
+            Err(error) => drop(found.judge(tombstones::object_name(&tag, &id).as_str(), error)?),
+        }
+    }
+    Ok(gone)
+}
+
+/// Reads all annotations.
+pub(super) fn annotations(found: &Findings<'_>, there: &HashSet<(SeriesTag, SnapshotId)>, gone: &Gone) -> Result<()> {
+    for (tag, id) in found.repo.annotation_names(None)? {
+        found.monitor.check()?;
+        let name = annotations::object_name(&tag, &id);
+        match found.repo.read_annotation(&tag, &id) {
+            Ok(annotation) => {
+                let key = (tag, annotation.snapshot);
+                if gone.contains_key(&key) {
+                    found.note(format!("{name}: its snapshot was forgotten; the next `vault forget` takes it away"));
+                } else if !there.contains(&key) {
+                    found.note(format!("{name}: its snapshot {} is not in the store", annotation.snapshot.short()));
+                }
+            }
+            // Removed with its snapshot since it was listed.
+            Err(Error::Missing { .. }) => {}
+            Err(error) => drop(found.judge(name.as_str(), error)?),
+        }
+    }
+    Ok(())
+}
