@@ -91,7 +91,7 @@ fn series_stats(snapshots: &[Listed]) -> Option<SeriesStats> {
 /// A pack that two index objects list counts once.
 fn add_packs(index: &BlobIndex, stats: &mut Stats) {
     let mut seen = HashSet::new();
-    for run in index.runs() {
+    for run in index.runs().iter() {
         let first: Vec<bool> = run
             .packs()
             .map(|(id, len, _)| {

@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
     hash::BlobKind,
     id::{BlobId, PackId},
-    index::{BlobIndex, Located, table::Place},
+    index::{BlobIndex, Located, Place},
     keys::wrap::WrappedKey,
     model::{limits, paging::PageSource},
     object::{self, HEADER_LEN, Kind},
