@@ -23,7 +23,7 @@ pub mod limits {
     /// Base blobs of one segment, in number.
     pub const BASES_COUNT_MAX: usize = 4096;
     /// Versions between a segment and one that leans on none.
-    pub const GENERATION_MAX: u8 = 63;
+    pub const GENERATION_MAX: u8 = 35;
     /// Segments in a chain in which each leans on the next, the first and the last included.
     pub const DELTA_DEPTH_MAX: usize = 8;
     /// Segments that must be opened to read one, itself included.

@@ -1,10 +1,13 @@
 //! Blobs from the store: located, opened, verified. Segments that were opened are kept for a while, within a bound.
 
-use super::Repository;
+use super::{
+    Repository,
+    cache::{SegmentCache, Spot},
+};
 use crate::{
     error::{Error, Result},
     hash::BlobKind,
-    id::{BlobId, PackId},
+    id::BlobId,
     index::{BlobIndex, Located, Place},
     keys::wrap::WrappedKey,
     model::{limits, paging::PageSource},
@@ -13,7 +16,6 @@ use crate::{
     seal::SealKey,
     segment::{Envelope, OpenError, Opener},
 };
-use lru::LruCache;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},
@@ -21,9 +23,6 @@ use std::{
 
 /// Opened segments that are kept, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
-
-/// A segment by its place.
-type Spot = (PackId, u64);
 
 /// The work that one read is, of a segment that leans on others. What it opens is kept until it ends: the cache may be too
 /// small for all of it, and bases are shared.
@@ -50,13 +49,8 @@ pub struct BlobReader<'r> {
     repo: &'r Repository,
     index: &'r BlobIndex,
     keys: Mutex<HashMap<(Kind, WrappedKey), SealKey>>,
-    opened: Mutex<Opened>,
+    opened: SegmentCache,
     openers: Mutex<Vec<Opener>>,
-}
-
-struct Opened {
-    segments: LruCache<Spot, Arc<Vec<u8>>>,
-    bytes: usize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,7 +64,7 @@ impl<'r> BlobReader<'r> {
             repo,
             index,
             keys: Mutex::default(),
-            opened: Mutex::new(Opened { segments: LruCache::unbounded(), bytes: 0 }),
+            opened: SegmentCache::new(CACHE_BYTES),
             openers: Mutex::default(),
         }
     }
@@ -142,12 +136,12 @@ impl<'r> BlobReader<'r> {
         for base in &located.bases {
             let mut found = Err(Error::Missing { object: format!("base blob {base}") });
             for kind in kinds {
-                found = self.blob_with(*kind, base, effort);
+                found = self.blob_with(*kind, base, effort, &mut prefix);
                 if found.is_ok() {
                     break;
                 }
             }
-            prefix.extend_from_slice(&found?);
+            found?;
             if prefix.len() > limits::BASES_MAX {
                 return Err(Error::corrupt(pack::object_name(&located.pack), "a segment's bases are too long"));
             }
@@ -163,59 +157,57 @@ impl<'r> BlobReader<'r> {
             return Ok(plain.clone());
         }
         effort.add(located)?;
-        let kept = lock(&self.opened).segments.get(&at).cloned();
-        if let Some(plain) = kept {
-            effort.opened.insert(at, plain.clone());
-            return Ok(plain);
-        }
-        if u64::from(located.stored) > limits::STORED_MAX as u64 {
-            return Err(Error::corrupt(pack::object_name(&located.pack), "a segment is too long"));
-        }
-        let mut sealed = vec![0; located.stored as usize];
-        self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;
-        let mut plain = Vec::new();
-        self.open_with(located, &mut sealed, &mut plain, effort)?;
-        let plain = Arc::new(plain);
+        let plain = self.opened.get_or_open(at, || {
+            if located.stored as usize > limits::STORED_MAX {
+                return Err(Error::corrupt(pack::object_name(&located.pack), "a segment is too long"));
+            }
+            let mut sealed = vec![0; located.stored as usize];
+            self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;
+            let mut plain = Vec::new();
+            self.open_with(located, &mut sealed, &mut plain, effort)?;
+            Ok(plain)
+        })?;
         effort.opened.insert(at, plain.clone());
-        let mut opened = lock(&self.opened);
-        opened.bytes += plain.len();
-        if let Some((_, old)) = opened.segments.push(at, plain.clone()) {
-            opened.bytes -= old.len();
-        }
-        while opened.bytes > CACHE_BYTES && opened.segments.len() > 1 {
-            let Some((_, old)) = opened.segments.pop_lru() else { break };
-            opened.bytes -= old.len();
-        }
         Ok(plain)
     }
 
     /// A blob's verified bytes. Another place is tried when one is damaged.
     pub fn blob(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
-        self.blob_with(kind, id, &mut Effort::default())
+        let mut bytes = Vec::new();
+        self.blob_with(kind, id, &mut Effort::default(), &mut bytes)?;
+        Ok(bytes)
     }
 
-    fn blob_with(&self, kind: BlobKind, id: &BlobId, effort: &mut Effort) -> Result<Vec<u8>> {
+    /// Appends a blob's verified bytes.
+    pub fn append_blob(&self, kind: BlobKind, id: &BlobId, out: &mut Vec<u8>) -> Result<()> {
+        self.blob_with(kind, id, &mut Effort::default(), out)
+    }
+
+    fn blob_with(&self, kind: BlobKind, id: &BlobId, effort: &mut Effort, out: &mut Vec<u8>) -> Result<()> {
         let mut failure = None;
         for place in self.index.places(id) {
             let depth = effort.depth;
-            let found = self.blob_in(kind, id, place, effort);
+            let found = self.blob_in(kind, id, place, effort, out);
             effort.depth = depth;
             match found {
-                Ok(bytes) => return Ok(bytes),
+                Ok(()) => return Ok(()),
                 Err(error) => failure.get_or_insert(error),
             };
         }
         Err(failure.unwrap_or_else(|| Error::Missing { object: format!("{kind} {id}, which no index lists,") }))
     }
 
-    fn blob_in(&self, kind: BlobKind, id: &BlobId, place: Place, effort: &mut Effort) -> Result<Vec<u8>> {
+    fn blob_in(&self, kind: BlobKind, id: &BlobId, place: Place, effort: &mut Effort, out: &mut Vec<u8>) -> Result<()> {
         let lost = || Error::Missing { object: format!("the segment of {kind} {id}") };
         let located = self.index.locate(place).ok_or_else(lost)?;
         let plain = self.segment(&located, effort)?;
         let start = place.row.offset as usize;
         let bytes = plain.get(start..start + place.row.len as usize);
         match bytes {
-            Some(bytes) if self.repo.namer().name(kind, bytes) == *id => Ok(bytes.to_vec()),
+            Some(bytes) if self.repo.namer().name(kind, bytes) == *id => {
+                out.extend_from_slice(bytes);
+                Ok(())
+            }
             _ => Err(Error::corrupt(pack::object_name(&located.pack), format!("{kind} {id} has other bytes"))),
         }
     }
