@@ -22,7 +22,7 @@ use std::{
 };
 
 /// Opened segments that are kept, in bytes.
-const CACHE_BYTES: usize = 16 << 20;
+const CACHE_BYTES: usize = 32 << 20;
 
 /// The work that one read is, of a segment that leans on others. What it opens is kept until it ends: the cache may be too
 /// small for all of it, and bases are shared.
