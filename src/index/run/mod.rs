@@ -90,6 +90,19 @@ pub struct Row {
     pub len: u32,
 }
 
+/// What a segment takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentRow {
+    /// Position of its pack in [`Run::packs`].
+    pub pack: u32,
+    /// Length in the pack, in bytes.
+    pub stored: u32,
+    /// Length of the plaintext, in bytes.
+    pub raw: u32,
+    /// True when it leans on earlier blobs.
+    pub leans: bool,
+}
+
 /// A segment with all that is needed to read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
@@ -228,11 +241,16 @@ impl Run {
             .filter_map(|pack| Some((PackId(id_at(pack, 0)?), u64_at(pack, 32)?, u64_at(pack, 40)? as u8)))
     }
 
-    /// The segments, each with the position of its pack in [`Run::packs`] and the length of its plaintext.
-    pub fn segments(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        self.section(SEGMENTS)
-            .chunks_exact(SEGMENT_LEN)
-            .filter_map(|segment| Some((u32_at(segment, 8)?, u32_at(segment, 20)?)))
+    /// The segments.
+    pub fn segments(&self) -> impl Iterator<Item = SegmentRow> + '_ {
+        self.section(SEGMENTS).chunks_exact(SEGMENT_LEN).filter_map(|segment| {
+            Some(SegmentRow {
+                pack: u32_at(segment, 8)?,
+                stored: u32_at(segment, 16)?,
+                raw: u32_at(segment, 20)?,
+                leans: u32_at(segment, 40)? > 0,
+            })
+        })
     }
 
     /// Where a blob would be. Has no branch that depends on what is read, so that a processor that waits for one run's memory asks
