@@ -34,7 +34,7 @@ const INDEX_PACKS: usize = 16;
 /// A segment is closed when it holds so many blobs, and a pack when it holds so many: tiny files would otherwise make directories
 /// that outgrow their limits, and memory.
 const SEGMENT_BLOBS: usize = 16 << 10;
-const PACK_BLOBS: usize = 256 << 10;
+const PACK_BLOBS: usize = 64 << 10;
 /// A lane takes a fresh key after so many segments: about a pack.
 const KEY_SEGMENTS: u64 = 64;
 /// Earlier blobs that a segment may be near to.
