@@ -165,6 +165,7 @@ impl<'r> Writer<'r> {
             alone: Filling::default(),
             leaning: Filling::default(),
             grounds: None,
+            file: None,
             misses: 0,
             pause: 0,
         })
@@ -192,6 +193,7 @@ pub struct Lane<'w> {
     alone: Filling,
     leaning: Filling,
     grounds: Option<Grounds<'w>>,
+    file: Option<u64>,
     /// Segments that were not worth leaning on anything, one after another, and how many are not tried now for that.
     misses: u32,
     pause: u32,
@@ -210,8 +212,18 @@ impl<'w> Lane<'w> {
     /// Lets segments lean on earlier blobs, which `reader` must be able to open.
     pub fn leaning_on(mut self, reader: &'w BlobReader<'w>) -> Self {
         let kind = if self.kind == Kind::DataPack { BlobKind::Data } else { BlobKind::Tree };
-        self.grounds = Some(Grounds::new(reader, kind));
+        // A difference is compressed, and a dry run needs none.
+        let WriteOptions { compression, pretend } = self.writer.options;
+        self.grounds = (compression != Compression::None && !pretend).then(|| Grounds::new(reader, kind));
         self
+    }
+
+    /// The blobs that follow are of this file. That the last one was not worth leaning says nothing of it.
+    pub fn begin(&mut self, file: u64) {
+        if self.file != Some(file) {
+            self.file = Some(file);
+            (self.misses, self.pause) = (0, 0);
+        }
     }
 
     /// Stores a blob unless it is known, and names it. Durable when [`Repository::write`] returns.
@@ -232,9 +244,7 @@ impl<'w> Lane<'w> {
         let target = self.writer.repo.config().segment_target as usize;
         let leans = !near.is_empty();
         let open = self.open(leans);
-        let is_full = !open.plain.is_empty()
-            && (open.plain.len() + bytes.len() > target || open.near.len() + near.len() > NEAR_MAX);
-        if is_full {
+        if !open.plain.is_empty() && open.plain.len() + bytes.len() > target {
             self.flush_one(leans)?;
         }
         let open = self.open(leans);
@@ -242,7 +252,7 @@ impl<'w> Lane<'w> {
         open.blobs.push(BlobEntry { id, kind: kind as u8, len: bytes.len() as u32 });
         for id in near {
             // Neighbours share what they lean on.
-            if !open.near.ends_with(&[id]) {
+            if open.near.len() < NEAR_MAX && !open.near.ends_with(&[id]) {
                 open.near.push(id);
             }
         }
@@ -283,7 +293,10 @@ impl<'w> Lane<'w> {
 
     /// Makes a segment, which leans on earlier blobs where that saves half of it.
     fn segment(&mut self, plain: &[u8], blobs: &mut Vec<BlobEntry>, near: &[BlobId]) -> Result<Sealed> {
-        let Some(ground) = self.ground(near) else { return self.seal(plain, std::mem::take(blobs), None) };
+        let ground = self.ground(near);
+        // A blob that is stored again must not lean on what it replaces.
+        let ground = ground.filter(|ground| !blobs.iter().any(|blob| ground.bases.contains(&blob.id)));
+        let Some(ground) = ground else { return self.seal(plain, std::mem::take(blobs), None) };
         let expected = ground.expected(plain.len());
         let leaning = self.seal(plain, blobs.clone(), Some(ground))?;
         if leaning.bytes.len() * 2 <= expected {
