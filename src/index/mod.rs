@@ -2,6 +2,7 @@
 
 pub mod mapped;
 pub mod object;
+mod reliance;
 pub mod run;
 pub mod table;
 

@@ -19,7 +19,7 @@ use crate::{
     name::Name,
     object::{self, Kind},
     pack::{self, PackWriter, write::Sealed},
-    repo::{Lane, Listed, Repository, Surroundings, Unlock, WriteOptions, Writer, Written},
+    repo::{Lane, Listed, Repository, Session, Surroundings, Unlock, WriteOptions, Writer, Written},
     seal::SealKey,
     segment::{BlobEntry, Sealer},
     series::Series,
@@ -169,6 +169,7 @@ impl Fixture {
 
     /// Stores a snapshot of these sources, taken at second `time`.
     pub fn snapshot(&self, series: &str, time: i64, sources: Vec<(&str, Item)>) -> Listed {
+        let session = self.begin();
         let index = self.index();
         let work = |writer: &Writer<'_>| {
             let (mut data, mut tree) = (writer.lane(Kind::DataPack)?, writer.lane(Kind::TreePack)?);
@@ -184,11 +185,23 @@ impl Fixture {
             out.sort_by(|a, b| a.root.name.cmp(&b.root.name));
             Ok(out)
         };
-        let (sources, written) = self.repo.write(&index, WriteOptions::default(), &Silent, work).expect("write");
-        self.publish(series, time, sources, &written)
+        let (sources, written) = session.write(&index, WriteOptions::default(), &Silent, work).expect("write");
+        self.publish(session, &index, series, time, sources, &written)
     }
 
-    fn publish(&self, series: &str, time: i64, sources: Vec<Source>, written: &Written) -> Listed {
+    fn begin(&self) -> Session<'_> {
+        self.repo.begin("host", false, &Silent).expect("session")
+    }
+
+    fn publish(
+        &self,
+        session: Session<'_>,
+        index: &BlobIndex,
+        series: &str,
+        time: i64,
+        sources: Vec<Source>,
+        written: &Written,
+    ) -> Listed {
         let newest = self.repo.series_end(&Series::parse(series).expect("series")).expect("end").last;
         let mut totals = Totals::default();
         sources.iter().for_each(|source| totals.add(&source.totals));
@@ -209,20 +222,21 @@ impl Fixture {
             description: None,
             configuration: None,
         };
-        let id: SnapshotId = self.repo.publish(&snapshot, written).expect("publish");
+        let id: SnapshotId = session.publish(&snapshot, index, written).expect("publish");
         Listed { id, len: 0, snapshot }
     }
 
     /// Publishes a snapshot whose sources are these, whatever they lead to.
     pub fn forge_snapshot(&self, series: &str, sources: Vec<(&str, Body)>) -> Listed {
-        let (_, written) = self.repo.write(&self.index(), WriteOptions::default(), &Silent, |_| Ok(())).expect("write");
+        let (session, index) = (self.begin(), self.index());
+        let (_, written) = session.write(&index, WriteOptions::default(), &Silent, |_| Ok(())).expect("write");
         let sources = sources.into_iter().map(|(name, body)| {
             let meta = Item::new(What::Dir(vec![]), 0o700).meta;
             let root = Node { name: Name::new(name.as_bytes()).expect("name"), meta, body };
             let kind = SourceKind::Tree { path: b"/src".to_vec(), device: DeviceClass::Unknown };
             Source { kind, root, owner: (None, None), totals: Totals::default(), excludes: Vec::new() }
         });
-        self.publish(series, 1, sources.collect(), &written)
+        self.publish(session, &index, series, 1, sources.collect(), &written)
     }
 
     /// Stores bytes as a page, whatever they are.
@@ -233,7 +247,7 @@ impl Fixture {
             lane.flush()?;
             Ok(id)
         };
-        self.repo.write(&self.index(), WriteOptions::default(), &Silent, work).expect("write").0
+        self.begin().write(&self.index(), WriteOptions::default(), &Silent, work).expect("write").0
     }
 
     /// Stores and lists a data pack of one segment by hand: blobs under ids that need not be theirs, leaning on other blobs.

@@ -69,12 +69,9 @@ impl<'r> Grounds<'r> {
         Grounds { reader, kind }
     }
 
-    /// A blob that will last: not one in a pack that is gone.
+    /// A blob that will last: not one in a pack that is gone or may go.
     fn find(&self, id: &BlobId) -> Option<Found> {
-        if !self.reader.index().contains(id) {
-            return None;
-        }
-        let place = self.reader.index().place(id)?;
+        let place = self.reader.index().lasting(id)?;
         let segment = self.reader.index().locate(place)?;
         Some(Found { segment, offset: u64::from(place.row.offset), len: u64::from(place.row.len) })
     }

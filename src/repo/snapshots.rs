@@ -15,7 +15,7 @@ use crate::{
         tree,
     },
     object::{self, HEADER_LEN, Kind, NONCE_LEN, TAG_LEN},
-    repo::{tombstones, writer::Written},
+    repo::tombstones,
     seal,
     series::{Address, Series, Version},
     store::ObjectName,
@@ -153,19 +153,6 @@ pub fn open_snapshot(keys: &Keyring, bytes: &[u8], tag: &SeriesTag, name: &dyn s
 }
 
 impl Repository {
-    /// Publishes a snapshot whose blobs are durable, which [`Written`] attests, and returns when it is durable itself.
-    pub fn publish(&self, snapshot: &Snapshot, _written: &Written) -> Result<SnapshotId> {
-        let series = Series::parse(&snapshot.series)?;
-        let bytes = seal_snapshot(self.keys(), snapshot, self.entropy())?;
-        if bytes.len() as u64 > limits::META_MAX {
-            return Err(Error::refused("the snapshot's description and configuration are too long"));
-        }
-        let id = SnapshotId(hash::object_name(&bytes));
-        self.store().put(&object_name(&self.keys().series_tag(&series), &id), &bytes)?;
-        self.store().sync()?;
-        Ok(id)
-    }
-
     /// Names of the snapshot objects in the store, of one series or of all: also of those that were forgotten and are still there.
     pub fn snapshot_names(&self, series: Option<&Series>) -> Result<Vec<(SeriesTag, SnapshotId, u64)>> {
         let names = self.names_below("snapshots", series)?;

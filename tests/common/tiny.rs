@@ -11,12 +11,13 @@ use std::{
 use vault::{
     compress::Compression,
     hash::{BlobKind, object_name},
-    id::IndexId,
+    id::{IndexId, SnapshotId},
     index::{IndexObject, object as index_object},
     keys::{recovery, slot::Costs},
     model::{
         annotation::Change,
         node::{Body, Content, Extent},
+        snapshot::Snapshot,
         tombstone::{GoneHead, Tombstone},
     },
     monitor::Silent,
@@ -140,7 +141,12 @@ fn lean_on_a_blob(repo: &Repository) {
     snapshot.head.previous = Some(listed.id);
     snapshot.totals = source.totals;
     snapshot.sources = vec![source];
-    repo.publish(snapshot, &Written::default()).unwrap();
+    publish(repo, snapshot);
+}
+
+fn publish(repo: &Repository, snapshot: &Snapshot) -> SnapshotId {
+    let session = repo.begin("sample", false, &Silent).unwrap();
+    session.publish(snapshot, &repo.load_index(true).unwrap().0, &Written::default()).unwrap()
 }
 
 /// Two more snapshots that are forgotten: one is removed, of the other only the tombstone is written, as by a run that was killed. And an
@@ -153,7 +159,7 @@ fn forget_two(repo: &Repository) {
     for _ in 0..2 {
         snapshot.head.sequence += 1;
         snapshot.head.previous = Some(previous);
-        previous = repo.publish(&snapshot, &Written::default()).unwrap();
+        previous = publish(repo, &snapshot);
         ids.push((previous, snapshot.head.clone()));
     }
     let actor = Actor { host: "sample".into(), user: "ann".into() };

@@ -19,7 +19,7 @@ pub(crate) mod tests;
 
 pub use build::{build, merge};
 
-use super::mapped;
+use super::{mapped, reliance::Reliance};
 use crate::{
     id::{BlobId, IndexId, PackId},
     keys::wrap::{WRAPPED_LEN, WrappedKey},
@@ -101,6 +101,8 @@ pub struct Run {
     rows: usize,
     sections: [Range<usize>; COUNTS],
     fan: Range<usize>,
+    /// What this process counts on.
+    reliance: Reliance,
 }
 
 const SOURCES: usize = 0;
@@ -157,7 +159,26 @@ impl Run {
             end = next;
         }
         let fan = end..end.checked_add(((1usize << fan_bits) + 1) * 8)?;
-        (fan.end == bytes.len()).then_some(Run { fan_bits, rows, sections, fan, bytes })
+        if fan.end != bytes.len() {
+            return None;
+        }
+        let reliance = Reliance::new(sections[SEGMENTS].len() / SEGMENT_LEN);
+        Some(Run { fan_bits, rows, sections, fan, bytes, reliance })
+    }
+
+    /// What this process counts on of it.
+    pub(super) fn reliance(&self) -> &Reliance {
+        &self.reliance
+    }
+
+    /// Takes over what was said of the tables that it was merged from, in their order.
+    pub(super) fn go_on_from(&mut self, parts: &[&Run]) {
+        self.reliance = Reliance::joined(parts.iter().map(|run| (&run.reliance, run.segment_count())));
+    }
+
+    /// Number of segments.
+    pub fn segment_count(&self) -> u32 {
+        (self.sections[SEGMENTS].len() / SEGMENT_LEN) as u32
     }
 
     fn section(&self, which: usize) -> &[u8] {
@@ -236,6 +257,17 @@ impl Run {
         let at = segment as usize * SEGMENT_LEN;
         let pack = u32_at(self.section(SEGMENTS), at + 8)? as usize;
         id_at(self.section(PACKS), pack * PACK_LEN).map(PackId)
+    }
+
+    /// The base blobs of a segment.
+    pub fn bases_of(&self, segment: u32) -> impl Iterator<Item = BlobId> + '_ {
+        let at = segment as usize * SEGMENT_LEN;
+        let segments = self.section(SEGMENTS);
+        let range = u32_at(segments, at + 28).zip(u32_at(segments, at + 32));
+        let bases = range.and_then(|(first, count)| {
+            self.section(BASES).get(first as usize * BASE_LEN..)?.get(..count as usize * BASE_LEN)
+        });
+        bases.unwrap_or_default().as_chunks::<BASE_LEN>().0.iter().map(|id| BlobId(*id))
     }
 
     /// Pack number and offset of a segment: sorts segments in the order in which a pack is read.
