@@ -26,7 +26,10 @@ use crate::{
     store::{ObjectName, SharedStore, Store as _, memory::MemoryStore},
     world::{FixedClock, SeededEntropy, Time},
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// A stretch of a file that is to be.
 #[derive(Clone)]
@@ -126,10 +129,12 @@ pub struct Fixture {
 const OWNER: [u8; 32] = [1; 32];
 const MAINTAINER: [u8; 32] = [2; 32];
 
+/// Each that opens it draws other random bytes.
 fn around() -> Surroundings {
+    static OPENED: AtomicU64 = AtomicU64::new(42);
     Surroundings {
         clock: Arc::new(FixedClock(Time::from_sec(1_700_000_000))),
-        entropy: Arc::new(SeededEntropy::new(42)),
+        entropy: Arc::new(SeededEntropy::new(OPENED.fetch_add(1, Ordering::Relaxed))),
         cache: None,
     }
 }
@@ -158,6 +163,11 @@ impl Fixture {
     pub fn reopen(&self, store: SharedStore) -> Repository {
         let secret = Secret::KeyFile(SealKey::new(OWNER));
         Repository::open(store, &Unlock::Secret(secret), around()).expect("open")
+    }
+
+    /// The same repository as another secret opens it.
+    pub fn open_with(&self, secret: Secret) -> Repository {
+        Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), around()).expect("open")
     }
 
     /// All that is in the index now.

@@ -3,6 +3,7 @@
 pub mod annotations;
 pub mod gc;
 pub mod ground;
+pub mod mover;
 pub mod reader;
 pub mod session;
 pub mod slots;

@@ -4,15 +4,15 @@
 //! before the snapshot is there; and before it is there, the writer makes sure that nothing it relies on is being removed.
 
 use super::{
-    Repository,
-    gc::Notes,
-    snapshots::{object_name as snapshot_name, seal_snapshot},
+    Listed, Repository,
+    gc::{Notes, Told},
+    snapshots::{object_name as snapshot_name, open_intent, seal_snapshot},
     writer::Written,
 };
 use crate::{
     error::{Error, Result},
     hash,
-    id::{PackId, SessionId, SnapshotId},
+    id::{PackId, SeriesTag, SessionId, SnapshotId},
     index::BlobIndex,
     keys::Keyring,
     model::{codec, gc::Session as Said, limits, snapshot::Snapshot},
@@ -20,7 +20,7 @@ use crate::{
     name::cut_text,
     object::{self, Kind},
     series::Series,
-    store::ObjectName,
+    store::{Entry, ObjectName},
     world::{Entropy, Time, random},
 };
 use std::{
@@ -77,7 +77,61 @@ pub struct Usable {
     pub packs: HashMap<PackId, u64>,
 }
 
+/// What lies in the folder of sessions.
+#[derive(Debug)]
+pub enum Stay {
+    /// A session, or one of its renewals.
+    Session {
+        /// Its name.
+        name: ObjectName,
+        /// When it was stored, by the store's clock, in seconds since 1970; zero where the store does not tell.
+        stored: i64,
+        /// What it says.
+        said: Said,
+    },
+    /// A snapshot that is about to be stored.
+    Intent {
+        /// The folder that it is to be stored in.
+        tag: SeriesTag,
+        /// When it was stored, as above.
+        stored: i64,
+        /// The snapshot.
+        listed: Listed,
+    },
+}
+
 impl Repository {
+    /// All sessions and intents; for maintainers and owners.
+    pub fn stays(&self, monitor: &dyn Monitor) -> Result<Vec<Stay>> {
+        let mut entries = Vec::new();
+        self.store().list("sessions/", &mut |entry| {
+            if let Ok(id) = SnapshotId::parse(entry.name.leaf())
+                && intent_name(&id) == entry.name
+            {
+                entries.push((id, entry));
+            }
+            Ok(())
+        })?;
+        let mut stays = Vec::new();
+        for (id, Entry { name, stored, len }) in entries {
+            let told = self.tell(&name, |bytes| {
+                if object::read_header(bytes, Kind::Session, &name).is_ok() {
+                    let said = open_session(self.keys(), bytes, &name)?;
+                    return Ok(Stay::Session { name: name.clone(), stored, said });
+                }
+                let (tag, snapshot) = open_intent(self.keys(), bytes, &name)?;
+                Ok(Stay::Intent { tag, stored, listed: Listed { id, len, snapshot } })
+            })?;
+            match told {
+                Told::Is(stay) => stays.push(stay),
+                // Its writer has ended, with or without a snapshot, or another prune has dealt with it.
+                Told::Gone => {}
+                Told::Foreign(error) => monitor.note(&format!("{error}; it is left alone")),
+            }
+        }
+        Ok(stays)
+    }
+
     /// Begins a stay (W1, W2). `host` is the machine. One who only pretends stores no session.
     pub fn begin(&self, host: &str, pretend: bool, monitor: &dyn Monitor) -> Result<Session<'_>> {
         let notes = self.notes()?;

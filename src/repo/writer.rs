@@ -104,7 +104,8 @@ impl Session<'_> {
                 .name("packer".into())
                 .spawn_scoped(scope, || Packer::new(self.repo(), index, monitor).run(self, receive))
                 .map_err(|e| Error::store("start a thread for", "packs", e))?;
-            let writer = Writer { repo: self.repo(), index, options, packer: send, bytes_new: AtomicU64::new(0), monitor };
+            let writer =
+                Writer { repo: self.repo(), index, options, packer: send, bytes_new: AtomicU64::new(0), monitor };
             let result = work(&writer);
             let bytes_new = writer.bytes_new.load(Ordering::Relaxed);
             drop(writer);
@@ -143,7 +144,6 @@ impl Session<'_> {
         packer.write_index()?;
         Ok(count)
     }
-
 }
 
 impl Repository {

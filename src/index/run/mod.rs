@@ -231,6 +231,11 @@ impl Run {
 
     /// All places of a blob.
     pub fn find<'a>(&'a self, id: &'a BlobId) -> impl Iterator<Item = Row> + 'a {
+        self.find_numbered(id).map(|(_, row)| row)
+    }
+
+    /// All places of a blob, each with the number of its row.
+    pub fn find_numbered<'a>(&'a self, id: &'a BlobId) -> impl Iterator<Item = (usize, Row)> + 'a {
         let rows = self.section(ROWS);
         let mut range = self.neighbourhood(id).unwrap_or(0..0);
         while range.start < range.end {
@@ -243,7 +248,9 @@ impl Run {
         }
         (range.start..self.rows).take_while(move |&at| self.row_id(rows, at) == Some(&id.0[..])).filter_map(move |at| {
             let row = at * ROW_LEN + 32;
-            Some(Row { segment: u32_at(rows, row)?, offset: u32_at(rows, row + 4)?, len: u32_at(rows, row + 8)? })
+            let found =
+                Row { segment: u32_at(rows, row)?, offset: u32_at(rows, row + 4)?, len: u32_at(rows, row + 8)? };
+            Some((at, found))
         })
     }
 
@@ -257,6 +264,13 @@ impl Run {
         let at = segment as usize * SEGMENT_LEN;
         let pack = u32_at(self.section(SEGMENTS), at + 8)? as usize;
         id_at(self.section(PACKS), pack * PACK_LEN).map(PackId)
+    }
+
+    /// Number of the pack, offset in it and length in it of a segment.
+    pub fn extent_of(&self, segment: u32) -> Option<(u32, u32, u32)> {
+        let at = segment as usize * SEGMENT_LEN;
+        let segments = self.section(SEGMENTS);
+        Some((u32_at(segments, at + 8)?, u32_at(segments, at + 12)?, u32_at(segments, at + 16)?))
     }
 
     /// The base blobs of a segment.
