@@ -129,14 +129,18 @@ pub struct Fixture {
 const OWNER: [u8; 32] = [1; 32];
 const MAINTAINER: [u8; 32] = [2; 32];
 
-/// Each that opens it draws other random bytes.
-fn around() -> Surroundings {
-    static OPENED: AtomicU64 = AtomicU64::new(42);
+fn around(seed: u64) -> Surroundings {
     Surroundings {
         clock: Arc::new(FixedClock(Time::from_sec(1_700_000_000))),
-        entropy: Arc::new(SeededEntropy::new(OPENED.fetch_add(1, Ordering::Relaxed))),
+        entropy: Arc::new(SeededEntropy::new(seed)),
         cache: None,
     }
+}
+
+/// Whoever opens it later draws other random bytes: objects that differ must not get one name.
+fn of_another() -> Surroundings {
+    static OPENED: AtomicU64 = AtomicU64::new(43);
+    around(OPENED.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Fixture {
@@ -146,7 +150,7 @@ impl Fixture {
         let config = Config { segment_target: 8192, pack_target: 24 << 10, ..Config::default() };
         let secret = Secret::KeyFile(SealKey::new(OWNER));
         let repo =
-            Repository::init(Arc::new(store.clone()), &secret, Costs::LOW, "test", config, around()).expect("init");
+            Repository::init(Arc::new(store.clone()), &secret, Costs::LOW, "test", config, around(42)).expect("init");
         Fixture { store, repo }
     }
 
@@ -156,18 +160,18 @@ impl Fixture {
         if self.store.names().iter().filter(|name| name.as_str().starts_with("keys/")).count() == 1 {
             self.repo.add_slot(Role::Maintainer, &secret, Costs::LOW, "maintainer").expect("slot");
         }
-        Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), around()).expect("open")
+        Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), of_another()).expect("open")
     }
 
     /// The same repository opened through another store, which holds the same objects.
     pub fn reopen(&self, store: SharedStore) -> Repository {
         let secret = Secret::KeyFile(SealKey::new(OWNER));
-        Repository::open(store, &Unlock::Secret(secret), around()).expect("open")
+        Repository::open(store, &Unlock::Secret(secret), of_another()).expect("open")
     }
 
     /// The same repository as another secret opens it.
     pub fn open_with(&self, secret: Secret) -> Repository {
-        Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), around()).expect("open")
+        Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), of_another()).expect("open")
     }
 
     /// All that is in the index now.

@@ -11,11 +11,12 @@ use std::{
 use vault::{
     compress::Compression,
     hash::{BlobKind, object_name},
-    id::{IndexId, SnapshotId},
+    id::{IndexId, PackId, SnapshotId},
     index::{IndexObject, object as index_object},
     keys::{recovery, slot::Costs},
     model::{
         annotation::Change,
+        gc::Step,
         node::{Body, Content, Extent},
         snapshot::Snapshot,
         tombstone::{GoneHead, Tombstone},
@@ -59,6 +60,9 @@ pub fn write(folder: &Path) {
     take(&repo, request("alpha/web1/sample", vec![from_path("data", files.path()), stream]));
     lean_on_a_blob(&repo);
     forget_two(&repo);
+    // A prune has marked a pack that is gone by now, and a writer was killed.
+    repo.note(Step::Mark, vec![PackId([0x33; 32])]).unwrap();
+    std::mem::forget(repo.begin("sample", false, &Silent).unwrap());
 
     fs::write(folder.join("passphrase.txt"), format!("{PASSPHRASE}\n")).unwrap();
     let lines: Vec<String> = recovery::lines(repo.keys().root().unwrap()).iter().map(|line| line.to_string()).collect();

@@ -530,7 +530,7 @@ fn what_looks_like_a_loss_is_refused() {
     let careful = Options { force: false, ..at_once() };
     // A snapshot is gone without a tombstone.
     let mut world = World::new();
-    let ids: Vec<SnapshotId> = (0..4).map(|n| world.snapshot(&[(n, 0), (9, 0)])).collect();
+    let ids: Vec<SnapshotId> = (0..4).map(|n| world.snapshot(&[(3 * n, 0), (3 * n + 1, 0), (3 * n + 2, 0)])).collect();
     let name = crate::repo::snapshots::object_name(&tag(&world), &ids[1]);
     let bytes = world.fixture.store.get(&name, u64::MAX).unwrap();
     world.fixture.store.remove(&name).unwrap();
