@@ -140,7 +140,7 @@ class Decoder:
         check(16 <= s.stored <= MAX_STORED and 0 < s.raw <= MAX_PLAIN, "a segment's length is out of bounds")
         check(s.codec != 0 or s.stored == s.raw + 16, "an uncompressed segment's lengths differ")
         check(s.codec > 2 or (s.codec == 2) == bool(s.bases), "base blobs and codec do not agree")
-        check(s.codec > 2 or s.generation in (range(1, 64) if s.codec == 2 else (0,)), "generation and codec do not agree")
+        check(s.codec > 2 or s.generation in (range(1, 36) if s.codec == 2 else (0,)), "generation and codec do not agree")
         check(sum(b.length for b in s.blobs) == s.raw, "blobs do not sum up to their segment")
         return s
 

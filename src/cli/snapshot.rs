@@ -180,6 +180,7 @@ pub fn run(mut args: Args, session: &Session) -> Result<Done, Failure> {
         "tree_packs": report.written.tree_packs,
         "bytes_new": report.snapshot.work.bytes_new,
         "bytes_stored": report.written.bytes_stored,
+        "leaning": { "bytes_new": report.written.leaning_new, "bytes_stored": report.written.leaning_stored },
         "seconds": begun.elapsed().as_secs_f64(),
         "dry_run": report.id.is_none(),
     });
@@ -342,6 +343,11 @@ fn tell(report: &Report, took: Duration) -> io::Result<()> {
                 if report.id.is_some() { "added" } else { "to add" },
                 match report.written.bytes_stored {
                     0 if report.id.is_some() => "nothing but the snapshot itself".into(),
+                    stored if report.written.leaning_new > 0 => format!(
+                        "{} to the repository, with {} as the difference to earlier versions",
+                        human::bytes(stored),
+                        human::bytes(report.written.leaning_new)
+                    ),
                     stored => format!("{} to the repository", human::bytes(stored)),
                 },
             ),

@@ -55,6 +55,12 @@ pub fn run(_args: Args, session: &Session) -> Result<Done, Failure> {
         "blobs": stats.blobs,
         "bytes_plain": stats.bytes_plain,
         "bytes_packed": stats.bytes_packed,
+        "leaning": {
+            "segments": stats.leaning.segments,
+            "bytes_plain": stats.leaning.plain,
+            "bytes_stored": stats.leaning.stored,
+            "bytes_saved": stats.leaning.saved,
+        },
         "bytes_store": stats.bytes_store,
         "unreadable": stats.unreadable,
     })))
@@ -119,6 +125,18 @@ fn print(session: &Session, stats: &Stats) -> io::Result<()> {
         (
             "compression",
             format!("{} ({} in packs)", ratio(stats.bytes_plain, stats.bytes_packed), human::bytes(stats.bytes_packed)),
+        ),
+        (
+            "differences",
+            match stats.leaning.segments {
+                0 => "none".into(),
+                _ => format!(
+                    "{} of versions of files in {}, which saves about {}",
+                    human::bytes(stats.leaning.plain),
+                    human::bytes(stats.leaning.stored),
+                    human::bytes(stats.leaning.saved)
+                ),
+            },
         ),
         ("together", ratio(all, stats.bytes_store)),
     ];

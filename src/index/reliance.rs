@@ -41,14 +41,12 @@ impl Reliance {
         Reliance(vec![(0, Arc::new(Part { relied: Bits::new(segments), refused: Bits::new(segments) }))])
     }
 
-    /// Of a table in which the segments of others follow one another, each given with their number.
+    /// Of a table in which the segments of others follow one another, each given with the number of its first one.
     pub(super) fn joined<'a>(tables: impl Iterator<Item = (&'a Reliance, u32)>) -> Self {
-        let mut parts = Vec::new();
-        let mut first = 0;
-        for (table, segments) in tables {
-            parts.extend(table.0.iter().map(|(at, part)| (first + at, part.clone())));
-            first += segments;
-        }
+        let mut parts: Vec<(u32, Arc<Part>)> = tables
+            .flat_map(|(table, first)| table.0.iter().map(move |(at, part)| (first.wrapping_add(*at), part.clone())))
+            .collect();
+        parts.sort_by_key(|(first, _)| *first);
         Reliance(parts)
     }
 
@@ -91,8 +89,8 @@ mod tests {
     fn what_is_said_of_tables_holds_for_what_they_are_merged_into() {
         let (a, b) = (Reliance::new(70), Reliance::new(3));
         a.rely(69);
-        let both = Reliance::joined([(&a, 70), (&b, 3)].into_iter());
-        let more = Reliance::joined([(&b, 3), (&both, 73)].into_iter());
+        let both = Reliance::joined([(&a, 0), (&b, 70)].into_iter());
+        let more = Reliance::joined([(&b, 0), (&both, 3)].into_iter());
         // Said of one of them while they are being merged.
         b.rely(2);
         b.refuse(1);

@@ -24,11 +24,13 @@ pub mod limits {
     /// Base blobs of one segment, in number.
     pub const BASES_COUNT_MAX: usize = 4096;
     /// Versions between a segment and one that leans on none.
-    pub const GENERATION_MAX: u8 = 63;
+    pub const GENERATION_MAX: u8 = 35;
     /// Segments in a chain in which each leans on the next, the first and the last included.
     pub const DELTA_DEPTH_MAX: usize = 8;
     /// Segments that must be opened to read one, itself included.
     pub const BASE_SEGMENTS_MAX: usize = 64;
+    /// The plaintext of all these segments together.
+    pub const BASE_BYTES_MAX: usize = 64 << 20;
     /// Key slots of a repository.
     pub const SLOTS_MAX: usize = 32;
     /// A whole pack.

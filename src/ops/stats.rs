@@ -27,6 +27,19 @@ pub struct SeriesStats {
     pub new_by_snapshot: Vec<u64>,
 }
 
+/// Sums over segments that lean on earlier blobs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Leaning {
+    /// How many.
+    pub segments: u64,
+    /// Their plaintext, in bytes.
+    pub plain: u64,
+    /// Their length in the packs, in bytes.
+    pub stored: u64,
+    /// What they save, in bytes, supposed that they would have been compressed like the others.
+    pub saved: u64,
+}
+
 /// Sums over the repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -42,6 +55,8 @@ pub struct Stats {
     pub bytes_plain: u64,
     /// Bytes of the packs.
     pub bytes_packed: u64,
+    /// Segments that are stored as the difference to an earlier version.
+    pub leaning: Leaning,
     /// Bytes of all objects in the store.
     pub bytes_store: u64,
     /// Snapshots that cannot be read.
@@ -91,7 +106,8 @@ fn series_stats(snapshots: &[Listed]) -> Option<SeriesStats> {
 /// A pack that two index objects list counts once.
 fn add_packs(index: &BlobIndex, stats: &mut Stats) {
     let mut seen = HashSet::new();
-    for run in index.runs() {
+    let (mut alone_plain, mut alone_stored) = (0u64, 0u64);
+    for run in index.runs().iter() {
         let first: Vec<bool> = run
             .packs()
             .map(|(id, len, _)| {
@@ -103,13 +119,22 @@ fn add_packs(index: &BlobIndex, stats: &mut Stats) {
                 first
             })
             .collect();
-        for (pack, raw) in run.segments() {
-            if first.get(pack as usize).copied().unwrap_or(false) {
-                stats.segments += 1;
-                stats.bytes_plain += u64::from(raw);
+        for segment in run.segments().filter(|segment| first.get(segment.pack as usize).copied().unwrap_or(false)) {
+            let (raw, stored) = (u64::from(segment.raw), u64::from(segment.stored));
+            stats.segments += 1;
+            stats.bytes_plain += raw;
+            if segment.leans {
+                stats.leaning.segments += 1;
+                stats.leaning.plain += raw;
+                stats.leaning.stored += stored;
+            } else {
+                alone_plain += raw;
+                alone_stored += stored;
             }
         }
     }
+    let share = alone_stored as f64 / alone_plain.max(1) as f64;
+    stats.leaning.saved = ((stats.leaning.plain as f64 * share) as u64).saturating_sub(stats.leaning.stored);
     stats.blobs = index.len() as u64;
 }
 

@@ -30,9 +30,10 @@ pub fn object_name(id: &PackId) -> ObjectName {
     ObjectName::of_parts(&["packs", &hex[..2], &hex])
 }
 
-/// A pack's length is brought up to a multiple of this many bytes: a 32nd of the power of two at or below it, at least 4 KiB.
+/// A pack's length is brought up to a multiple of this many bytes: a 32nd of the power of two at or below it, 4 to 64 KiB. In a
+/// long pack no one blob shows in the length any more, and padding is to cost next to nothing.
 fn padding_step(len: u64) -> u64 {
-    (1u64 << (63 - len.max(1).leading_zeros()) >> 5).max(4096)
+    (1u64 << (63 - len.max(1).leading_zeros()) >> 5).clamp(4096, 64 << 10)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::{
     error::Result,
     hash::ObjectHasher,
     id::{PackId, RepoId},
-    keys::wrap::{WRAPPED_LEN, WrappedKey},
+    keys::wrap::WrappedKey,
     model::codec,
     object::{self, HEADER_LEN, Kind, NONCE_LEN, TAG_LEN},
     seal::{self, SealKey},
@@ -80,18 +80,6 @@ impl<'s> PackWriter<'s> {
     /// Number of blobs so far.
     pub fn blob_count(&self) -> usize {
         self.blobs
-    }
-
-    /// True when the pack would be at most `target` bytes long with this segment: its end is guessed a little too long.
-    pub fn has_room_for(&self, sealed: &Sealed, target: u64) -> bool {
-        const PER_BLOB: usize = 40;
-        const PER_SEGMENT: usize = 48;
-        let bases: usize = self.directory.segments.iter().map(|segment| segment.bases.len()).sum();
-        let directory = (self.blobs + sealed.blobs.len()) * PER_BLOB
-            + (self.directory.segments.len() + 1) * PER_SEGMENT
-            + (self.directory.keys.len() + 1) * WRAPPED_LEN
-            + (bases + sealed.bases.len()) * 32;
-        self.len + (sealed.bytes.len() + directory + DIRECTORY_STEP + FOOTER_LEN) as u64 <= target
     }
 
     /// Appends a segment.

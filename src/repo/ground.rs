@@ -1,24 +1,24 @@
 //! What a new segment leans on: blobs of the version before, or of one further back (`format-spec/03-packs.md`).
 //!
-//! Version `k` of a stretch leans on version `k` with its lowest set bit cleared, counted since the last one that leans on none.
-//! What it costs to store a version, and what it takes to read one, then both grow with the logarithm of `k` only: always
-//! leaning on the version before would make a reader open every one, always on the first would make each larger than the last.
+//! Versions are counted since the last one that leans on none. Each sixth leans on that one, and those between on the last sixth:
+//! to read any, two others are read. Always leaning on the version before would make a reader open every one, always on the first
+//! would make each larger than the last; with 36 versions to a round of two layers, a dump of which 3 % of the rows change from
+//! night to night takes a fifth of what its nights take by themselves. (Clearing the lowest set bit, as Subversion does, stores
+//! a third less, and takes five layers to read the worst night: four times as long as the first.)
 
-use super::BlobReader;
-use crate::{
-    hash::BlobKind,
-    id::{BlobId, PackId},
-    index::Located,
-    model::limits,
-};
+use super::{BlobReader, cache::Spot};
+use crate::{hash::BlobKind, id::BlobId, index::Located, model::limits};
 use std::collections::{HashMap, HashSet};
 
+/// Versions that lean on the same one.
+const ROUND: u8 = 6;
 /// Plaintext to lean on, in bytes: several times a segment, and little to read.
 const PREFIX_MAX: usize = 4 << 20;
 /// Segments that the bases of one segment may lie in: each is opened when the segment is read.
 const SEGMENTS: usize = 12;
-/// Segments that may have to be opened in all: well below what readers accept.
+/// Segments that may have to be opened in all, and their plaintext: well below what readers accept, who keep all of it.
 const CLOSURE: usize = limits::BASE_SEGMENTS_MAX / 2;
+const CLOSURE_BYTES: usize = limits::BASE_BYTES_MAX / 2;
 /// Plaintext to take on either side of the place in the version before that corresponds to a blob's, in bytes: the correspondence
 /// is by proportion.
 const MARGIN: u64 = 128 << 10;
@@ -42,9 +42,6 @@ impl Ground {
         (raw as u64 * self.plain_ratio / 1024) as usize
     }
 }
-
-/// A segment: where it lies.
-type Spot = (PackId, u64);
 
 fn spot(located: &Located) -> Spot {
     (located.pack, located.offset)
@@ -97,7 +94,7 @@ impl<'r> Grounds<'r> {
         let mut prefix = Vec::with_capacity(layer.len);
         for id in &layer.bases {
             // What cannot be read is no base; the new blobs are then stored by themselves.
-            prefix.extend_from_slice(&self.reader.blob(self.kind, id).ok()?);
+            self.reader.append_blob(self.kind, id, &mut prefix).ok()?;
         }
         let plain_ratio = closure.bottom_stored * 1024 / closure.bottom_raw.max(1);
         (!prefix.is_empty()).then_some(Ground { bases: layer.bases, prefix, generation, plain_ratio })
@@ -132,7 +129,11 @@ impl<'r> Grounds<'r> {
             return Some(());
         }
         closure.seen.insert(spot(&found), depth);
-        if depth > limits::DELTA_DEPTH_MAX || closure.seen.len() > CLOSURE {
+        if known == 0 {
+            closure.bytes += found.recipe.raw as usize;
+        }
+        let too_much = closure.seen.len() > CLOSURE || closure.bytes > CLOSURE_BYTES;
+        if too_much || depth > limits::DELTA_DEPTH_MAX {
             return None;
         }
         if known == 0 && found.bases.is_empty() {
@@ -147,6 +148,7 @@ impl<'r> Grounds<'r> {
 #[derive(Default)]
 struct Closure {
     seen: HashMap<Spot, usize>,
+    bytes: usize,
     bottom_stored: u64,
     bottom_raw: u64,
 }
@@ -165,13 +167,9 @@ impl Layer {
         Layer { generation, bases: Vec::new(), known: HashSet::new(), segments: HashSet::new(), len: 0 }
     }
 
-    /// True for generations that come from this one by clearing its lowest set bits, one after another.
+    /// True for the first of the round that this generation is in, and for 0.
     fn may_lean_on(&self, generation: u8) -> bool {
-        let mut allowed = self.generation;
-        while allowed > generation {
-            allowed &= allowed - 1;
-        }
-        allowed == generation
+        generation < self.generation && (generation == 0 || generation == self.generation - self.generation % ROUND)
     }
 
     /// False when there is no room for it.
@@ -197,18 +195,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_lean_on_fewer_than_eight_others() {
+    fn two_layers_lie_below_any_version() {
         for generation in 1..=limits::GENERATION_MAX {
-            let mut depth = 1;
+            let mut layers = 0;
             let mut at = generation;
             while at > 0 {
                 let layer = Layer::new(at);
                 // The nearest that it may lean on.
                 at = (0..at).rev().find(|&below| layer.may_lean_on(below)).unwrap();
-                depth += 1;
+                layers += 1;
             }
-            assert!(depth < limits::DELTA_DEPTH_MAX, "{generation}: {depth}");
-            assert_eq!(depth, generation.count_ones() as usize + 1);
+            assert!(layers <= 2, "{generation}: {layers}");
         }
+        let layer = Layer::new(20);
+        assert_eq!((0..=255).filter(|&below| layer.may_lean_on(below)).collect::<Vec<_>>(), [0, 18]);
     }
 }

@@ -1,6 +1,7 @@
 //! A repository: a store, keys that open it, and what the format makes of both.
 
 pub mod annotations;
+pub mod cache;
 pub mod gc;
 pub mod ground;
 pub mod mover;

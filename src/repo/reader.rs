@@ -1,11 +1,14 @@
 //! Blobs from the store: located, opened, verified. Segments that were opened are kept for a while, within a bound.
 
-use super::Repository;
+use super::{
+    Repository,
+    cache::{SegmentCache, Spot},
+};
 use crate::{
     error::{Error, Result},
     hash::BlobKind,
-    id::{BlobId, PackId},
-    index::{BlobIndex, Located, table::Place},
+    id::BlobId,
+    index::{BlobIndex, Located, Place},
     keys::wrap::WrappedKey,
     model::{limits, paging::PageSource},
     object::{self, HEADER_LEN, Kind},
@@ -13,20 +16,32 @@ use crate::{
     seal::SealKey,
     segment::{Envelope, OpenError, Opener},
 };
-use lru::LruCache;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},
 };
 
 /// Opened segments that are kept, in bytes.
-const CACHE_BYTES: usize = 16 << 20;
+const CACHE_BYTES: usize = 32 << 20;
 
-/// How much work one segment may be, that leans on others.
-#[derive(Clone, Copy, Default)]
+/// The work that one read is, of a segment that leans on others. What it opens is kept until it ends: the cache may be too
+/// small for all of it, and bases are shared.
+#[derive(Default)]
 struct Effort {
     depth: usize,
-    opened: usize,
+    opened: HashMap<Spot, Arc<Vec<u8>>>,
+    bytes: usize,
+}
+
+impl Effort {
+    /// Refuses what no writer asks of a reader.
+    fn add(&mut self, located: &Located) -> Result<()> {
+        self.bytes += located.recipe.raw as usize;
+        if self.opened.len() >= limits::BASE_SEGMENTS_MAX || self.bytes > limits::BASE_BYTES_MAX {
+            return Err(Error::corrupt(pack::object_name(&located.pack), "a segment leans on too many others"));
+        }
+        Ok(())
+    }
 }
 
 /// Reads blobs. Shared by threads.
@@ -34,13 +49,8 @@ pub struct BlobReader<'r> {
     repo: &'r Repository,
     index: &'r BlobIndex,
     keys: Mutex<HashMap<(Kind, WrappedKey), SealKey>>,
-    opened: Mutex<Opened>,
+    opened: SegmentCache,
     openers: Mutex<Vec<Opener>>,
-}
-
-struct Opened {
-    segments: LruCache<(PackId, u64), Arc<Vec<u8>>>,
-    bytes: usize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -54,7 +64,7 @@ impl<'r> BlobReader<'r> {
             repo,
             index,
             keys: Mutex::default(),
-            opened: Mutex::new(Opened { segments: LruCache::unbounded(), bytes: 0 }),
+            opened: SegmentCache::new(CACHE_BYTES),
             openers: Mutex::default(),
         }
     }
@@ -126,12 +136,12 @@ impl<'r> BlobReader<'r> {
         for base in &located.bases {
             let mut found = Err(Error::Missing { object: format!("base blob {base}") });
             for kind in kinds {
-                found = self.blob_with(*kind, base, effort);
+                found = self.blob_with(*kind, base, effort, &mut prefix);
                 if found.is_ok() {
                     break;
                 }
             }
-            prefix.extend_from_slice(&found?);
+            found?;
             if prefix.len() > limits::BASES_MAX {
                 return Err(Error::corrupt(pack::object_name(&located.pack), "a segment's bases are too long"));
             }
@@ -143,60 +153,61 @@ impl<'r> BlobReader<'r> {
     /// An opened segment, from the cache or the store.
     fn segment(&self, located: &Located, effort: &mut Effort) -> Result<Arc<Vec<u8>>> {
         let at = (located.pack, located.offset);
-        if let Some(plain) = lock(&self.opened).segments.get(&at) {
+        if let Some(plain) = effort.opened.get(&at) {
             return Ok(plain.clone());
         }
-        effort.opened += 1;
-        if effort.opened > limits::BASE_SEGMENTS_MAX {
-            return Err(Error::corrupt(pack::object_name(&located.pack), "a segment leans on too many others"));
-        }
-        if u64::from(located.stored) > limits::STORED_MAX as u64 {
-            return Err(Error::corrupt(pack::object_name(&located.pack), "a segment is too long"));
-        }
-        let mut sealed = vec![0; located.stored as usize];
-        self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;
-        let mut plain = Vec::new();
-        self.open_with(located, &mut sealed, &mut plain, effort)?;
-        let plain = Arc::new(plain);
-        let mut opened = lock(&self.opened);
-        opened.bytes += plain.len();
-        if let Some((_, old)) = opened.segments.push(at, plain.clone()) {
-            opened.bytes -= old.len();
-        }
-        while opened.bytes > CACHE_BYTES && opened.segments.len() > 1 {
-            let Some((_, old)) = opened.segments.pop_lru() else { break };
-            opened.bytes -= old.len();
-        }
+        effort.add(located)?;
+        let plain = self.opened.get_or_open(at, || {
+            if located.stored as usize > limits::STORED_MAX {
+                return Err(Error::corrupt(pack::object_name(&located.pack), "a segment is too long"));
+            }
+            let mut sealed = vec![0; located.stored as usize];
+            self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;
+            let mut plain = Vec::new();
+            self.open_with(located, &mut sealed, &mut plain, effort)?;
+            Ok(plain)
+        })?;
+        effort.opened.insert(at, plain.clone());
         Ok(plain)
     }
 
     /// A blob's verified bytes. Another place is tried when one is damaged.
     pub fn blob(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
-        self.blob_with(kind, id, &mut Effort::default())
+        let mut bytes = Vec::new();
+        self.blob_with(kind, id, &mut Effort::default(), &mut bytes)?;
+        Ok(bytes)
     }
 
-    fn blob_with(&self, kind: BlobKind, id: &BlobId, effort: &mut Effort) -> Result<Vec<u8>> {
+    /// Appends a blob's verified bytes.
+    pub fn append_blob(&self, kind: BlobKind, id: &BlobId, out: &mut Vec<u8>) -> Result<()> {
+        self.blob_with(kind, id, &mut Effort::default(), out)
+    }
+
+    fn blob_with(&self, kind: BlobKind, id: &BlobId, effort: &mut Effort, out: &mut Vec<u8>) -> Result<()> {
         let mut failure = None;
         for place in self.index.places(id) {
             let depth = effort.depth;
-            let found = self.blob_in(kind, id, place, effort);
+            let found = self.blob_in(kind, id, place, effort, out);
             effort.depth = depth;
             match found {
-                Ok(bytes) => return Ok(bytes),
+                Ok(()) => return Ok(()),
                 Err(error) => failure.get_or_insert(error),
             };
         }
         Err(failure.unwrap_or_else(|| Error::Missing { object: format!("{kind} {id}, which no index lists,") }))
     }
 
-    fn blob_in(&self, kind: BlobKind, id: &BlobId, place: Place, effort: &mut Effort) -> Result<Vec<u8>> {
+    fn blob_in(&self, kind: BlobKind, id: &BlobId, place: Place, effort: &mut Effort, out: &mut Vec<u8>) -> Result<()> {
         let lost = || Error::Missing { object: format!("the segment of {kind} {id}") };
         let located = self.index.locate(place).ok_or_else(lost)?;
         let plain = self.segment(&located, effort)?;
         let start = place.row.offset as usize;
         let bytes = plain.get(start..start + place.row.len as usize);
         match bytes {
-            Some(bytes) if self.repo.namer().name(kind, bytes) == *id => Ok(bytes.to_vec()),
+            Some(bytes) if self.repo.namer().name(kind, bytes) == *id => {
+                out.extend_from_slice(bytes);
+                Ok(())
+            }
             _ => Err(Error::corrupt(pack::object_name(&located.pack), format!("{kind} {id} has other bytes"))),
         }
     }

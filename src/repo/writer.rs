@@ -36,7 +36,7 @@ const INDEX_PACKS: usize = 16;
 /// A segment is closed when it holds so many blobs, and a pack when it holds so many: tiny files would otherwise make directories
 /// that outgrow their limits, and memory.
 const SEGMENT_BLOBS: usize = 16 << 10;
-const PACK_BLOBS: usize = 256 << 10;
+const PACK_BLOBS: usize = 64 << 10;
 /// A lane takes a fresh key after so many segments: about a pack.
 const KEY_SEGMENTS: u64 = 64;
 /// Earlier blobs that a segment may be near to.
@@ -403,12 +403,6 @@ impl<'r> Packer<'r> {
     /// Takes a segment.
     pub(super) fn take(&mut self, kind: Kind, sealed: Sealed) -> Result<()> {
         let slot = usize::from(kind == Kind::TreePack);
-        let target = u64::from(self.repo.config().pack_target);
-        // A pack ends before it is over the target, which is where padding costs nothing.
-        if self.open[slot].as_ref().is_some_and(|pack| !pack.is_empty() && !pack.has_room_for(&sealed, target)) {
-            self.finish(slot)?;
-            self.list_when_many()?;
-        }
         if self.open[slot].is_none() {
             self.open[slot] = Some(PackWriter::new(self.repo.store(), kind, self.repo.keys().repo())?);
         }
@@ -419,7 +413,7 @@ impl<'r> Packer<'r> {
             self.written.leaning_stored += sealed.bytes.len() as u64;
         }
         pack.add(sealed)?;
-        if pack.len() >= target || pack.blob_count() >= PACK_BLOBS {
+        if pack.len() >= u64::from(self.repo.config().pack_target) || pack.blob_count() >= PACK_BLOBS {
             self.finish(slot)?;
             self.list_when_many()?;
         }

@@ -1,11 +1,15 @@
 //! Writes tables: from packs, or from several tables.
 
 use super::{
-    BASE_LEN, BASES, COUNTS, HEADER_LEN, KEYS, MAGIC, PACK_LEN, PACKS, ROW_LEN, ROWS, Run, SEGMENT_LEN, SEGMENTS,
-    SOURCE_LEN, SOURCES, Source, WIDTHS, leading, u32_at,
+    BASE_LEN, BASES, COUNTS, FAN_BITS_MAX, HALF_LEN, HEADER_LEN, KEYS, MAGIC, PACK_LEN, PACKS, ROW_LEN, ROWS, ROWS_MAX,
+    Run, SEGMENT_LEN, SEGMENTS, SOURCE_LEN, SOURCES, Source, WIDTHS, half_at, leading, u32_at,
 };
 use crate::{keys::wrap::WRAPPED_LEN, pack::PackEntry};
-use std::io::{self, Write};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, binary_heap::PeekMut},
+    io::{self, BufWriter, Write},
+};
 
 /// Writes the table of some packs.
 pub fn build(sources: &[Source], packs: &[PackEntry], out: &mut dyn Write) -> io::Result<()> {
@@ -24,10 +28,10 @@ pub fn build(sources: &[Source], packs: &[PackEntry], out: &mut dyn Write) -> io
             let mut offset = 0u32;
             for blob in &segment.blobs {
                 let mut row = [0; ROW_LEN];
-                row[..32].copy_from_slice(&blob.id.0);
-                row[32..36].copy_from_slice(&segment_number.to_le_bytes());
-                row[36..40].copy_from_slice(&offset.to_le_bytes());
-                row[40..].copy_from_slice(&blob.len.to_le_bytes());
+                row[..HALF_LEN].copy_from_slice(&blob.id.0[..HALF_LEN]);
+                row[16..20].copy_from_slice(&segment_number.to_le_bytes());
+                row[20..23].copy_from_slice(&offset.to_le_bytes()[..3]);
+                row[23..].copy_from_slice(&blob.len.to_le_bytes()[..3]);
                 rows.push(row);
                 // Validated: a segment's blobs add up to its length, which is bounded.
                 offset += blob.len;
@@ -54,7 +58,7 @@ pub fn build(sources: &[Source], packs: &[PackEntry], out: &mut dyn Write) -> io
         }
     }
     rows.sort_unstable();
-    let mut fan = Fan::new(rows.len());
+    let mut fan = Fan::new(rows.len())?;
     let mut source_rows = Vec::with_capacity(sources.len() * SOURCE_LEN);
     for source in sources {
         source_rows.extend_from_slice(&source.id.0);
@@ -79,11 +83,12 @@ pub fn build(sources: &[Source], packs: &[PackEntry], out: &mut dyn Write) -> io
     fan.finish(out)
 }
 
-/// Writes one table that stands for several, in one pass over each.
-pub fn merge(runs: &[&Run], out: &mut dyn Write) -> io::Result<()> {
+/// Writes one table that stands for several, in one pass over each. Returns by how much the numbers of each one's segments grew.
+pub fn merge(runs: &[&Run], out: &mut dyn Write) -> io::Result<Vec<u32>> {
     let count = |section: usize| runs.iter().map(|run| run.sections[section].len() / WIDTHS[section]).sum();
     let counts: [usize; COUNTS] = std::array::from_fn(count);
-    let mut fan = Fan::new(counts[ROWS]);
+    let mut fan = Fan::new(counts[ROWS])?;
+    let mut out = BufWriter::with_capacity(64 << 10, out);
     out.write_all(&header(fan.bits, counts))?;
     for section in [SOURCES, PACKS, KEYS, BASES] {
         for run in runs {
@@ -110,19 +115,34 @@ pub fn merge(runs: &[&Run], out: &mut dyn Write) -> io::Result<()> {
         base += length(BASES);
         segment += length(SEGMENTS);
     }
-    let mut heads: Vec<&[u8]> = runs.iter().map(|run| run.section(ROWS)).collect();
-    // Few runs are merged at once: a scan over their heads beats a heap.
-    while let Some(least) = (0..heads.len()).filter(|&i| !heads[i].is_empty()).min_by_key(|&i| &heads[i][..32]) {
-        let (row, rest) = heads[least].split_at(ROW_LEN.min(heads[least].len()));
-        heads[least] = rest;
-        let mut moved = [0; ROW_LEN];
-        moved[..row.len()].copy_from_slice(row);
-        let number = u32_at(&moved, 32).unwrap_or(0).wrapping_add(first_segments[least]);
-        moved[32..36].copy_from_slice(&number.to_le_bytes());
-        fan.count(&moved);
-        out.write_all(&moved)?;
+    merge_rows(runs, &first_segments, &mut fan, &mut out)?;
+    fan.finish(&mut out)?;
+    out.flush()?;
+    Ok(first_segments)
+}
+
+/// Always the least of the heads. A table that is made anew is merged of hundreds at once: hence a heap.
+fn merge_rows(runs: &[&Run], first_segments: &[u32], fan: &mut Fan, out: &mut dyn Write) -> io::Result<()> {
+    let mut rests: Vec<&[[u8; ROW_LEN]]> = runs.iter().map(|run| run.section(ROWS).as_chunks().0).collect();
+    let head = |rest: &[[u8; ROW_LEN]]| rest.first().and_then(|row| half_at(row, 0));
+    let mut heads: BinaryHeap<Reverse<(u128, usize)>> =
+        rests.iter().enumerate().filter_map(|(which, rest)| Some(Reverse((head(rest)?, which)))).collect();
+    while let Some(mut least) = heads.peek_mut() {
+        let Reverse((_, which)) = *least;
+        if let Some((row, rest)) = rests[which].split_first() {
+            let mut moved = *row;
+            let number = u32_at(row, HALF_LEN).unwrap_or(0).wrapping_add(first_segments[which]);
+            moved[HALF_LEN..HALF_LEN + 4].copy_from_slice(&number.to_le_bytes());
+            fan.count(&moved);
+            out.write_all(&moved)?;
+            rests[which] = rest;
+        }
+        match head(rests[which]) {
+            Some(next) => *least = Reverse((next, which)),
+            None => drop(PeekMut::pop(least)),
+        }
     }
-    fan.finish(out)
+    Ok(())
 }
 
 fn header(fan_bits: u32, counts: [usize; COUNTS]) -> [u8; HEADER_LEN] {
@@ -140,23 +160,27 @@ fn header(fan_bits: u32, counts: [usize; COUNTS]) -> [u8; HEADER_LEN] {
 /// Counts rows by their leading bits.
 struct Fan {
     bits: u32,
-    counts: Vec<u64>,
+    counts: Vec<u32>,
 }
 
 impl Fan {
-    fn new(rows: usize) -> Self {
+    fn new(rows: usize) -> io::Result<Self> {
+        if rows > ROWS_MAX {
+            return Err(io::Error::other("a table holds 4 294 967 295 blobs at most"));
+        }
         let bits = fan_bits_for(rows);
-        Fan { bits, counts: vec![0; 1 << bits] }
+        Ok(Fan { bits, counts: vec![0; 1 << bits] })
     }
 
     fn count(&mut self, row: &[u8; ROW_LEN]) {
-        self.counts[leading(row, self.bits)] += 1;
+        self.counts[leading(half_at(row, 0).unwrap_or(0), self.bits)] += 1;
     }
 
     fn finish(self, out: &mut dyn Write) -> io::Result<()> {
-        let mut sum = 0u64;
+        let mut sum = 0u32;
         out.write_all(&sum.to_le_bytes())?;
         for count in self.counts {
+            // No more than the rows that were allowed.
             sum += count;
             out.write_all(&sum.to_le_bytes())?;
         }
@@ -164,7 +188,7 @@ impl Fan {
     }
 }
 
-/// About 64 rows behind each entry of the fan-out.
+/// 32 to 64 rows behind each entry of the fan-out.
 fn fan_bits_for(rows: usize) -> u32 {
-    (rows / 64).max(1).ilog2().min(22)
+    (rows / 32).max(1).ilog2().min(FAN_BITS_MAX)
 }

@@ -9,9 +9,17 @@
 //! keys      80 each   wrapped keys
 //! bases     32 each   base blobs
 //! segments  48 each   counter u64 · pack u32 · offset u32 · stored u32 · raw u32 · key u32 · first base u32 · bases u32 · codec u32 · generation u32 · zero u32
-//! rows      44 each   blob id 32 · segment u32 · offset in the segment u32 · length u32
-//! fan-out    8 each   2^bits + 1 row numbers: where ids with these leading bits begin
+//! rows      26 each   first half of the blob's id 16 · segment u32 · offset in the segment u24 · length u24
+//! fan-out    4 each   2^bits + 1 row numbers u32: where ids with these leading bits begin
 //! ```
+//!
+//! **Half an id is enough.** Two blobs with equal halves do not occur by chance. Who does not know the key cannot even try;
+//! who knows it needs 2^64 tries for a pair of own blobs, and 2^128 to hit another's, and gains what the same key gives without a try:
+//! index objects that list blobs which no pack holds. Whoever reads a blob holds its bytes against the whole id.
+//!
+//! **What damage does.** The header proves itself, and the length of the file follows from it, so a table that is cut short or of
+//! another version is made anew. The sections prove nothing, since reading them all would cost what the table saves: a wrong row
+//! hides a blob, which is then stored again or reported missing, or leads to other bytes, which their id refuses.
 
 mod build;
 #[cfg(test)]
@@ -23,20 +31,29 @@ use super::{mapped, reliance::Reliance};
 use crate::{
     id::{BlobId, IndexId, PackId},
     keys::wrap::{WRAPPED_LEN, WrappedKey},
+    model::limits,
     object::Kind,
     segment::Recipe,
 };
 use memmap2::Mmap;
 use std::{fs::File, ops::Range};
 
-const MAGIC: [u8; 8] = *b"VAULTRN3";
+const MAGIC: [u8; 8] = *b"VAULTRN4";
 const HEADER_LEN: usize = 128;
 const COUNTS: usize = 6;
 const SOURCE_LEN: usize = 40;
 const PACK_LEN: usize = 48;
 const BASE_LEN: usize = 32;
 const SEGMENT_LEN: usize = 48;
-const ROW_LEN: usize = 44;
+const ROW_LEN: usize = 26;
+const HALF_LEN: usize = 16;
+const FAN_LEN: usize = 4;
+/// Bounds the memory that a fan-out takes while it is counted, to 64 MiB; enough for thousands of millions of blobs.
+const FAN_BITS_MAX: u32 = 24;
+/// More rows do not fit a table.
+pub(crate) const ROWS_MAX: usize = u32::MAX as usize;
+
+const _: () = assert!(limits::SEGMENT_MAX <= 1 << 24 && limits::BLOB_MAX < 1 << 24);
 
 enum Bytes {
     Mapped(Mmap),
@@ -71,6 +88,19 @@ pub struct Row {
     pub offset: u32,
     /// Length in bytes.
     pub len: u32,
+}
+
+/// What a segment takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentRow {
+    /// Position of its pack in [`Run::packs`].
+    pub pack: u32,
+    /// Length in the pack, in bytes.
+    pub stored: u32,
+    /// Length of the plaintext, in bytes.
+    pub raw: u32,
+    /// True when it leans on earlier blobs.
+    pub leans: bool,
 }
 
 /// A segment with all that is needed to read it.
@@ -125,10 +155,33 @@ fn id_at(bytes: &[u8], at: usize) -> Option<[u8; 32]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
-/// The leading `bits` of an id as a number.
-fn leading(id: &[u8], bits: u32) -> usize {
-    let Some(first) = id.first_chunk::<8>() else { return 0 };
-    if bits == 0 { 0 } else { (u64::from_be_bytes(*first) >> (64 - bits)) as usize }
+fn u24_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk::<3>().map(|&[a, b, c]| u32::from_le_bytes([a, b, c, 0]))
+}
+
+/// Where in a run to look for a blob: among which rows, at which first, and what is there.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Aim {
+    start: u32,
+    end: u32,
+    probe: u32,
+    there: u128,
+}
+
+/// What ids are sorted by: the first half, as a number.
+pub(super) fn half(id: &BlobId) -> u128 {
+    let mut half = [0; HALF_LEN];
+    half.copy_from_slice(&id.0[..HALF_LEN]);
+    u128::from_be_bytes(half)
+}
+
+fn half_at(rows: &[u8], row: usize) -> Option<u128> {
+    rows.get(row.checked_mul(ROW_LEN)?..)?.first_chunk().map(|half| u128::from_be_bytes(*half))
+}
+
+/// The leading `bits` of half an id.
+fn leading(half: u128, bits: u32) -> usize {
+    if bits == 0 { 0 } else { (half >> (128 - bits)) as usize }
 }
 
 impl Run {
@@ -148,7 +201,7 @@ impl Run {
         if !whole {
             return None;
         }
-        let fan_bits = u32::try_from(u64_at(header, 8)?).ok().filter(|bits| *bits <= 22)?;
+        let fan_bits = u32::try_from(u64_at(header, 8)?).ok().filter(|bits| *bits <= FAN_BITS_MAX)?;
         let mut end = HEADER_LEN;
         let mut sections: [Range<usize>; COUNTS] = Default::default();
         let mut rows = 0;
@@ -158,7 +211,7 @@ impl Run {
             *section = end..next;
             end = next;
         }
-        let fan = end..end.checked_add(((1usize << fan_bits) + 1) * 8)?;
+        let fan = end..end.checked_add(((1usize << fan_bits) + 1) * FAN_LEN)?;
         if fan.end != bytes.len() {
             return None;
         }
@@ -171,9 +224,9 @@ impl Run {
         &self.reliance
     }
 
-    /// Takes over what was said of the tables that it was merged from, in their order.
-    pub(super) fn go_on_from(&mut self, parts: &[&Run]) {
-        self.reliance = Reliance::joined(parts.iter().map(|run| (&run.reliance, run.segment_count())));
+    /// Takes over what was said of the tables that it was merged from, each given with the number of its first segment here.
+    pub(super) fn go_on_from<'a>(&mut self, parts: impl Iterator<Item = (&'a Run, u32)>) {
+        self.reliance = Reliance::joined(parts.map(|(run, first)| (&run.reliance, first)));
     }
 
     /// Number of segments.
@@ -209,47 +262,79 @@ impl Run {
             .filter_map(|pack| Some((PackId(id_at(pack, 0)?), u64_at(pack, 32)?, u64_at(pack, 40)? as u8)))
     }
 
-    /// The segments, each with the position of its pack in [`Run::packs`] and the length of its plaintext.
-    pub fn segments(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        self.section(SEGMENTS)
-            .chunks_exact(SEGMENT_LEN)
-            .filter_map(|segment| Some((u32_at(segment, 8)?, u32_at(segment, 20)?)))
+    /// The segments.
+    pub fn segments(&self) -> impl Iterator<Item = SegmentRow> + '_ {
+        self.section(SEGMENTS).chunks_exact(SEGMENT_LEN).filter_map(|segment| {
+            Some(SegmentRow {
+                pack: u32_at(segment, 8)?,
+                stored: u32_at(segment, 16)?,
+                raw: u32_at(segment, 20)?,
+                leans: u32_at(segment, 40)? > 0,
+            })
+        })
     }
 
-    /// Number of the row at or after which `id` would stand, and the end of its neighbourhood.
-    fn neighbourhood(&self, id: &BlobId) -> Option<Range<usize>> {
-        let fan = self.bytes.get(self.fan.clone())?;
-        let at = leading(&id.0, self.fan_bits);
-        let start = u64_at(fan, at * 8)? as usize;
-        let end = u64_at(fan, at * 8 + 8)? as usize;
-        (start <= end && end <= self.rows).then_some(start..end)
+    /// Where a blob would be. Has no branch that depends on what is read, so that a processor that waits for one run's memory asks
+    /// the next meanwhile.
+    pub(super) fn aim(&self, half: u128) -> Aim {
+        let fan = self.bytes.get(self.fan.clone()).unwrap_or_default();
+        let at = leading(half, self.fan_bits) * FAN_LEN;
+        let (start, end) = (u32_at(fan, at).unwrap_or(0), u32_at(fan, at + FAN_LEN).unwrap_or(0));
+        // Ids are spread evenly, so the bits that follow tell how far into the neighbourhood to go.
+        let next = (half << self.fan_bits >> 96) as u64;
+        let probe = start.wrapping_add((next.wrapping_mul(u64::from(end.wrapping_sub(start))) >> 32) as u32);
+        Aim { start, end, probe, there: half_at(self.section(ROWS), probe as usize).unwrap_or(0) }
     }
 
-    fn row_id<'a>(&self, rows: &'a [u8], at: usize) -> Option<&'a [u8]> {
-        rows.get(at * ROW_LEN..at * ROW_LEN + 32)
+    /// The first row that is not less. Begins where the row should be and looks further from there in growing steps, which takes a
+    /// cache line or two; ids that somebody made to crowd together cost no more than bisection.
+    fn first_from(&self, rows: &[u8], half: u128, aim: Aim) -> usize {
+        let (mut start, mut end, mut probe) = (aim.start as usize, aim.end as usize, aim.probe as usize);
+        if end > self.rows || start > end {
+            return self.rows;
+        }
+        let (mut below, mut above, mut step) = (false, false, 1);
+        let mut there = aim.there;
+        while start < end {
+            if there < half {
+                (start, below) = (probe + 1, true);
+            } else {
+                (end, above) = (probe, true);
+            }
+            probe = match (below, above) {
+                (true, false) => (probe + step).min(end.saturating_sub(1)),
+                (false, true) => probe.saturating_sub(step).max(start),
+                _ => start + (end - start) / 2,
+            };
+            step *= 2;
+            there = half_at(rows, probe).unwrap_or(0);
+        }
+        start
     }
 
     /// All places of a blob.
-    pub fn find<'a>(&'a self, id: &'a BlobId) -> impl Iterator<Item = Row> + 'a {
+    pub fn find(&self, id: &BlobId) -> impl Iterator<Item = Row> + use<'_> {
         self.find_numbered(id).map(|(_, row)| row)
     }
 
     /// All places of a blob, each with the number of its row.
-    pub fn find_numbered<'a>(&'a self, id: &'a BlobId) -> impl Iterator<Item = (usize, Row)> + 'a {
+    pub fn find_numbered(&self, id: &BlobId) -> impl Iterator<Item = (usize, Row)> + use<'_> {
+        let half = half(id);
+        self.numbered_at(half, self.aim(half))
+    }
+
+    /// All places of a blob, of which [`Run::aim`] was asked.
+    pub(super) fn find_at(&self, half: u128, aim: Aim) -> impl Iterator<Item = Row> + use<'_> {
+        self.numbered_at(half, aim).map(|(_, row)| row)
+    }
+
+    fn numbered_at(&self, half: u128, aim: Aim) -> impl Iterator<Item = (usize, Row)> + use<'_> {
         let rows = self.section(ROWS);
-        let mut range = self.neighbourhood(id).unwrap_or(0..0);
-        while range.start < range.end {
-            let middle = range.start + (range.end - range.start) / 2;
-            if self.row_id(rows, middle).is_some_and(|other| other < &id.0[..]) {
-                range.start = middle + 1;
-            } else {
-                range.end = middle;
-            }
-        }
-        (range.start..self.rows).take_while(move |&at| self.row_id(rows, at) == Some(&id.0[..])).filter_map(move |at| {
-            let row = at * ROW_LEN + 32;
+        let from = self.first_from(rows, half, aim);
+        (from..self.rows).take_while(move |&at| half_at(rows, at) == Some(half)).filter_map(move |at| {
+            let row = at * ROW_LEN + HALF_LEN;
             let found =
-                Row { segment: u32_at(rows, row)?, offset: u32_at(rows, row + 4)?, len: u32_at(rows, row + 8)? };
+                Row { segment: u32_at(rows, row)?, offset: u24_at(rows, row + 4)?, len: u24_at(rows, row + 7)? };
             Some((at, found))
         })
     }

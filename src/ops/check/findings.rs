@@ -4,7 +4,7 @@ use super::Finding;
 use crate::{
     error::{Error, Result},
     id::{BlobId, PackId},
-    index::{BlobIndex, table::Place},
+    index::{BlobIndex, Place},
     model::limits,
     monitor::Monitor,
     repo::Repository,

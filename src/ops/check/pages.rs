@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
     hash::BlobKind,
     id::BlobId,
-    index::Run,
+    index::Runs,
     model::{
         limits,
         node::{Body, Content, Extent, Node},
@@ -74,7 +74,7 @@ struct Waiting {
 struct Check<'a, 'r> {
     found: &'a Findings<'a>,
     reader: &'a BlobReader<'r>,
-    runs: Vec<Arc<Run>>,
+    runs: Arc<Runs>,
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }

@@ -126,7 +126,7 @@ impl Live {
             let (live_segments, live_rows) = (Bits::new(segments), Bits::new(run.len()));
             Part { run, packs, standings, live_segments, live_rows }
         };
-        let parts = index.runs().into_iter().map(part).collect();
+        let parts = index.runs().iter().cloned().map(part).collect();
         Live { parts, live_bytes: AtomicU64::new(0), live_blobs: AtomicU64::new(0) }
     }
 
@@ -291,7 +291,7 @@ impl Live {
     pub(super) fn needed_with_neighbours(&self) -> u64 {
         let of_part = |part: &Part| {
             let raws = part.run.segments().enumerate();
-            raws.filter(|(n, _)| part.live_segments.get(*n)).map(|(_, (_, raw))| u64::from(raw)).sum::<u64>()
+            raws.filter(|(n, _)| part.live_segments.get(*n)).map(|(_, segment)| u64::from(segment.raw)).sum::<u64>()
         };
         self.parts.iter().map(of_part).sum()
     }

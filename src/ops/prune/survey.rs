@@ -91,7 +91,7 @@ fn standings(scene: &Scene, sweepable: &Sweepable) -> HashMap<PackId, Standing> 
         }
     }
     let mut standings = HashMap::new();
-    for run in scene.index.runs() {
+    for run in scene.index.runs().iter() {
         for (id, len, _) in run.packs() {
             let is_there = scene.packs.get(&id) == Some(&len);
             let standing = if is_there { named.get(&id).copied().unwrap_or(Standing::Kept) } else { Standing::Absent };

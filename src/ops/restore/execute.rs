@@ -10,14 +10,14 @@ use crate::{
     error::{Error, Result},
     hash::BlobKind,
     id::BlobId,
-    index::run::Run,
+    index::{Located, Runs},
     monitor::Counter,
     pack,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
     sync::{
-        Arc, Condvar, Mutex,
+        Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -52,7 +52,7 @@ impl Budget {
 /// What the threads share.
 struct Fetch<'w> {
     job: &'w Job<'w>,
-    runs: &'w [Arc<Run>],
+    runs: &'w Runs,
     wants: &'w [Want],
     needed: &'w [Needed],
     reads: &'w [Read],
@@ -75,7 +75,7 @@ struct Scratch {
 /// when the restore is to stop.
 pub(super) fn execute(
     job: &Job<'_>,
-    runs: &[Arc<Run>],
+    runs: &Runs,
     wants: &[Want],
     (needed, reads): (&[Needed], &[Read]),
     files: &Files<'_>,
@@ -126,10 +126,15 @@ impl<'w> Fetch<'w> {
         }
     }
 
+    fn locate(&self, needed: &Needed) -> Option<Located> {
+        let (run, segment) = self.runs.resolve(needed.run, needed.segment)?;
+        run.locate(segment)
+    }
+
     /// Bytes of the pack that a segment lies in.
     fn bytes(&self, segment: usize, offset: u64, len: usize) -> Result<Vec<u8>> {
         let needed = self.needed.get(segment);
-        let located = needed.and_then(|needed| self.runs.get(needed.run as usize)?.locate(needed.segment));
+        let located = needed.and_then(|needed| self.locate(needed));
         let Some(located) = located else { return Err(Error::Missing { object: "a segment".into() }) };
         let mut bytes = vec![0; len];
         self.job.reader.repo().store().get_range(&pack::object_name(&located.pack), offset, &mut bytes)?;
@@ -178,8 +183,7 @@ impl<'w> Fetch<'w> {
                 None => self.bytes(at, needed.offset, needed.stored as usize),
             };
             let opened = sealed.and_then(|mut sealed| {
-                let located = self.runs.get(needed.run as usize).and_then(|run| run.locate(needed.segment));
-                let located = located.ok_or_else(|| Error::Missing { object: "a segment".into() })?;
+                let located = self.locate(needed).ok_or_else(|| Error::Missing { object: "a segment".into() })?;
                 let opened = self.job.reader.open_sealed(&located, &mut sealed, &mut scratch.plain);
                 scratch.sealed = sealed;
                 opened

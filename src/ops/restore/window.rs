@@ -3,11 +3,11 @@
 use super::{Limits, dirs::DirId, files::Item};
 use crate::{
     id::BlobId,
-    index::run::Run,
+    index::Runs,
     model::node::{Body, Content, Meta, Node},
     name::Name,
 };
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 /// A stretch of a file that is to be fetched, and where it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +110,7 @@ pub(super) struct Read {
 }
 
 /// Sorts what is wanted and says what to read for it: each segment once, neighbours together.
-pub(super) fn reads(wants: &mut [Want], runs: &[Arc<Run>], limits: &Limits) -> (Vec<Needed>, Vec<Read>) {
+pub(super) fn reads(wants: &mut [Want], runs: &Runs, limits: &Limits) -> (Vec<Needed>, Vec<Read>) {
     wants.sort_unstable();
     let mut needed: Vec<Needed> = Vec::new();
     let mut start = 0;
@@ -118,9 +118,9 @@ pub(super) fn reads(wants: &mut [Want], runs: &[Arc<Run>], limits: &Limits) -> (
         let range = start..start + group.len();
         start = range.end;
         let Some(first) = group.first() else { continue };
-        let run = runs.get(first.run as usize);
-        let pack = run.and_then(|run| run.position(first.segment)).map(|(pack, _)| pack);
-        let located = run.and_then(|run| run.locate(first.segment));
+        let found = runs.resolve(first.run, first.segment);
+        let pack = found.and_then(|(run, segment)| run.position(segment)).map(|(pack, _)| pack);
+        let located = found.and_then(|(run, segment)| run.locate(segment));
         let (offset, stored, raw) = located.as_ref().map_or((0, 0, 0), |l| (l.offset, l.stored, l.recipe.raw));
         let pack = pack.filter(|_| located.is_some());
         needed.push(Needed { run: first.run, segment: first.segment, pack, offset, stored, raw, wants: range });

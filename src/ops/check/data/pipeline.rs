@@ -25,7 +25,7 @@ use std::sync::{
 /// Bytes that are read at once.
 const PIECE: u64 = 4 << 20;
 /// Bytes of segments that wait or are being opened, sealed and plain: bounds memory. A larger segment goes alone.
-const IN_FLIGHT: u64 = 32 << 20;
+const IN_FLIGHT: u64 = 16 << 20;
 
 /// A segment to be verified.
 pub(super) struct Job {

@@ -1,3 +1,5 @@
+mod delta;
+
 use super::*;
 use crate::{
     keys::slot::{Costs, Secret},

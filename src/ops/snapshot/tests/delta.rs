@@ -1,0 +1,248 @@
+//! Versions that lean on one another.
+
+use super::*;
+use crate::{
+    id::{BlobId, PackId},
+    index::{BlobIndex, IndexObject},
+    keys::Role,
+    model::limits,
+    ops::check::{ReadData, check},
+    pack::SegmentEntry,
+};
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+/// Rows of a dump, of which each night changes some and adds a few.
+struct Dump {
+    rows: Vec<String>,
+    night: u64,
+}
+
+impl Dump {
+    fn new(rows: u64) -> Self {
+        Dump { rows: (0..rows).map(|n| Dump::row(n, 0)).collect(), night: 0 }
+    }
+
+    fn row(n: u64, night: u64) -> String {
+        let word = blake3::hash(&[n.to_le_bytes(), night.to_le_bytes()].concat()).to_hex();
+        format!("INSERT INTO t VALUES ({n}, '{}', '{}', {night});\n", &word[..24], &word[24..48])
+    }
+
+    /// One row in `every` changes, a few are inserted in the middle.
+    fn next(&mut self, every: usize) {
+        self.night += 1;
+        let count = self.rows.len();
+        for n in (self.night as usize % every..count).step_by(every) {
+            self.rows[n] = Dump::row(n as u64, self.night);
+        }
+        for n in 0..3 {
+            self.rows.insert(count / 2, Dump::row(n, self.night));
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.rows.concat().into_bytes()
+    }
+}
+
+fn segments(repo: &Repository) -> Vec<SegmentEntry> {
+    let mut names = Vec::new();
+    let mut add = |entry: crate::store::Entry| {
+        names.push(entry.name);
+        Ok(())
+    };
+    repo.store().list("index/", &mut add).unwrap();
+    let objects = names.iter().map(|name| {
+        let bytes = repo.store().get(name, limits::META_MAX).unwrap();
+        IndexObject::open(&bytes, repo.keys().repo(), &repo.keys().index_key(), name).unwrap()
+    });
+    objects.flat_map(|object| object.packs).flat_map(|pack| pack.directory.segments).collect()
+}
+
+fn is_sound(repo: &Repository) {
+    let report = check(repo, ReadData::Percent(100.0), 1, &Silent).unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+}
+
+/// Segments that must be opened one after another for a blob; `known` remembers them by pack and offset.
+fn depth(index: &BlobIndex, id: &BlobId, known: &mut HashMap<(PackId, u64), usize>) -> usize {
+    let segment = index.place(id).and_then(|place| index.locate(place)).unwrap();
+    if let Some(depth) = known.get(&(segment.pack, segment.offset)) {
+        return *depth;
+    }
+    let depth = 1 + segment.bases.iter().map(|base| depth(index, base, known)).max().unwrap_or(0);
+    known.insert((segment.pack, segment.offset), depth);
+    depth
+}
+
+#[test]
+fn many_nights_of_a_dump_cost_little_and_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("dump.sql");
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let mut dump = Dump::new(12_000);
+    let mut nights = Vec::new();
+    let (mut first, mut later) = (0, 0);
+    for night in 0..20 {
+        fs::write(&file, dump.bytes()).unwrap();
+        let report = snapshot(&repo, request(&file), &Silent).unwrap();
+        if night == 0 {
+            first = report.written.bytes_stored;
+            assert_eq!(report.written.leaning_new, 0);
+        } else {
+            assert!(report.written.leaning_new > report.written.bytes_new / 2, "{night}: {:?}", report.written);
+            later += report.written.bytes_stored;
+        }
+        nights.push((report.snapshot, dump.bytes()));
+        dump.next(80);
+    }
+    // A quarter of what the nights would cost by themselves, though each eighth leans on one that is eight nights older.
+    assert!(later < 19 * first / 4, "{later} after {first}");
+    for (snapshot, bytes) in &nights {
+        assert_eq!(contents(&repo, snapshot).values().next(), Some(bytes));
+    }
+    let (index, _) = repo.load_index(true).unwrap();
+    let segments = segments(&repo);
+    let stats = crate::ops::stats::stats(&repo, &Silent).unwrap();
+    assert!(stats.leaning.segments > 50 && stats.leaning.saved > 3 * stats.leaning.stored, "{stats:?}");
+    let mut known = HashMap::new();
+    let deepest = segments.iter().flat_map(|s| &s.blobs).map(|blob| depth(&index, &blob.id, &mut known)).max().unwrap();
+    assert_eq!(deepest, 3);
+    is_sound(&repo);
+}
+
+#[test]
+fn streams_lean_on_the_stream_before() {
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let mut dump = Dump::new(8000);
+    let take = |bytes: Vec<u8>| {
+        let input = Input::Stream(Box::new(std::io::Cursor::new(bytes)));
+        let sources = vec![SourceRequest { name: Name::new(*b"db").unwrap(), input }];
+        snapshot(&repo, Request { sources, ..request(Path::new("/")) }, &Silent).unwrap()
+    };
+    take(dump.bytes());
+    dump.next(30);
+    let second = take(dump.bytes());
+    assert!(second.written.leaning_new > 0, "{:?}", second.written);
+    assert_eq!(contents(&repo, &second.snapshot).values().next(), Some(&dump.bytes()));
+}
+
+#[test]
+fn pages_of_a_tree_lean_on_those_before() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..3000 {
+        fs::write(dir.path().join(format!("mail-{n:05}")), format!("mail {n}")).unwrap();
+    }
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let first = snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    for n in (0..3000).step_by(100) {
+        fs::write(dir.path().join(format!("mail-{n:05}")), format!("mail {n}, changed")).unwrap();
+    }
+    let second = snapshot(&repo, request(dir.path()), &Silent).unwrap();
+    assert!(second.written.leaning_new > 0, "{:?}", second.written);
+    assert!(second.written.bytes_stored * 4 < first.written.bytes_stored, "{:?}", second.written);
+    assert_eq!(contents(&repo, &second.snapshot)[&b"mail-00100"[..]], b"mail 100, changed");
+    is_sound(&repo);
+}
+
+#[test]
+fn nothing_leans_when_it_must_not_or_cannot() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("dump.sql");
+    let store = Arc::new(MemoryStore::default());
+    let repo = repository(store.clone());
+    let mut dump = Dump::new(8000);
+    fs::write(&file, dump.bytes()).unwrap();
+    snapshot(&repo, request(&file), &Silent).unwrap();
+
+    dump.next(40);
+    fs::write(&file, dump.bytes()).unwrap();
+    let off = snapshot(&repo, Request { delta: false, ..request(&file) }, &Silent).unwrap();
+    assert_eq!(off.written.leaning_new, 0);
+
+    // A key that cannot read has nothing to lean on.
+    dump.next(40);
+    fs::write(&file, dump.bytes()).unwrap();
+    let secret = Secret::KeyFile(SealKey::new([8; 32]));
+    repo.add_slot(Role::Writer, &secret, Costs::LOW, "writer").unwrap();
+    let writer = Repository::open(store, &crate::repo::Unlock::Secret(secret), surroundings()).unwrap();
+    let blind = snapshot(&writer, request(&file), &Silent).unwrap();
+    assert_eq!(blind.written.leaning_new, 0);
+    assert!(segments(&repo).iter().all(|segment| segment.generation == 0));
+    is_sound(&repo);
+}
+
+#[test]
+fn a_damaged_version_before_is_not_leaned_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("dump.sql");
+    let store = Arc::new(MemoryStore::default());
+    let repo = repository(store.clone());
+    let mut dump = Dump::new(8000);
+    fs::write(&file, dump.bytes()).unwrap();
+    snapshot(&repo, request(&file), &Silent).unwrap();
+    let mut packs = Vec::new();
+    repo.store().list("packs/", &mut |entry| Ok(packs.push(entry))).unwrap();
+    for pack in packs {
+        // Every segment of data, and none of the tree, whose pack is short.
+        if pack.len > 60_000 {
+            let flip = |bytes: &mut Vec<u8>| (100..bytes.len() - 20_000).step_by(2000).for_each(|at| bytes[at] ^= 1);
+            assert!(store.tamper(&pack.name, flip));
+        }
+    }
+    dump.next(40);
+    fs::write(&file, dump.bytes()).unwrap();
+    let second = snapshot(&repo, request(&file), &Silent).unwrap();
+    assert!(second.snapshot.head.complete);
+    for segment in segments(&repo).iter().filter(|segment| segment.generation > 0) {
+        assert!(segment.blobs.iter().all(|blob| blob.kind != crate::hash::BlobKind::Data as u8));
+    }
+}
+
+#[test]
+fn what_does_not_pay_is_stored_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("noise");
+    let repo = repository(Arc::new(MemoryStore::default()));
+    // Every other 4 KiB is new: fewer than half of the bytes of a new blob occur in the version before.
+    let mut bytes = noise(1 << 20, 1);
+    fs::write(&file, &bytes).unwrap();
+    snapshot(&repo, request(&file), &Silent).unwrap();
+    for (n, part) in bytes.chunks_mut(600).enumerate().filter(|(n, _)| n % 4 != 0) {
+        part.copy_from_slice(&noise(part.len(), n as u8));
+    }
+    fs::write(&file, &bytes).unwrap();
+    let second = snapshot(&repo, request(&file), &Silent).unwrap();
+    assert_eq!(second.written.leaning_new, 0, "{:?}", second.written);
+    assert_eq!(contents(&repo, &second.snapshot).values().next(), Some(&bytes));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    /// Whatever is cut, inserted, moved or overwritten from night to night: every night comes back.
+    #[test]
+    fn any_edits_come_back(edits in proptest::collection::vec((0u8..4, 0.0f64..1.0, 1usize..60_000, any::<u8>()), 1..12)) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        let repo = repository(Arc::new(MemoryStore::default()));
+        let mut bytes = Dump::new(6000).bytes();
+        let mut nights = Vec::new();
+        for (kind, at, len, seed) in edits {
+            fs::write(&file, &bytes).unwrap();
+            let report = snapshot(&repo, request(&file), &Silent).unwrap();
+            nights.push((report.snapshot, bytes.clone()));
+            let at = (at * bytes.len() as f64) as usize;
+            let end = (at + len).min(bytes.len());
+            match kind {
+                0 => drop(bytes.splice(at..at, noise(len, seed))),
+                1 => drop(bytes.drain(at..end)),
+                2 => bytes[at..end].fill(seed),
+                _ => bytes.rotate_left(at),
+            }
+        }
+        for (snapshot, bytes) in &nights {
+            let contents = contents(&repo, snapshot);
+            prop_assert_eq!(contents.values().next(), Some(bytes));
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Opened segments, kept for a while within a bound and shared by threads; what one thread opens the others wait for.
+
+use crate::{error::Result, id::PackId};
+use lru::LruCache;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    time::Duration,
+};
+
+/// A segment by its place: pack and offset.
+pub type Spot = (PackId, u64);
+
+/// How long a thread waits for what another opens, before it does so itself. A forged repository may let segments lean on one
+/// another in a circle, whose readers would wait for ever; a segment takes a few milliseconds.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// A cache of opened segments.
+pub struct SegmentCache {
+    bound: usize,
+    state: Mutex<State>,
+    opened: Condvar,
+}
+
+struct State {
+    segments: LruCache<Spot, Arc<Vec<u8>>>,
+    bytes: usize,
+    busy: HashSet<Spot>,
+}
+
+impl SegmentCache {
+    /// Keeps at most `bound` bytes, but always the last one.
+    pub fn new(bound: usize) -> Self {
+        let state = State { segments: LruCache::unbounded(), bytes: 0, busy: HashSet::new() };
+        SegmentCache { bound, state: Mutex::new(state), opened: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// The segment at `at`, which `open` opens when it is not here.
+    pub fn get_or_open(&self, at: Spot, open: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<Vec<u8>>> {
+        let waited = self.opened.wait_timeout_while(self.lock(), PATIENCE, |state| {
+            state.busy.contains(&at) && !state.segments.contains(&at)
+        });
+        let mut state = waited.map_or_else(|e| e.into_inner().0, |(state, _)| state);
+        if let Some(plain) = state.segments.get(&at) {
+            return Ok(plain.clone());
+        }
+        let is_first = state.busy.insert(at);
+        drop(state);
+        let result = open().map(Arc::new);
+        let mut state = self.lock();
+        if is_first {
+            state.busy.remove(&at);
+        }
+        if let Ok(plain) = &result {
+            state.keep(at, plain.clone(), self.bound);
+        }
+        drop(state);
+        self.opened.notify_all();
+        result
+    }
+}
+
+impl State {
+    fn keep(&mut self, at: Spot, plain: Arc<Vec<u8>>, bound: usize) {
+        self.bytes += plain.len();
+        if let Some((_, old)) = self.segments.push(at, plain) {
+            self.bytes -= old.len();
+        }
+        while self.bytes > bound && self.segments.len() > 1 {
+            let Some((_, old)) = self.segments.pop_lru() else { break };
+            self.bytes -= old.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn spot(n: u64) -> Spot {
+        (PackId([1; 32]), n)
+    }
+
+    #[test]
+    fn what_is_opened_at_once_is_opened_once() {
+        let cache = SegmentCache::new(1000);
+        let opened = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let open = || {
+                        opened.fetch_add(1, Ordering::Relaxed);
+                        std::thread::sleep(Duration::from_millis(10));
+                        Ok(vec![7; 10])
+                    };
+                    assert_eq!(*cache.get_or_open(spot(1), open).unwrap(), vec![7; 10]);
+                });
+            }
+        });
+        assert_eq!(opened.into_inner(), 1);
+    }
+
+    #[test]
+    fn the_bound_holds_and_failures_are_not_kept() {
+        let cache = SegmentCache::new(100);
+        for n in 0..20 {
+            cache.get_or_open(spot(n), || Ok(vec![0; 30])).unwrap();
+        }
+        assert!(cache.lock().bytes <= 100);
+        assert!(cache.get_or_open(spot(50), || Err(Error::Cancelled)).is_err());
+        assert_eq!(*cache.get_or_open(spot(50), || Ok(vec![1])).unwrap(), [1]);
+    }
+
+    #[test]
+    fn a_circle_ends() {
+        let cache = SegmentCache::new(100);
+        let inner = || cache.get_or_open(spot(1), || Ok(vec![2])).map(|plain| plain.to_vec());
+        assert_eq!(*cache.get_or_open(spot(1), inner).unwrap(), [2]);
+    }
+}
