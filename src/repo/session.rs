@@ -96,7 +96,7 @@ pub enum Stay {
         /// When it was stored, as above.
         stored: i64,
         /// The snapshot.
-        listed: Listed,
+        listed: Box<Listed>,
     },
 }
 
@@ -120,7 +120,7 @@ impl Repository {
                     return Ok(Stay::Session { name: name.clone(), stored, said });
                 }
                 let (tag, snapshot) = open_intent(self.keys(), bytes, &name)?;
-                Ok(Stay::Intent { tag, stored, listed: Listed { id, len, snapshot } })
+                Ok(Stay::Intent { tag, stored, listed: Box::new(Listed { id, len, snapshot }) })
             })?;
             match told {
                 Told::Is(stay) => stays.push(stay),
