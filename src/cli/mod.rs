@@ -21,6 +21,7 @@ mod key;
 mod ls;
 mod man;
 mod progress;
+mod prune;
 mod restore;
 mod screen;
 mod secrets;
@@ -74,6 +75,7 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Restore(args) => restore::run(args, session),
         Command::Dump(args) => dump::run(args, session),
         Command::Forget(args) => forget::run(*args, session),
+        Command::Prune(args) => prune::run(args, session),
         Command::Tag(args) => tag::tag(args, session),
         Command::Pin(args) => tag::pin(args, session),
         Command::Unpin(args) => tag::unpin(args, session),

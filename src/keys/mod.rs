@@ -208,6 +208,16 @@ impl Keyring {
         self.sealing("vault v1 snapshot head")
     }
 
+    /// Seals sessions.
+    pub fn session_key(&self) -> SealKey {
+        self.sealing("vault v1 session")
+    }
+
+    /// Seals notes of prune.
+    pub fn gc_key(&self) -> SealKey {
+        self.sealing("vault v1 gc")
+    }
+
     /// Seals what every role may know of a forgotten snapshot.
     pub fn tombstone_head_key(&self) -> SealKey {
         self.sealing("vault v1 tombstone head")

@@ -66,7 +66,8 @@ impl<'r> Grounds<'r> {
     /// What to lean on, given the blobs of the version before that correspond to the new ones. `None` when there is nothing, or
     /// nothing that can be read, or enough versions lean on one another.
     pub fn under(&self, wanted: &[BlobId]) -> Option<Ground> {
-        let mut known = Known { index: self.reader.index(), found: HashMap::new(), below: HashMap::new() };
+        let index = self.reader.index();
+        let mut known = Known { index, found: HashMap::new(), segments: HashMap::new(), below: HashMap::new() };
         let mut seen = HashSet::new();
         let wanted = wanted.iter().filter(|id| seen.insert(**id));
         let found: Vec<(BlobId, Found)> = wanted.filter_map(|id| Some((*id, known.find(id)?))).collect();
@@ -109,12 +110,13 @@ impl Found {
 struct Known<'r> {
     index: &'r BlobIndex,
     found: HashMap<BlobId, Option<Found>>,
+    segments: HashMap<(u32, u32), Rc<Located>>,
     /// By the place of a segment, its bases.
     below: HashMap<(u32, u32), Rc<Vec<(BlobId, Found)>>>,
 }
 
 impl Known<'_> {
-    /// A blob that will last: not one in a pack that is gone.
+    /// A blob that will last: not one in a pack that is gone or may go.
     fn find(&mut self, id: &BlobId) -> Option<Found> {
         if let Some(found) = self.found.get(id) {
             return found.clone();
@@ -124,16 +126,16 @@ impl Known<'_> {
         found
     }
 
-    fn look_up(&self, id: &BlobId) -> Option<Found> {
-        if !self.index.contains(id) {
-            return None;
-        }
-        let place = self.index.place(id)?;
+    fn look_up(&mut self, id: &BlobId) -> Option<Found> {
+        let place = self.index.lasting(id)?;
         let at = (place.run, place.row.segment);
-        let same = self.found.values().flatten().find(|found| found.at == at);
-        let segment = match same {
-            Some(found) => found.segment.clone(),
-            None => Rc::new(self.index.locate(place)?),
+        let segment = match self.segments.get(&at) {
+            Some(segment) => segment.clone(),
+            None => {
+                let segment = Rc::new(self.index.locate(place)?);
+                self.segments.insert(at, segment.clone());
+                segment
+            }
         };
         Some(Found { segment, at, offset: u64::from(place.row.offset), len: u64::from(place.row.len) })
     }

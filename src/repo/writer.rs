@@ -5,7 +5,7 @@
 //! ```
 
 use super::{
-    BlobReader, Repository,
+    BlobReader, Repository, Session,
     ground::{Ground, Grounds},
 };
 use crate::{
@@ -18,13 +18,15 @@ use crate::{
     model::{limits, paging::PageSink},
     monitor::{Counter, Monitor},
     object::{self, HEADER_LEN, Kind},
-    pack::{PackEntry, PackWriter, home_of, write::Sealed},
+    pack::{self, PackEntry, PackWriter, home_of, write::Sealed},
     seal::SealKey,
     segment::{BlobEntry, Envelope, Sealer},
-    store::ObjectName,
 };
-use crossbeam_channel::{Receiver, Sender, bounded};
-use std::sync::atomic::{AtomicU64, Ordering};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 /// Sealed segments that wait for the packer: bounds memory, and lets lanes go on while it syncs.
 const WAITING: usize = 4;
@@ -41,6 +43,8 @@ const KEY_SEGMENTS: u64 = 64;
 const NEAR_MAX: usize = 256;
 /// After so many segments in a row that were not worth leaning on anything, one in two to the power of it is still tried.
 const PAUSE_MAX: u32 = 6;
+/// How long the packer waits for a segment before it looks after the session.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What was written; proof that it is durable and listed in the index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -79,12 +83,14 @@ pub struct Writer<'r> {
     monitor: &'r dyn Monitor,
 }
 
-impl Repository {
+impl Session<'_> {
     /// Runs `work`, which stores blobs through lanes of the writer that it is given, and returns when all of it is durable and
     /// listed in the index.
     ///
     /// When `work` fails or is cancelled, what it had stored is listed in the index all the same, so that the next run finds
     /// it; no snapshot refers to it. When the store fails, nothing more is written.
+    ///
+    /// The session is kept alive meanwhile.
     pub fn write<T>(
         &self,
         index: &BlobIndex,
@@ -96,9 +102,10 @@ impl Repository {
         std::thread::scope(|scope| {
             let packer = std::thread::Builder::new()
                 .name("packer".into())
-                .spawn_scoped(scope, || Packer::new(self, index, monitor).run(receive))
+                .spawn_scoped(scope, || Packer::new(self.repo(), index, monitor).run(self, receive))
                 .map_err(|e| Error::store("start a thread for", "packs", e))?;
-            let writer = Writer { repo: self, index, options, packer: send, bytes_new: AtomicU64::new(0), monitor };
+            let writer =
+                Writer { repo: self.repo(), index, options, packer: send, bytes_new: AtomicU64::new(0), monitor };
             let result = work(&writer);
             let bytes_new = writer.bytes_new.load(Ordering::Relaxed);
             drop(writer);
@@ -109,27 +116,26 @@ impl Repository {
             Ok((result?, Written { bytes_new, ..written }))
         })
     }
-}
 
-impl Repository {
-    /// Lists packs that a run which was killed had stored and not yet listed, so that what it uploaded is found. Each is read and
-    /// held against its name first: a name alone proves nothing after a power cut. Returns how many were taken up.
-    pub fn adopt(&self, index: &BlobIndex, unlisted: &[PackId], monitor: &dyn Monitor) -> Result<usize> {
-        let directory_key = self.keys().directory_key();
+    /// Lists packs. Each is read and held against its name first: a name alone proves nothing after a power cut. Returns how many
+    /// were taken up.
+    pub(super) fn list_whole(&self, index: &BlobIndex, unlisted: &[PackId], monitor: &dyn Monitor) -> Result<usize> {
+        let repo = self.repo();
+        let directory_key = repo.keys().directory_key();
         let mut packs = Vec::new();
         for id in unlisted {
             monitor.check()?;
-            let name = crate::pack::object_name(id);
+            self.renew_when_due()?;
             // What cannot be read or is not whole stays what it was: of no use, and in nobody's way.
-            if !self.is_whole(id, &name).unwrap_or(false) {
+            if !repo.is_whole(id).unwrap_or(false) {
                 continue;
             }
-            if let Ok(pack) = crate::pack::read_directory(self.store(), id, self.keys().repo(), &directory_key) {
+            if let Ok(pack) = pack::read_directory(repo.store(), id, repo.keys().repo(), &directory_key) {
                 packs.push(pack);
             }
         }
         let count = packs.len();
-        let mut packer = Packer::new(self, index, monitor);
+        let mut packer = Packer::new(repo, index, monitor);
         for pack in packs {
             packer.finished_blobs += pack.blob_count();
             packer.finished.push(pack);
@@ -138,8 +144,12 @@ impl Repository {
         packer.write_index()?;
         Ok(count)
     }
+}
 
-    fn is_whole(&self, id: &PackId, name: &ObjectName) -> Result<bool> {
+impl Repository {
+    /// Reads a pack and holds it against its name. False for one that is not there.
+    pub fn is_whole(&self, id: &PackId) -> Result<bool> {
+        let name = &pack::object_name(id);
         let Some(entry) = self.store().stat(name)? else { return Ok(false) };
         let (mut hasher, mut at) = (ObjectHasher::default(), 0);
         let mut part = vec![0; 1 << 20];
@@ -353,7 +363,7 @@ impl PageSink for Lane<'_> {
 }
 
 /// Puts segments into packs and packs into the index: one thread.
-struct Packer<'r> {
+pub(super) struct Packer<'r> {
     repo: &'r Repository,
     index: &'r BlobIndex,
     monitor: &'r dyn Monitor,
@@ -364,7 +374,7 @@ struct Packer<'r> {
 }
 
 impl<'r> Packer<'r> {
-    fn new(repo: &'r Repository, index: &'r BlobIndex, monitor: &'r dyn Monitor) -> Self {
+    pub(super) fn new(repo: &'r Repository, index: &'r BlobIndex, monitor: &'r dyn Monitor) -> Self {
         Packer {
             repo,
             index,
@@ -376,9 +386,14 @@ impl<'r> Packer<'r> {
         }
     }
 
-    fn run(mut self, segments: Receiver<(Kind, Sealed)>) -> Result<Written> {
-        for (kind, sealed) in segments {
-            if let Err(error) = self.take(kind, sealed) {
+    fn run(mut self, session: &Session<'_>, segments: Receiver<(Kind, Sealed)>) -> Result<Written> {
+        loop {
+            let taken = match segments.recv_timeout(PATIENCE) {
+                Ok((kind, sealed)) => self.take(kind, sealed),
+                Err(RecvTimeoutError::Timeout) => Ok(()),
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            if let Err(error) = taken.and_then(|()| session.renew_when_due()) {
                 // What is whole may still be listed: a run after space was made then need not store it again. This may fail
                 // for the same reason, which is no news.
                 self.open = [None, None];
@@ -386,6 +401,11 @@ impl<'r> Packer<'r> {
                 return Err(error);
             }
         }
+        self.end()
+    }
+
+    /// Finishes what is open, and lists it.
+    pub(super) fn end(mut self) -> Result<Written> {
         for slot in 0..self.open.len() {
             self.finish(slot)?;
         }
@@ -393,7 +413,8 @@ impl<'r> Packer<'r> {
         Ok(self.written)
     }
 
-    fn take(&mut self, kind: Kind, sealed: Sealed) -> Result<()> {
+    /// Takes a segment.
+    pub(super) fn take(&mut self, kind: Kind, sealed: Sealed) -> Result<()> {
         let slot = usize::from(kind == Kind::TreePack);
         if self.open[slot].is_none() {
             self.open[slot] = Some(PackWriter::new(self.repo.store(), kind, self.repo.keys().repo())?);

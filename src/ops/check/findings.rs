@@ -47,12 +47,15 @@ struct List {
     more_notes: u64,
 }
 
+#[derive(Default)]
 struct Found {
     object: String,
     whats: Vec<String>,
     more: u64,
     lost: Vec<String>,
     lost_count: u64,
+    /// Harmless when nothing is lost by it.
+    doubtful: bool,
 }
 
 /// What cannot be read, and the finding that says why.
@@ -100,7 +103,7 @@ impl<'a> Findings<'a> {
             Entry::Occupied(number) => *number.get(),
             Entry::Vacant(vacant) => {
                 let object = object.to_owned();
-                list.findings.push(Found { object, whats: Vec::new(), more: 0, lost: Vec::new(), lost_count: 0 });
+                list.findings.push(Found { object, ..Found::default() });
                 *vacant.insert(next)
             }
         };
@@ -126,6 +129,13 @@ impl<'a> Findings<'a> {
             // A bad sector is one object's; a cable that was pulled is not.
             error @ Error::Store { .. } if self.repo.is_there() => Ok(self.add(object, error.to_string())),
             error => Err(error),
+        }
+    }
+
+    /// The finding is none when nothing is lost by it.
+    pub(super) fn doubt(&self, number: Number) {
+        if let Some(found) = lock(&self.list).findings.get_mut(number) {
+            found.doubtful = true;
         }
     }
 
@@ -159,7 +169,13 @@ impl<'a> Findings<'a> {
 
     /// All findings, by object, and all notes.
     pub(super) fn finish(self) -> (Vec<Finding>, Vec<String>) {
-        let list = self.list.into_inner().unwrap_or_else(|e| e.into_inner());
+        let mut list = self.list.into_inner().unwrap_or_else(|e| e.into_inner());
+        // Where something else is wrong nobody knows what is lost.
+        if list.findings.iter().all(|found| found.doubtful && found.lost_count == 0) {
+            for found in list.findings.drain(..) {
+                list.notes.push(format!("{}: {}, and nothing needs it", found.object, found.whats.join("; ")));
+            }
+        }
         let mut findings: Vec<Finding> = list
             .findings
             .into_iter()

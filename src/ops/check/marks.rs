@@ -1,4 +1,4 @@
-//! What was said of snapshots after they were made: that they were forgotten, tags, pins.
+//! What lies beside snapshots and packs: tombstones, tags, pins; notes of prune, sessions.
 
 use super::findings::Findings;
 use crate::{
@@ -45,4 +45,28 @@ pub(super) fn annotations(found: &Findings<'_>, there: &HashSet<(SeriesTag, Snap
         }
     }
     Ok(())
+}
+
+/// Reads the notes of prune, the sessions and the intents. Those that are damaged hold up prune, and damaged notes hold up snapshots.
+pub(super) fn of_prune(found: &Findings<'_>) -> Result<()> {
+    match found.repo.notes() {
+        Ok(notes) => notes.foreign.iter().for_each(|(_, error)| found.note(format!("{error}; it is left alone"))),
+        Err(error) => one(found, error)?,
+    }
+    match found.repo.stays(found.monitor) {
+        Ok(_) => Ok(()),
+        Err(error) => one(found, error),
+    }
+}
+
+fn one(found: &Findings<'_>, error: Error) -> Result<()> {
+    match &error {
+        Error::Corrupt { object, .. } | Error::Store { object, .. } => {
+            found.judge(&object.clone(), error)?;
+            Ok(())
+        }
+        // Notes come and go: prune is under way.
+        Error::Refused { .. } => Ok(()),
+        _ => Err(error),
+    }
 }

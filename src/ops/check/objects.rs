@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    id::{AnnotationId, IndexId, KeyId, PackId, SeriesTag, SnapshotId},
+    id::{AnnotationId, IndexId, KeyId, NoteId, PackId, SeriesTag, SessionId, SnapshotId},
     keys::Role,
     model::node::Node,
     pack,
@@ -92,6 +92,7 @@ pub(super) fn snapshots(found: &Findings<'_>) -> Result<Vec<Root>> {
         found.lose(number, || format!("{series}@{}", id.short()), 1);
     }
     marks::annotations(found, &there, &gone)?;
+    marks::of_prune(found)?;
     Ok(roots)
 }
 
@@ -122,8 +123,8 @@ impl Stored {
                 },
                 ["gone", tag, id] => SeriesTag::parse(tag).is_ok() && SnapshotId::parse(id).is_ok(),
                 ["notes", tag, id] => SeriesTag::parse(tag).is_ok() && AnnotationId::parse(id).is_ok(),
-                // Kept for sessions and prune marks.
-                ["sessions" | "gc", ..] => true,
+                ["gc", id] => NoteId::parse(id).is_ok(),
+                ["sessions", id] => SessionId::parse(id).is_ok(),
                 _ => false,
             };
             if !known {
