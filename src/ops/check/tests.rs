@@ -275,7 +275,7 @@ fn packs_that_no_index_lists_are_notes() {
     fixture.store.put(&ObjectName::new("sessions/x").unwrap(), b"?").unwrap();
     let report = whole(&fixture);
     assert_eq!(report.findings, []);
-    assert_eq!(report.notes.len(), 3, "{:?}", report.notes);
+    assert_eq!(report.notes.len(), 4, "{:?}", report.notes);
     assert!(report.notes.iter().any(|note| note.contains("harmless leftover")));
 }
 
