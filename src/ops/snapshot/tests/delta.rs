@@ -182,7 +182,11 @@ fn a_damaged_version_before_is_not_leaned_on() {
     fs::write(&file, dump.bytes()).unwrap();
     snapshot(&repo, request(&file), &Silent).unwrap();
     let mut packs = Vec::new();
-    repo.store().list("packs/", &mut |entry| Ok(packs.push(entry))).unwrap();
+    let mut add = |entry| {
+        packs.push(entry);
+        Ok(())
+    };
+    repo.store().list("packs/", &mut add).unwrap();
     for pack in packs {
         // Every segment of data, and none of the tree, whose pack is short.
         if pack.len > 60_000 {
