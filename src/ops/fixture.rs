@@ -131,6 +131,7 @@ fn around() -> Surroundings {
         clock: Arc::new(FixedClock(Time::from_sec(1_700_000_000))),
         entropy: Arc::new(SeededEntropy::new(42)),
         cache: None,
+        state: None,
     }
 }
 

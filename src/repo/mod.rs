@@ -2,8 +2,10 @@
 
 pub mod annotations;
 pub mod cache;
+pub mod files;
 pub mod ground;
 pub mod reader;
+pub mod seen;
 pub mod slots;
 pub mod snapshots;
 pub mod tombstones;
@@ -11,6 +13,7 @@ pub mod writer;
 
 pub use annotations::{Annotations, Marks, Pin};
 pub use reader::BlobReader;
+pub use seen::Rollback;
 pub use slots::{SlotInfo, Unlock};
 pub use snapshots::{Listed, Living, SeriesEnd, Snapshots};
 pub use writer::{Lane, WriteOptions, Writer, Written};
@@ -49,6 +52,9 @@ pub struct Surroundings {
     pub entropy: Arc<dyn Entropy>,
     /// Folder for derived tables of all repositories; without one they stay in memory.
     pub cache: Option<PathBuf>,
+    /// Folder in which this client remembers how far the series of repositories at this place had come; not to be deleted. A replica
+    /// elsewhere may lag behind: it has another folder. Without one nothing is remembered.
+    pub state: Option<PathBuf>,
 }
 
 /// An open repository.
@@ -201,17 +207,17 @@ impl Repository {
         &*self.around.entropy
     }
 
-    /// The folder for this repository's derived tables, made when it is not there.
-    fn cache_folder(&self) -> Option<PathBuf> {
+    /// A folder for this repository's derived files, made when it is not there.
+    fn cache_folder(&self, name: &str) -> Option<PathBuf> {
         let root = self.around.cache.as_ref()?;
-        let folder = root.join(hex(self.keys.repo().as_bytes())).join("index");
+        let folder = root.join(hex(self.keys.repo().as_bytes())).join(name);
         make_private_folder(&folder).ok()?;
         Some(folder)
     }
 
     /// All blobs that the index objects list. `fresh` makes the local tables anew from the store.
     pub fn load_index(&self, fresh: bool) -> Result<(BlobIndex, Unreadable)> {
-        BlobIndex::load(&*self.store, self.keys.repo(), &self.keys.index_key(), self.cache_folder(), fresh)
+        BlobIndex::load(&*self.store, self.keys.repo(), &self.keys.index_key(), self.cache_folder("index"), fresh)
     }
 
     /// Objects of the shape `folder/<series>/<id>`, of one series or of all, with their lengths; sorted.
