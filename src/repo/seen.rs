@@ -159,8 +159,11 @@ impl Repository {
                     numbers: (number(before.newest), number(newest_of(&look.seen.there))),
                 });
             }
-            if accept || look.missing.is_empty() {
-                self.remember(&tag, |seen| look.merge_into(seen, accept))?;
+            if accept {
+                self.remember(&tag, |seen| look.merge_into(seen, true))?;
+            } else if look.missing.is_empty() {
+                // Who reads from a machine that takes no file is not kept from it; a snapshot tells (`saw`).
+                let _ = self.remember(&tag, |seen| look.merge_into(seen, false));
             }
         }
         Ok(rollbacks)
@@ -267,7 +270,9 @@ impl Repository {
         let path = folder.join(tag.to_string());
         let failed = |e| Error::store("read", path.display(), e);
         let bytes = match fs::metadata(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Seen::default()),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(Seen::default());
+            }
             Ok(meta) if meta.len() <= SEEN_MAX => fs::read(&path).map_err(failed)?,
             Ok(_) => Vec::new(),
             Err(e) => return Err(failed(e)),

@@ -290,6 +290,25 @@ fn series_are_judged_one_by_one_and_a_memory_that_does_not_open_is_told() {
 }
 
 #[test]
+fn a_machine_that_takes_no_file_reads_and_is_told_when_it_writes() {
+    let (world, all, _) = World::seen(2, Role::Owner);
+    let blocked = world.state.path().join("a file");
+    std::fs::write(&blocked, "").unwrap();
+    let secret = Secret::KeyFile(SealKey::new([20 + Role::Owner as u8; 32]));
+    let around = Surroundings {
+        clock: Arc::new(FixedClock(Time::from_sec(1_700_000_000))),
+        entropy: Arc::new(SeededEntropy::new(6)),
+        cache: None,
+        state: Some(blocked),
+    };
+    let client = Repository::open(Arc::new(world.fixture.store.clone()), &Unlock::Secret(secret), around).unwrap();
+    assert_eq!(look(&client), []);
+    assert_eq!(latest(&client).unwrap(), all[1].id);
+    assert!(take_by(&client).unwrap().is_some());
+    assert!(client.look(None, true).is_err(), "what is accepted has to be remembered");
+}
+
+#[test]
 fn a_store_that_does_not_answer_is_no_rollback() {
     use crate::store::faulty::{Fault, FaultyStore, Op};
     let (world, all, _) = World::seen(3, Role::Owner);
