@@ -63,6 +63,7 @@ fn repository() -> (TempDir, Repository) {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(KernelEntropy),
         cache: Some(folder.path().join("cache")),
+        state: Some(folder.path().join("state")),
     };
     let store = Arc::new(LocalStore::create(&folder.path().join("repository")).unwrap());
     // A key file: a passphrase is dear by design.

@@ -15,8 +15,8 @@ pub enum Error {
     NoRepository { place: String, why: String },
     /// No key slot opens with what was given.
     WrongKey { why: String },
-    /// The key lacks the role that the operation needs.
-    NotPermitted { what: String },
+    /// The key lacks the role that the operation needs: `role` is the one it has, `needs` says which would do.
+    NotPermitted { what: String, role: &'static str, needs: &'static str },
     /// Written by a newer program: intact for all we know, but not for us to read or touch.
     Unsupported { object: String, what: String },
     /// Bytes that are not what their name, tag or layout says.
@@ -29,6 +29,8 @@ pub enum Error {
     Target { path: String, source: io::Error },
     /// A command that was to write a stream failed.
     Command { command: String, why: String },
+    /// The store shows an older state of a series than this client has seen, or hides some of it.
+    Rollback { what: String },
     /// What the user asked for makes no sense or names nothing.
     Usage { what: String },
     /// Refused for safety; the message says how to insist.
@@ -86,7 +88,9 @@ impl fmt::Display for Error {
         match self {
             Error::NoRepository { place, why } => write!(f, "no repository at {place}: {why}"),
             Error::WrongKey { why } => write!(f, "the repository does not open: {why}"),
-            Error::NotPermitted { what } => write!(f, "this key may not {what}; use a key with a wider role"),
+            Error::NotPermitted { what, role, needs } => {
+                write!(f, "this is a {role} key, which may not {what}: that takes {needs}")
+            }
             Error::Unsupported { object, what } => {
                 write!(f, "{object}: {what}; it was written by a newer vault, upgrade to read it")
             }
@@ -102,6 +106,10 @@ impl fmt::Display for Error {
             Error::Store { doing, object, source } => write!(f, "cannot {doing} {object}: {}", reason(source)),
             Error::Target { path, source } => write!(f, "cannot restore to {path}: {}", reason(source)),
             Error::Command { command, why } => write!(f, "{command}: {why}"),
+            Error::Rollback { what } => write!(
+                f,
+                "{what}. Find out who could write to the store, and look for what is missing in a copy of it; to go on with what is there: --accept-rollback"
+            ),
             Error::Usage { what } | Error::Refused { what } => f.write_str(what),
             Error::Cancelled => f.write_str("stopped on request; what is done is kept: run it again to go on"),
             Error::Hardware { what } => {

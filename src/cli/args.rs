@@ -21,7 +21,7 @@ An ADDRESS is SERIES[@VERSION][:PATH] or a snapshot's ID[:PATH]. A SERIES is ser
 A VERSION is latest, an id, a date (2026-03-02), a time (2026-03-02T04:05) or an age (3d, 12h, 2w).
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 snapshot made but incomplete, 10 no repository,
-12 wrong key, 13 newer format, 20 store full, 130 cancelled.";
+12 wrong key, 13 newer format, 14 store rolled back, 20 store full, 130 cancelled.";
 
 /// Encrypted, deduplicated backups for people who run servers
 #[derive(Debug, Parser)]
@@ -57,6 +57,12 @@ pub struct Global {
     /// Folder for derived tables; may be deleted at any time [env: VAULT_CACHE_DIR; default: ~/.cache/vault]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub cache_dir: Option<PathBuf>,
+    /// Folder that remembers how far each series had come; keep it [env: VAULT_STATE_DIR; default: ~/.local/state/vault]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub state_dir: Option<PathBuf>,
+    /// Go on although the store shows an older state than this machine has seen, or lacks snapshots
+    #[arg(long, global = true)]
+    pub accept_rollback: bool,
     /// Print progress and results as JSON, one object a line
     #[arg(long, global = true)]
     pub json: bool,

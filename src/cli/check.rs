@@ -2,7 +2,7 @@
 
 use super::{
     exit::{Done, Failure},
-    human,
+    human, json as shapes,
     session::Session,
 };
 use crate::{
@@ -48,6 +48,8 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let progress = session.progress();
     // The list at the end has them all, and what they cost.
     progress.hold_problems();
+    session.accept_rollback(&repo, None)?;
+    let rollbacks = repo.look(None, false)?;
     let report = op::check(&repo, read, args.threads, progress.monitor());
     let found = progress.end();
     let report = report.inspect_err(|_| {
@@ -62,6 +64,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
             }
             _ => {}
         }
+        session.tell_rollbacks(&rollbacks);
     }
     let findings: Vec<Value> = report
         .findings
@@ -76,9 +79,10 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         "bytes_read": report.bytes_read,
         "findings": findings,
         "notes": report.notes,
+        "rollbacks": shapes::rollbacks(&rollbacks),
         "seconds": begun.elapsed().as_secs_f64(),
     });
-    Ok(Done::unless(!report.findings.is_empty(), result))
+    Ok(Done::unless(!report.findings.is_empty(), result).unless_rolled_back(&rollbacks))
 }
 
 fn print(session: &Session, report: &Report, took: Duration) -> io::Result<()> {

@@ -9,10 +9,14 @@
 //! | 10 | there is no repository |
 //! | 12 | wrong passphrase or key |
 //! | 13 | written by a newer program |
+//! | 14 | the store shows an older state than this machine has seen, or hides snapshots |
 //! | 20 | the store is full |
 //! | 130 | cancelled |
 
-use crate::error::{Error, reason};
+use crate::{
+    error::{Error, reason},
+    repo::Rollback,
+};
 use serde_json::Value;
 use std::{fmt, io};
 
@@ -25,6 +29,8 @@ pub enum Outcome {
     Bad,
     /// A snapshot was made of which something is missing.
     Incomplete,
+    /// The store shows an older state than before.
+    RolledBack,
 }
 
 /// What a command hands back: how it ended, and what its last JSON line says.
@@ -44,6 +50,11 @@ impl Done {
     /// Good, unless something is wrong.
     pub fn unless(wrong: bool, result: Value) -> Self {
         Done { outcome: if wrong { Outcome::Bad } else { Outcome::Good }, result }
+    }
+
+    /// The same, unless series are not what they were, which weighs more.
+    pub fn unless_rolled_back(self, rollbacks: &[Rollback]) -> Self {
+        if rollbacks.is_empty() { self } else { Done { outcome: Outcome::RolledBack, ..self } }
     }
 }
 
@@ -110,6 +121,7 @@ impl Failure {
                 Error::Corrupt { .. } => "corrupt",
                 Error::Missing { .. } => "missing",
                 Error::Store { .. } => "store",
+                Error::Rollback { .. } => "rollback",
                 Error::Target { .. } => "target",
                 Error::Command { .. } => "command",
                 Error::Usage { .. } => "usage",
@@ -126,6 +138,8 @@ impl Failure {
 
 /// Cancelled by the user: also the code of a second Ctrl-C.
 pub const CANCELLED: u8 = 130;
+/// The store is not what it was.
+const ROLLED_BACK: u8 = 14;
 /// Usage: also the code that clap gives.
 pub const USAGE: u8 = 2;
 
@@ -135,6 +149,7 @@ pub fn code(result: &Result<Outcome, Failure>) -> u8 {
         Ok(Outcome::Good) => 0,
         Ok(Outcome::Bad) => 1,
         Ok(Outcome::Incomplete) => 3,
+        Ok(Outcome::RolledBack) => ROLLED_BACK,
         // A reader that has read enough of a list; of data every byte counts.
         Err(failure @ Failure::Output(_)) if failure.is_quiet() => 0,
         Err(Failure::Output(_) | Failure::Undelivered(_) | Failure::File { .. }) => 1,
@@ -144,6 +159,7 @@ pub fn code(result: &Result<Outcome, Failure>) -> u8 {
             Error::NoRepository { .. } => 10,
             Error::WrongKey { .. } => 12,
             Error::Unsupported { .. } => 13,
+            Error::Rollback { .. } => ROLLED_BACK,
             error if error.is_store_full() => 20,
             Error::Cancelled => CANCELLED,
             _ => 1,
@@ -173,7 +189,8 @@ mod tests {
             (Error::Cancelled, 130),
             (Error::corrupt("x", "y"), 1),
             (Error::Missing { object: text() }, 1),
-            (Error::NotPermitted { what: text() }, 1),
+            (Error::NotPermitted { what: text(), role: "writer", needs: "an owner key" }, 1),
+            (Error::Rollback { what: text() }, 14),
             (Error::Command { command: text(), why: text() }, 1),
             (Error::Hardware { what: text() }, 1),
         ] {
@@ -183,6 +200,7 @@ mod tests {
         assert_eq!(code(&Ok(Outcome::Good)), 0);
         assert_eq!(code(&Ok(Outcome::Bad)), 1);
         assert_eq!(code(&Ok(Outcome::Incomplete)), 3);
+        assert_eq!(code(&Ok(Outcome::RolledBack)), 14);
         assert_eq!(code(&Err(io(io::ErrorKind::BrokenPipe).into())), 0);
         assert_eq!(code(&Err(io(io::ErrorKind::StorageFull).into())), 1);
         let undelivered = Failure::Undelivered(io(io::ErrorKind::BrokenPipe));

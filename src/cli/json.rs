@@ -14,19 +14,22 @@
 //! |---|---|
 //! | `init` | `repository`, `place`, `recovery_sheet` (the file it went to, or null) |
 //! | `snapshot` | `snapshot` (an object as below, `id` null after a dry run), `files_unchanged`, `data_packs`, `tree_packs`, `bytes_new`, `bytes_stored`, `seconds`, `dry_run` |
-//! | `snapshots` | `snapshots` (objects as below, with `tags` as `tag` left them, and `pinned`: null, or `reason`, `time`, `user`, `host`), `unreadable` (`object`, `message`) |
+//! | `snapshots` | `snapshots` (objects as below, with `tags` as `tag` left them, and `pinned`: null, or `reason`, `time`, `user`, `host`), `unreadable` (`object`, `message`), `rollbacks` |
 //! | `forget` | `series` (`series`, `snapshots`: `id`, `sequence`, `time`, `complete`, `bytes`, `tags`, `forget`, `kept_by`; `guards`: `suspicion` (`shrunken` `future` `backwards`), `suspects`; `held`; `illegible`), `forgotten` (ids), `kept`, `finished`, `pinned_meanwhile`, `failed` and `unreadable` (`object`, `message`), `dry_run` |
 //! | `tag …`, `pin`, `unpin` | `changed`, `unchanged` (ids) |
 //! | `restore` | `snapshot`, `totals`, `files_unchanged`, `files_written`, `bytes_written`, `bytes_fetched`, `deleted`, `sockets`, `shortfall`, `problem_count`, `problems`, `actions`, `seconds` |
 //! | `ls` | `snapshot`, `entries`, `unreadable` (`path`, `message`) |
 //! | `dump` | none: its output is the data (with `--output`: `snapshot`, `bytes`) |
 //! | `stats` | `series` and sums |
-//! | `check` | `snapshots`, `packs`, `blobs`, `packs_read`, `bytes_read`, `findings` (`object`, `what`, `lost`, `lost_count`), `notes` |
+//! | `check` | `snapshots`, `packs`, `blobs`, `packs_read`, `bytes_read`, `findings` (`object`, `what`, `lost`, `lost_count`), `notes`, `rollbacks` |
 //! | `key …` | `keys`, or `key` and `key_file` |
 //!
 //! A **snapshot** has `id`, `series`, `sequence`, `previous`, `time`, `finished`, `complete`, `host`, `user`, `program`, `tags`,
 //! `description`, `totals` (`files` `directories` `others` `bytes`), `work` (`files_read` `bytes_read` `bytes_new` `bytes_stored`),
 //! `sources` (`name`, `kind`: `tree` or `stream`, `path` or `command`, `totals`, `excludes`), `problem_count`, `problems` (`path`, `what`).
+//!
+//! A **rollback** has `series`, `missing` (ids), `seen` and `newest` (the highest number that this machine has seen, and that is there),
+//! `message`.
 //!
 //! Sizes are bytes. Times are RFC 3339 in UTC. A name or path is a string; where it is not UTF-8 the string has escapes, and
 //! `<field>_hex` beside it holds the exact bytes.
@@ -35,7 +38,7 @@ use crate::{
     id::{SnapshotId, hex},
     model::snapshot::{DeviceClass, Problem, Snapshot, SourceKind, Totals},
     name::Shown,
-    repo::Listed,
+    repo::{Listed, Rollback},
     world::Time,
 };
 use serde_json::{Map, Value, json};
@@ -47,6 +50,22 @@ pub fn print(out: &mut dyn Write, object: &Value) -> io::Result<()> {
     line.push('\n');
     out.write_all(line.as_bytes())?;
     out.flush()
+}
+
+/// Series that are not what they were.
+pub fn rollbacks(rollbacks: &[Rollback]) -> Value {
+    let each = rollbacks.iter().map(|rollback| {
+        let missing: Vec<String> = rollback.missing.iter().map(|missing| missing.id.to_string()).collect();
+        let (seen, newest) = rollback.numbers;
+        json!({
+            "series": rollback.series,
+            "missing": missing,
+            "seen": seen,
+            "newest": newest,
+            "message": rollback.to_string(),
+        })
+    });
+    each.collect()
 }
 
 /// Puts bytes that are mostly text into an object.

@@ -79,7 +79,7 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 struct Add {
-    /// What the key may do: everything; all but read contents of files; only add snapshots
+    /// What the key may do
     #[arg(long, value_enum, default_value_t = RoleName::Owner)]
     role: RoleName,
     /// Make a key file in place of a passphrase
@@ -98,8 +98,11 @@ struct Add {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum RoleName {
+    /// Everything
     Owner,
+    /// List, tag, pin, forget, check; no contents of files
     Maintainer,
+    /// Add snapshots; open nothing, not even its own
     Writer,
 }
 

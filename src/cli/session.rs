@@ -15,8 +15,8 @@ use crate::{
     index::BlobIndex,
     keys::slot::Secret,
     name::Shown,
-    repo::{Listed, Repository, Surroundings, Unlock},
-    series::Address,
+    repo::{Listed, Repository, Rollback, Surroundings, Unlock},
+    series::{Address, Series},
     store::{SharedStore, open as stores, open::Place},
     world::{KernelEntropy, SystemClock},
 };
@@ -62,18 +62,39 @@ impl Session {
         std::fs::metadata(path).ok().map(|folder| (folder.dev(), folder.ino()))
     }
 
-    /// The clock, random bytes, and the folder for derived tables.
+    /// The clock, random bytes, and the folders of what is remembered.
     pub fn surroundings(&self) -> Surroundings {
-        Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(KernelEntropy), cache: self.cache() }
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(KernelEntropy));
+        Surroundings { clock, entropy, cache: self.cache(), state: self.state() }
     }
 
     fn cache(&self) -> Option<PathBuf> {
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let cache = self.global.cache_dir.clone().or_else(|| set("VAULT_CACHE_DIR"));
-        // A relative XDG_CACHE_HOME is to be ignored, says its specification.
-        let of_user = || set("XDG_CACHE_HOME").filter(|path| path.is_absolute()).map(|path| path.join("vault"));
-        let of_home = || set("HOME").map(|home| home.join(".cache/vault"));
-        cache.or_else(of_user).or_else(of_home)
+        let given = self.global.cache_dir.clone();
+        folder(given, "VAULT_CACHE_DIR", "XDG_CACHE_HOME", ".cache")
+    }
+
+    /// One folder a place: a replica elsewhere may lag behind.
+    fn state(&self) -> Option<PathBuf> {
+        let given = self.global.state_dir.clone();
+        let folder = folder(given, "VAULT_STATE_DIR", "XDG_STATE_HOME", ".local/state")?;
+        let Place::Local(path) = self.place().ok()?;
+        let path = path.canonicalize().or_else(|_| std::path::absolute(&path)).unwrap_or(path);
+        let place = blake3::hash(path.as_os_str().as_bytes()).to_hex();
+        Some(folder.join(place.get(..16).unwrap_or(&place)))
+    }
+
+    /// When the user said so, takes what the store shows of a series, or of all, for what is to be there, and says what is missing.
+    pub fn accept_rollback(&self, repo: &Repository, series: Option<&Series>) -> Result<()> {
+        if !self.global.accept_rollback {
+            return Ok(());
+        }
+        if self.state().is_none() {
+            return Err(Error::usage("--accept-rollback has nowhere to be remembered: give --state-dir, or set HOME"));
+        }
+        for rollback in repo.look(series, true)? {
+            self.screen.warn(&format!("{rollback}; accepted"));
+        }
+        Ok(())
     }
 
     /// Opens the repository with what the user gave.
@@ -135,6 +156,9 @@ impl Session {
     /// The snapshot that an argument names, and the path below it.
     pub fn resolve(&self, repo: &Repository, text: &OsStr) -> Result<(Listed, Option<Vec<u8>>)> {
         let address = Address::parse(text.as_bytes())?;
+        if let Some(series) = &address.series {
+            self.accept_rollback(repo, Some(series))?;
+        }
         match repo.resolve(&address, &|text| address::instant(text, jiff::tz::TimeZone::system())) {
             Ok(listed) => Ok((listed, address.path)),
             Err(Error::Usage { what }) => {
@@ -145,12 +169,28 @@ impl Session {
         }
     }
 
+    /// Says which series are not what they were.
+    pub fn tell_rollbacks(&self, rollbacks: &[Rollback]) {
+        for rollback in rollbacks {
+            self.screen.error(&Error::from(rollback.clone()).to_string());
+        }
+    }
+
     /// A snapshot as a line names it: `1a2b3c4d of alpha/-/srv/wiki, 2026-03-02 04:05:06`.
     pub fn name_of(listed: &Listed) -> String {
         let series = Shown(listed.snapshot.series.as_bytes());
         let time = human::local_time(listed.snapshot.head.time.sec);
         format!("{} of {series}, {time}", listed.id.short())
     }
+}
+
+/// The folder that was given, or else the program's own below the user's.
+fn folder(given: Option<PathBuf>, own: &str, xdg: &str, below_home: &str) -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    // A relative one is to be ignored, says the specification of these variables.
+    let of_user = || set(xdg).filter(|path| path.is_absolute()).map(|path| path.join("vault"));
+    let of_home = || set("HOME").map(|home| home.join(below_home).join("vault"));
+    given.or_else(|| set(own)).or_else(of_user).or_else(of_home)
 }
 
 #[cfg(test)]

@@ -1,13 +1,19 @@
 //! The recovery sheet as people get it.
 
 use super::{exit::Failure, human, secrets, session::Session};
-use crate::{error::Error, keys::recovery, name::Shown, repo::Repository};
+use crate::{
+    error::Error,
+    keys::{Role, recovery},
+    name::Shown,
+    repo::Repository,
+};
 use std::{io::Write, path::Path};
 use zeroize::Zeroizing;
 
 /// The sheet of an open repository; owners only.
 pub fn text(repo: &Repository) -> Result<Zeroizing<String>, Error> {
-    let root = repo.keys().root().ok_or_else(|| Error::NotPermitted { what: "print the recovery sheet".into() })?;
+    repo.keys().expect(Role::Owner, "print the recovery sheet")?;
+    let root = repo.keys().root().ok_or_else(|| Error::usage("this key does not hold the root secret"))?;
     let mut lines = Zeroizing::new(String::new());
     for line in recovery::lines(root) {
         lines.push_str("    ");

@@ -138,6 +138,7 @@ pub fn run(mut args: Args, session: &Session) -> Result<Done, Failure> {
     let series = series(&args, &host, only_path.as_deref())?;
     let excludes = excludes(&args)?;
     let repo = open(&args, session)?;
+    session.accept_rollback(&repo, Some(&series))?;
     let request = op::Request {
         series,
         sources,

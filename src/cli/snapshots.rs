@@ -68,6 +68,8 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let repo = session.open()?;
     let mut all = repo.snapshots(None)?;
     let annotations = repo.annotations(None)?;
+    session.accept_rollback(&repo, None)?;
+    let rollbacks = repo.look(None, false)?;
     let wanted: Vec<Row<'_>> = all.listed.iter().filter_map(|listed| args.row(&repo, &annotations, listed)).collect();
     all.unreadable.append(&mut all.doubtful);
     all.unreadable.extend(annotations.illegible.into_iter().map(|one| (one.object, one.error)));
@@ -80,7 +82,8 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         for (object, error) in &all.unreadable {
             session.screen.warn(&human::about(object, error));
         }
-        if wanted.is_empty() && all.unreadable.is_empty() {
+        session.tell_rollbacks(&rollbacks);
+        if wanted.is_empty() && rollbacks.is_empty() && all.unreadable.is_empty() {
             session.screen.note("there are no such snapshots");
         }
     }
@@ -90,7 +93,8 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         .map(|(object, error)| json!({ "object": object, "message": error.to_string() }))
         .collect();
     let snapshots: Vec<Value> = wanted.iter().map(Row::json).collect();
-    Ok(Done::unless(!unreadable.is_empty(), json!({ "snapshots": snapshots, "unreadable": unreadable })))
+    let result = json!({ "snapshots": snapshots, "unreadable": unreadable, "rollbacks": json::rollbacks(&rollbacks) });
+    Ok(Done::unless(!unreadable.is_empty(), result).unless_rolled_back(&rollbacks))
 }
 
 fn print(session: &Session, wanted: &[Row<'_>]) -> io::Result<()> {

@@ -41,13 +41,28 @@ impl Role {
     }
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
             Role::Writer => "writer",
             Role::Maintainer => "maintainer",
             Role::Owner => "owner",
-        })
+        }
+    }
+
+    /// Whose key will do where this role is needed.
+    fn at_least(self) -> &'static str {
+        match self {
+            Role::Writer => "any key",
+            Role::Maintainer => "a maintainer or owner key",
+            Role::Owner => "an owner key",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -129,7 +144,7 @@ impl Keyring {
 
     /// The same keys with what `role` does not have taken away.
     pub fn narrowed(&self, role: Role) -> Result<Self> {
-        let lacks = || Error::NotPermitted { what: format!("make a {role} key") };
+        let lacks = || self.lacks(role, format!("make {role} keys"));
         match role {
             Role::Owner => self.root.clone().map(|root| Keyring::owner(self.repo, root)).ok_or_else(lacks),
             Role::Maintainer => {
@@ -150,6 +165,15 @@ impl Keyring {
     /// What these keys may do.
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// Fails unless these keys may do what `needs` may; `what` says what for.
+    pub fn expect(&self, needs: Role, what: impl Into<String>) -> Result<()> {
+        if self.role >= needs { Ok(()) } else { Err(self.lacks(needs, what)) }
+    }
+
+    fn lacks(&self, needs: Role, what: impl Into<String>) -> Error {
+        Error::NotPermitted { what: what.into(), role: self.role.name(), needs: needs.at_least() }
     }
 
     /// The root secret, for the recovery sheet.
@@ -233,8 +257,23 @@ impl Keyring {
         self.of_meta_secret("vault v1 annotation", "see or change tags and pins")
     }
 
+    /// Seals what a client remembers of files in its cache.
+    pub fn files_key(&self) -> SealKey {
+        self.sealing("vault v1 local files")
+    }
+
+    /// Turns paths into places of that cache.
+    pub fn files_place_key(&self) -> [u8; 32] {
+        derive("vault v1 local places", &self.writer, self.repo)
+    }
+
+    /// Seals what a client remembers of series.
+    pub fn seen_key(&self) -> SealKey {
+        self.sealing("vault v1 local series")
+    }
+
     fn of_meta_secret(&self, context: &str, what: &str) -> Result<SealKey> {
-        let secret = self.meta_secret.as_ref().ok_or_else(|| Error::NotPermitted { what: what.into() })?;
+        let secret = self.meta_secret.as_ref().ok_or_else(|| self.lacks(Role::Maintainer, what))?;
         Ok(SealKey::new(derive(context, &SealKey::new(*secret.expose()), self.repo)))
     }
 
@@ -252,11 +291,11 @@ impl Keyring {
 
     /// Opens a wrapped key; [`Error::NotPermitted`] when the role lacks the secret.
     pub fn unwrap_key(&self, kind: Kind, wrapped: &wrap::WrappedKey, object: &dyn fmt::Display) -> Result<SealKey> {
-        let (secret, what) = match kind {
-            Kind::DataPack => (&self.data_secret, "open contents of files"),
-            _ => (&self.meta_secret, "open trees and snapshots"),
+        let (secret, needs, what) = match kind {
+            Kind::DataPack => (&self.data_secret, Role::Owner, "open contents of files"),
+            _ => (&self.meta_secret, Role::Maintainer, "open trees and snapshots"),
         };
-        let secret = secret.as_ref().ok_or_else(|| Error::NotPermitted { what: what.into() })?;
+        let secret = secret.as_ref().ok_or_else(|| self.lacks(needs, what))?;
         wrap::unwrap(wrapped, secret, &self.psk(), self.repo, kind)
             .ok_or_else(|| Error::corrupt(object, "a wrapped key does not open"))
     }

@@ -134,6 +134,7 @@ fn around(seed: u64) -> Surroundings {
         clock: Arc::new(FixedClock(Time::from_sec(1_700_000_000))),
         entropy: Arc::new(SeededEntropy::new(seed)),
         cache: None,
+        state: None,
     }
 }
 

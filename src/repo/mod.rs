@@ -2,10 +2,12 @@
 
 pub mod annotations;
 pub mod cache;
+pub mod files;
 pub mod gc;
 pub mod ground;
 pub mod mover;
 pub mod reader;
+pub mod seen;
 pub mod session;
 pub mod slots;
 pub mod snapshots;
@@ -14,6 +16,7 @@ pub mod writer;
 
 pub use annotations::{Annotations, Marks, Pin};
 pub use reader::BlobReader;
+pub use seen::Rollback;
 pub use session::Session;
 pub use slots::{SlotInfo, Unlock};
 pub use snapshots::{Listed, Living, SeriesEnd, Snapshots};
@@ -55,6 +58,9 @@ pub struct Surroundings {
     pub entropy: Arc<dyn Entropy>,
     /// Folder for derived tables of all repositories; without one they stay in memory.
     pub cache: Option<PathBuf>,
+    /// Folder in which this client remembers how far the series of repositories at this place had come; not to be deleted. A replica
+    /// elsewhere may lag behind: it has another folder. Without one nothing is remembered.
+    pub state: Option<PathBuf>,
 }
 
 /// An open repository.
@@ -207,10 +213,10 @@ impl Repository {
         &*self.around.entropy
     }
 
-    /// The folder for this repository's derived tables, made when it is not there.
-    fn cache_folder(&self) -> Option<PathBuf> {
+    /// A folder for this repository's derived files, made when it is not there.
+    fn cache_folder(&self, name: &str) -> Option<PathBuf> {
         let root = self.around.cache.as_ref()?;
-        let folder = root.join(hex(self.keys.repo().as_bytes())).join("index");
+        let folder = root.join(hex(self.keys.repo().as_bytes())).join(name);
         make_private_folder(&folder).ok()?;
         Some(folder)
     }
@@ -221,7 +227,7 @@ impl Repository {
     pub fn load_index(&self, fresh: bool) -> Result<(BlobIndex, Unreadable)> {
         let (key, mut tries) = (self.keys.index_key(), INDEX_TRIES);
         loop {
-            let loaded = BlobIndex::load(&*self.store, self.keys.repo(), &key, self.cache_folder(), fresh)?;
+            let loaded = BlobIndex::load(&*self.store, self.keys.repo(), &key, self.cache_folder("index"), fresh)?;
             tries -= 1;
             if tries == 0 || !loaded.1.iter().any(|(_, error)| matches!(error, Error::Missing { .. })) {
                 return Ok(loaded);

@@ -188,7 +188,7 @@ impl Repository {
         )))
     }
 
-    /// Removes the slot whose id begins so; the last owner slot stays.
+    /// Removes the slot whose id begins so, for those who have at least its role; the last owner slot stays.
     pub fn remove_slot(&self, prefix: &str) -> Result<SlotInfo> {
         let (slots, _) = self.list_slots()?;
         let mut found = slots.iter().filter(|slot| slot.id.to_string().starts_with(prefix));
@@ -199,6 +199,7 @@ impl Repository {
             }
             (None, _) => return Err(Error::usage(format!("no key begins with \"{prefix}\": see `vault key list`"))),
         };
+        self.keys().expect(slot.note.role, format!("remove {} keys", slot.note.role))?;
         let owners = slots.iter().filter(|slot| slot.note.role == Role::Owner).count();
         if slot.note.role == Role::Owner && owners == 1 {
             return Err(Error::refused(

@@ -199,6 +199,11 @@ impl Repository {
         Ok(bytes)
     }
 
+    /// Reads the head of a snapshot, as every role can.
+    pub fn head(&self, tag: &SeriesTag, id: &SnapshotId) -> Result<Head> {
+        open_head(self.keys(), &self.snapshot_bytes(tag, id)?, &object_name(tag, id))
+    }
+
     /// Reads one snapshot.
     pub fn read_snapshot(&self, tag: &SeriesTag, id: &SnapshotId) -> Result<Listed> {
         let bytes = self.snapshot_bytes(tag, id)?;
@@ -240,12 +245,11 @@ impl Repository {
         let names = self.snapshot_names(Some(series))?;
         let mut gone = self.tombstone_names(Some(series))?;
         for (_, id, _) in names {
-            let name = object_name(&tag, &id);
-            let head = match self.snapshot_bytes(&tag, &id).and_then(|bytes| open_head(self.keys(), &bytes, &name)) {
+            let head = match self.head(&tag, &id) {
                 Ok(head) => head,
                 // A damaged one does not keep the next from being made, but its number is taken. A failing store does: the same
                 // number would be given twice.
-                Err(Error::Corrupt { .. }) => match self.head_of_damaged(&name) {
+                Err(Error::Corrupt { .. }) => match self.head_of_damaged(&object_name(&tag, &id)) {
                     Some(head) => head,
                     None => continue,
                 },
@@ -298,7 +302,7 @@ impl Repository {
         }
     }
 
-    /// Finds the snapshot that an address names. `instant` turns a date or time as the user wrote it into the last second it
+    /// Finds the snapshot that an address names; unless that is by its id, [`Error::Rollback`] when the series is not what it was. `instant` turns a date or time as the user wrote it into the last second it
     /// means.
     pub fn resolve(&self, address: &Address, instant: &dyn Fn(&str) -> Result<i64>) -> Result<Listed> {
         let what = match &address.series {
@@ -308,6 +312,10 @@ impl Repository {
         if let Version::Id(prefix) = &address.version {
             let (tag, id) = self.find(address.series.as_ref(), prefix)?;
             return self.read_snapshot(&tag, &id);
+        }
+        if let Some(series) = &address.series {
+            // An older snapshot must not pass for the newest because that one is hidden.
+            self.expect_no_rollback(series)?;
         }
         let all = self.snapshots(address.series.as_ref())?;
         let until = match &address.version {

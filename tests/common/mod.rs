@@ -94,8 +94,12 @@ impl Repo {
 
     fn unlock(path: &Path, unlock: &Unlock) -> Repo {
         let store = LocalStore::open(path).unwrap();
-        let around =
-            Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SeededEntropy::new(0)), cache: None };
+        let around = Surroundings {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SeededEntropy::new(0)),
+            cache: None,
+            state: None,
+        };
         Repo(Repository::open(Arc::new(store), unlock, around).unwrap())
     }
 
@@ -184,6 +188,7 @@ pub fn seeded_repository(seed: u64) -> BTreeMap<String, Vec<u8>> {
         clock: Arc::new(FixedClock(Time::from_sec(1_800_000_000))),
         entropy: Arc::new(SeededEntropy::new(seed)),
         cache: None,
+        state: None,
     };
     let shared = Arc::new(store.clone());
     let repo = Repository::init(shared, &passphrase(b"same"), Costs::LOW, "label", small_config(), around).unwrap();

@@ -47,6 +47,7 @@ pub fn write(folder: &Path) {
         clock: Arc::new(FixedClock(Time::from_sec(1_800_000_000))),
         entropy: Arc::new(KernelEntropy),
         cache: None,
+        state: None,
     };
     let store = Arc::new(LocalStore::create(&place).unwrap());
     let repo =

@@ -42,7 +42,12 @@ fn main() {
     let [_, sample, out] = &arguments[..] else { panic!("seeds SAMPLE OUT") };
     let seeds = Seeds(Path::new(out));
     let store = Arc::new(LocalStore::open(&Path::new(sample).join("repository")).unwrap());
-    let around = Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SeededEntropy::new(0)), cache: None };
+    let around = Surroundings {
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SeededEntropy::new(0)),
+        cache: None,
+        state: None,
+    };
     let repo = Repository::open(store, &Unlock::Root(recovery::parse(SHEET).unwrap()), around).unwrap();
 
     objects(&seeds, &repo);

@@ -11,7 +11,7 @@ mod pages;
 mod tests;
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     keys::Role,
     monitor::{Monitor, Phase},
     repo::{BlobReader, Repository},
@@ -67,9 +67,7 @@ pub struct Report {
 ///
 /// Order: snapshots are listed before the index is read, and packs after it, so that a snapshot that is taken meanwhile is no finding.
 pub fn check(repo: &Repository, read: ReadData, threads: usize, monitor: &dyn Monitor) -> Result<Report> {
-    if repo.keys().role() < Role::Maintainer {
-        return Err(Error::NotPermitted { what: "open snapshots, which a check does".into() });
-    }
+    repo.keys().expect(Role::Maintainer, "open snapshots, which a check does")?;
     let threads = match threads {
         0 => thread::available_parallelism().map_or(2, |n| n.get()),
         n => n,

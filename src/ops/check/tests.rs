@@ -1,5 +1,6 @@
 use super::*;
 use crate::{
+    error::Error,
     hash::BlobKind,
     id::{BlobId, PackId},
     model::{

@@ -12,6 +12,8 @@ pub mod policy;
 #[cfg(test)]
 mod policy_tests;
 #[cfg(test)]
+mod rollback_tests;
+#[cfg(test)]
 mod tests;
 
 pub use apply::{Report, apply};

@@ -105,7 +105,7 @@ fn writer(fixture: &Fixture) -> Repository {
     let secret = Secret::KeyFile(SealKey::new([3; 32]));
     fixture.repo.add_slot(Role::Writer, &secret, Costs::LOW, "writer").unwrap();
     let clock = Arc::new(FixedClock(Time::from_sec(1_700_000_000)));
-    let around = Surroundings { clock, entropy: Arc::new(SeededEntropy::new(7)), cache: None };
+    let around = Surroundings { clock, entropy: Arc::new(SeededEntropy::new(7)), cache: None, state: None };
     Repository::open(Arc::new(fixture.store.clone()), &Unlock::Secret(secret), around).unwrap()
 }
 

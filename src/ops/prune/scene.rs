@@ -64,9 +64,7 @@ impl Scene {
     /// Looks at everything. Fails when something cannot be read that might say what is needed. The index is not read again when it
     /// is the one of `before`.
     pub(super) fn look(repo: &Repository, before: Option<Scene>, monitor: &dyn Monitor) -> Result<Scene> {
-        if repo.keys().role() < Role::Maintainer {
-            return Err(Error::NotPermitted { what: "open snapshots, which pruning does".into() });
-        }
+        repo.keys().expect(Role::Maintainer, "open snapshots, which pruning does")?;
         let (now, _) = now(repo)?;
         let stays = repo.stays(monitor)?;
         let notes = repo.notes()?;

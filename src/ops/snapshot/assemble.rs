@@ -3,6 +3,7 @@
 use super::{
     flow::{Control, Done, Facts, Step, Stopped, Ticket},
     job::Job,
+    recall::Recall,
     scan::meta_of,
 };
 use crate::{
@@ -16,21 +17,28 @@ use crate::{
         snapshot::Totals,
     },
     name::Name,
-    repo::{BlobReader, Lane},
+    repo::{BlobReader, Lane, files::ListKey},
 };
 use crossbeam_channel::Receiver;
 use std::collections::{BTreeMap, HashMap};
 
-/// A file's contents and metadata; `None` when it could not be read.
-type Outcome = Option<(Box<Facts>, Content)>;
+/// A file's contents and metadata, and under what the pages of its list are remembered; `None` when it could not be read.
+type Outcome = Option<(Box<Facts>, Content, ListKey)>;
 
 /// A file that comes in parts.
-#[derive(Default)]
 struct Parts {
     list: ListBuilder,
+    list_key: ListKey,
     next: u64,
     early: BTreeMap<u64, Vec<Extent>>,
     end: Option<(u64, Box<Facts>)>,
+}
+
+impl Parts {
+    fn new(recall: Option<&Recall<'_>>) -> Self {
+        let list_key = recall.map(Recall::list_key).unwrap_or_default();
+        Parts { list: ListBuilder::default(), list_key, next: 0, early: BTreeMap::new(), end: None }
+    }
 }
 
 struct Frame {
@@ -70,6 +78,23 @@ impl PageSink for Over<'_, '_, '_> {
     }
 }
 
+/// Stores pages of a list of extents, which are remembered as well.
+struct Lists<'l, 'w, 'a> {
+    lane: &'l mut Lane<'w>,
+    recall: Option<&'a Recall<'a>>,
+    key: ListKey,
+}
+
+impl PageSink for Lists<'_, '_, '_> {
+    fn store_page(&mut self, kind: BlobKind, bytes: Vec<u8>) -> Result<BlobId> {
+        let id = self.lane.store(kind, &bytes)?;
+        if let Some(recall) = self.recall {
+            recall.remember_page(&self.key, &id, &bytes);
+        }
+        Ok(id)
+    }
+}
+
 /// Assembles one source.
 pub struct Assembler<'a, 'w> {
     control: &'a Control<'a>,
@@ -79,6 +104,7 @@ pub struct Assembler<'a, 'w> {
     lane: Lane<'w>,
     /// Reads the pages of the snapshot before, on which new ones may lean.
     pages: Option<&'a BlobReader<'a>>,
+    recall: Option<&'a Recall<'a>>,
     outcomes: HashMap<Ticket, Outcome>,
     parts: HashMap<Ticket, Parts>,
     /// Outcomes of files of which further names may come.
@@ -98,6 +124,7 @@ impl<'a, 'w> Assembler<'a, 'w> {
             page_key: job.repo.keys().page_key(),
             lane,
             pages: job.bases.pages,
+            recall: job.recall,
             outcomes: HashMap::new(),
             parts: HashMap::new(),
             shared: HashMap::new(),
@@ -127,8 +154,11 @@ impl<'a, 'w> Assembler<'a, 'w> {
                 Step::Forget { ticket } => {
                     self.shared.remove(&ticket);
                 }
-                Step::File { node, ticket, more } => {
-                    if let Some(node) = self.file(*node, ticket, more, results)? {
+                Step::File { node, ticket, more, place } => {
+                    if let Some((node, list)) = self.file(*node, ticket, more, results)? {
+                        if let (Some(recall), Some(place)) = (self.recall, &place) {
+                            recall.remember(place, &node, list);
+                        }
                         self.add(node)?;
                     }
                 }
@@ -176,7 +206,7 @@ impl<'a, 'w> Assembler<'a, 'w> {
         ticket: Ticket,
         more: bool,
         results: &Receiver<Vec<Done>>,
-    ) -> Result<Option<Node>, Stopped> {
+    ) -> Result<Option<(Node, ListKey)>, Stopped> {
         let outcome = match self.shared.remove(&ticket) {
             Some(outcome) => outcome,
             None => loop {
@@ -192,10 +222,10 @@ impl<'a, 'w> Assembler<'a, 'w> {
         if more {
             self.shared.insert(ticket, clone(&outcome));
         }
-        Ok(outcome.map(|(facts, content)| {
+        Ok(outcome.map(|(facts, content, list)| {
             node.meta = meta_of(&facts.stat, node.meta.device, facts.xattrs, self.with_atime);
             node.body = Body::File { size: facts.stat.size, content };
-            node
+            (node, list)
         }))
     }
 
@@ -207,19 +237,22 @@ impl<'a, 'w> Assembler<'a, 'w> {
                     self.outcomes.insert(ticket, None);
                 }
                 Done::Whole { ticket, facts, extents } => {
-                    let mut list = ListBuilder::default();
+                    let Parts { mut list, list_key, .. } = Parts::new(self.recall);
+                    let mut sink = Lists { lane: &mut self.lane, recall: self.recall, key: list_key };
                     for extent in extents {
-                        self.control.guard(list.push(extent, &mut self.lane))?;
+                        self.control.guard(list.push(extent, &mut sink))?;
                     }
-                    let content = self.control.guard(list.finish(&mut self.lane))?;
-                    self.outcomes.insert(ticket, Some((facts, content)));
+                    let content = self.control.guard(list.finish(&mut sink))?;
+                    self.outcomes.insert(ticket, Some((facts, content, list_key)));
                 }
                 Done::Part { ticket, number, extents } => {
-                    self.parts.entry(ticket).or_default().early.insert(number, extents);
+                    let parts = self.parts.entry(ticket).or_insert_with(|| Parts::new(self.recall));
+                    parts.early.insert(number, extents);
                     self.go_on_with(ticket)?;
                 }
-                Done::End { ticket, parts, facts } => {
-                    self.parts.entry(ticket).or_default().end = Some((parts, facts));
+                Done::End { ticket, parts: count, facts } => {
+                    let parts = self.parts.entry(ticket).or_insert_with(|| Parts::new(self.recall));
+                    parts.end = Some((count, facts));
                     self.go_on_with(ticket)?;
                 }
             }
@@ -230,24 +263,25 @@ impl<'a, 'w> Assembler<'a, 'w> {
     /// Appends the parts of a file that have come in order, and completes it after the last.
     fn go_on_with(&mut self, ticket: Ticket) -> Result<(), Stopped> {
         let Some(parts) = self.parts.get_mut(&ticket) else { return Ok(()) };
+        let mut sink = Lists { lane: &mut self.lane, recall: self.recall, key: parts.list_key };
         while let Some(extents) = parts.early.remove(&parts.next) {
             parts.next += 1;
             for extent in extents {
-                self.control.guard(parts.list.push(extent, &mut self.lane))?;
+                self.control.guard(parts.list.push(extent, &mut sink))?;
             }
         }
         if parts.end.as_ref().is_none_or(|(count, _)| *count > parts.next) {
             return Ok(());
         }
-        if let Some(Parts { list, end: Some((_, facts)), .. }) = self.parts.remove(&ticket) {
-            let content = self.control.guard(list.finish(&mut self.lane))?;
-            self.outcomes.insert(ticket, Some((facts, content)));
+        if let Some(Parts { list, list_key, end: Some((_, facts)), .. }) = self.parts.remove(&ticket) {
+            let content = self.control.guard(list.finish(&mut sink))?;
+            self.outcomes.insert(ticket, Some((facts, content, list_key)));
         }
         Ok(())
     }
 }
 
 fn clone(outcome: &Outcome) -> Outcome {
-    let (facts, content) = outcome.as_ref()?;
-    Some((Box::new(Facts { stat: facts.stat, xattrs: facts.xattrs.clone() }), content.clone()))
+    let (facts, content, list) = outcome.as_ref()?;
+    Some((Box::new(Facts { stat: facts.stat, xattrs: facts.xattrs.clone() }), content.clone(), *list))
 }

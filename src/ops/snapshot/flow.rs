@@ -19,6 +19,7 @@ use crate::{
     },
     monitor::Monitor,
     name::{Name, Shown},
+    repo::files::Place,
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
 use std::{
@@ -59,8 +60,8 @@ pub enum Step {
     /// An entry that is known in full.
     Entry(Box<Node>),
     /// A regular file; its contents, attributes and exact metadata come with the ticket. Hard links share a ticket.
-    /// `more`: further names may come.
-    File { node: Box<Node>, ticket: Ticket, more: bool },
+    /// `more`: further names may come. `place`: under which it is remembered.
+    File { node: Box<Node>, ticket: Ticket, more: bool, place: Option<Place> },
     /// No further name of this file will come.
     Forget { ticket: Ticket },
     /// A directory ends; its node lacks only the tree.

@@ -1,6 +1,6 @@
 //! What all sources of a snapshot share.
 
-use super::{flow::Control, parent::Parent};
+use super::{flow::Control, parent::Parent, recall::Recall};
 use crate::{
     fs::exclude::Excludes,
     repo::{BlobReader, Repository},
@@ -18,6 +18,8 @@ pub struct Job<'a> {
     pub control: &'a Control<'a>,
     pub excludes: &'a Excludes,
     pub parent: Option<Parent<'a>>,
+    /// What stands in for it where it cannot be opened.
+    pub recall: Option<&'a Recall<'a>>,
     /// Reads what data may lean on, and what pages may; none when nothing may.
     pub bases: Bases<'a>,
     pub with_atime: bool,

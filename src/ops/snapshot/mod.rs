@@ -6,6 +6,7 @@ mod job;
 mod parent;
 mod previous;
 mod read;
+mod recall;
 mod scan;
 mod take;
 #[cfg(test)]
@@ -21,12 +22,13 @@ use crate::{
     model::snapshot::{Head, Snapshot, Source, Totals, Work},
     monitor::{Counter, Monitor, Phase},
     name::Name,
-    repo::{BlobReader, Repository, WriteOptions, Written},
+    repo::{BlobReader, Repository, WriteOptions, Written, files::Places},
     series::Series,
 };
 use flow::Control;
 use job::{Bases, Job};
 use parent::Parent;
+use recall::Recall;
 use std::{
     collections::HashSet,
     io::Read,
@@ -106,6 +108,8 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
     let excludes = Excludes::new(&request.excludes)?;
     check_names(&request)?;
 
+    // A series is not gone on with from an older head because the newer one is hidden.
+    repo.expect_no_rollback(&request.series)?;
     // The list of snapshots is read before the index: all that they refer to is then in the index that is seen.
     let end = repo.series_end(&request.series)?;
     let tag = repo.keys().series_tag(&request.series);
@@ -130,6 +134,16 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
         monitor.expect(Counter::Entries, entries);
         monitor.expect(Counter::Bytes, totals.bytes);
     }
+    let recall = match repo.keys().role() {
+        Role::Writer => Some(Recall {
+            places: Places::new(repo.keys()),
+            before: repo.remembered_files(&request.series, &request.user),
+            next: if request.dry_run { None } else { repo.remember_files(&request.series)? },
+            index: &index,
+            begun,
+        }),
+        Role::Maintainer | Role::Owner => None,
+    };
     let sequence = next_sequence(end.last.as_ref().map(|(_, head)| head.sequence))?;
     monitor.phase(Phase::Storing);
     let control = Control::new(monitor);
@@ -141,8 +155,16 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
     let role = if request.delta { repo.keys().role() } else { Role::Writer };
     let bases =
         Bases { data: (role >= Role::Owner).then_some(&data), pages: (role >= Role::Maintainer).then_some(&pages) };
-    let job =
-        Job { control: &control, excludes: &excludes, parent, bases, with_atime: request.with_atime, protect, repo };
+    let job = Job {
+        control: &control,
+        excludes: &excludes,
+        parent,
+        recall: recall.as_ref(),
+        bases,
+        with_atime: request.with_atime,
+        protect,
+        repo,
+    };
     let options = WriteOptions { compression: request.compression, pretend: request.dry_run };
     let sources = request.sources;
     let (mut sources, written) = session.write(&index, options, monitor, |writer| {
@@ -186,6 +208,16 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
         configuration: request.configuration,
     };
     let id = if request.dry_run { None } else { Some(session.publish(&snapshot, &index, &written)?) };
+    if let Some(id) = &id
+        && let Err(error) = repo.saw(&request.series, id, &snapshot.head)
+    {
+        monitor.note(&format!("{error}; were this snapshot to vanish, this machine would not notice"));
+    }
+    if let Some(next) = recall.and_then(|recall| recall.next)
+        && let Err(error) = next.finish(repo, &request.series, &snapshot.user, snapshot.head.complete)
+    {
+        monitor.note(&format!("{error}; the next snapshot reads all files"));
+    }
     Ok(Report { id, snapshot, written, files_unchanged: count(&control.files_unchanged) })
 }
 

@@ -37,7 +37,7 @@ fn nanoseconds(time: Time) -> i128 {
 }
 
 /// True when a later change than the one at `ctime` would have had another time.
-fn is_settled(ctime: Time, begun: Time) -> bool {
+pub fn is_settled(ctime: Time, begun: Time) -> bool {
     let tick = if ctime.nsec == 0 { COARSE_TICK } else { TICK };
     nanoseconds(ctime) + tick < nanoseconds(begun)
 }

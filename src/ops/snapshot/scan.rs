@@ -4,6 +4,7 @@ use super::{
     flow::{Control, Step, Stopped, Task, Ticket},
     job::Job,
     parent::{Cursor, Parent},
+    recall::Recall,
 };
 use crate::{
     fs::{
@@ -21,6 +22,7 @@ use crate::{
     },
     monitor::Counter,
     name::{Name, Shown},
+    repo::files::{ListKey, Place},
     world::Time,
 };
 use crossbeam_channel::{Sender, TrySendError};
@@ -64,6 +66,7 @@ pub struct Scan<'a> {
     pub control: &'a Control<'a>,
     pub excludes: &'a Excludes,
     pub parent: Option<Parent<'a>>,
+    pub recall: Option<&'a Recall<'a>>,
     pub with_atime: bool,
     pub protect: Option<(u64, u64)>,
     pub steps: Sender<Step>,
@@ -78,7 +81,17 @@ struct State {
     next_ticket: Ticket,
     devices: Vec<u64>,
     links: HashMap<(u32, u64), Link>,
+    /// Name of the source, and the path below it.
+    source: Vec<u8>,
     rel: Vec<u8>,
+}
+
+/// A file that has not changed.
+struct Unchanged {
+    content: Content,
+    /// None where they have to be read.
+    xattrs: Option<Vec<Xattr>>,
+    list: ListKey,
 }
 
 impl<'a> Scan<'a> {
@@ -88,6 +101,7 @@ impl<'a> Scan<'a> {
             control: job.control,
             excludes: job.excludes,
             parent: job.parent,
+            recall: job.recall,
             with_atime: job.with_atime,
             protect: job.protect,
             steps,
@@ -108,6 +122,7 @@ impl<'a> Scan<'a> {
         }
         let before = self.parent.and_then(|parent| parent.root(name.as_bytes()));
         let root = Arc::new(root);
+        self.state.source = name.as_bytes().to_vec();
         let mut frames = Vec::new();
         frames.extend(self.enter(&root, name, &stat, before, true)?);
         while let Some(frame) = frames.last_mut() {
@@ -148,6 +163,7 @@ impl<'a> Scan<'a> {
             Err(error) => return self.lost(&error),
         };
         let before = self.parent.and_then(|parent| parent.root(name.as_bytes()));
+        self.state.source = name.as_bytes().to_vec();
         self.entry(&Arc::new(dir), entry, name, &stat, before)?;
         self.finish()
     }
@@ -334,25 +350,26 @@ impl<'a> Scan<'a> {
         before: Option<Node>,
     ) -> Result<(), Stopped> {
         let device = self.device(stat.device);
-        let holds = |node: &Node| self.parent.filter(|parent| parent.still_holds(stat, node));
-        if let Some(parent) = before.as_ref().and_then(holds)
-            && let Some(before) = before
-        {
+        let place = self.recall.map(|recall| recall.places.of(&self.state.source, &self.state.rel));
+        if let Some(unchanged) = self.unchanged(place.as_ref(), stat, before.as_ref()) {
             self.control.files_unchanged.fetch_add(1, Ordering::Relaxed);
             self.control.monitor.add(Counter::Bytes, stat.size);
-            let xattrs = if parent.knows_attributes {
-                before.meta.xattrs
-            } else {
-                self.attributes(metadata::xattrs(dir, entry.as_bytes()))
+            let xattrs = match unchanged.xattrs {
+                Some(xattrs) => xattrs,
+                None => self.attributes(metadata::xattrs(dir, entry.as_bytes())),
             };
-            let node = self.node(name, stat, xattrs, before.body);
+            let body = Body::File { size: stat.size, content: unchanged.content };
+            let node = self.node(name, stat, xattrs, body);
+            if let (Some(recall), Some(place)) = (self.recall, &place) {
+                recall.remember(place, &node, unchanged.list);
+            }
             return self.step(Step::Entry(node));
         }
         if stat.links > 1
             && let Some((ticket, more)) = self.other_name((device, stat.inode), stat)?
         {
             let node = self.node(name, stat, Vec::new(), empty_file());
-            return self.step(Step::File { node, ticket, more });
+            return self.step(Step::File { node, ticket, more, place });
         }
         let before = match before.map(|node| node.body) {
             Some(Body::File { size, content }) if stat.size >= LEAN_MIN => Some(Box::new((size, content))),
@@ -371,7 +388,25 @@ impl<'a> Scan<'a> {
         if self.state.run_bytes >= RUN_BYTES || self.state.run.len() >= RUN_FILES {
             self.flush_run()?;
         }
-        self.step(Step::File { node, ticket, more })
+        self.step(Step::File { node, ticket, more, place })
+    }
+
+    /// What is known of a file that need not be read: from the snapshot before, or from what was remembered in its place.
+    fn unchanged(&self, place: Option<&Place>, stat: &Stat, before: Option<&Node>) -> Option<Unchanged> {
+        if let (Some(recall), Some(place)) = (self.recall, place) {
+            let kept = recall.unchanged(place, stat)?;
+            let xattrs = kept.bare.then(Vec::new);
+            return Some(Unchanged { content: kept.content, xattrs, list: kept.list.unwrap_or_default() });
+        }
+        let (parent, node) = (self.parent?, before?);
+        match &node.body {
+            Body::File { content, .. } if parent.still_holds(stat, node) => Some(Unchanged {
+                content: content.clone(),
+                xattrs: parent.knows_attributes.then(|| node.meta.xattrs.clone()),
+                list: ListKey::default(),
+            }),
+            _ => None,
+        }
     }
 
     /// The ticket of a file of which another name was met, and whether more names may come.

@@ -270,7 +270,7 @@ impl Taker<'_> {
         let meta = meta_of(&stat, 0, Vec::new(), false);
         control.send(
             &steps,
-            Step::File { node: Box::new(Node { name: name.clone(), meta, body }), ticket: 0, more: false },
+            Step::File { node: Box::new(Node { name: name.clone(), meta, body }), ticket: 0, more: false, place: None },
         )?;
         drop(steps);
         std::thread::scope(|scope| {

@@ -74,7 +74,7 @@ pub(super) fn read(
         if let Err(error) = sent {
             shared.fail(error);
         }
-        Ok(())
+        Ok::<(), Error>(())
     })?;
     shared.finish()
 }

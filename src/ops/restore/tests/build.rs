@@ -139,6 +139,7 @@ impl Place {
             clock: Arc::new(FixedClock(Time::from_sec(1_600_000_000))),
             entropy: Arc::new(SeededEntropy::new(7)),
             cache: None,
+            state: None,
         };
         let store = MemoryStore::new();
         let secret = Secret::KeyFile(SealKey::new([7; 32]));

@@ -1,11 +1,12 @@
 mod delta;
+mod recall;
 
 use super::*;
 use crate::{
     keys::slot::{Costs, Secret},
     model::{
         config::{ChunkerConfig, Config},
-        node::{Body, Extent, Node},
+        node::{Body, Content, Extent, Node},
         paging::{PageSource, each_extent},
     },
     monitor::{Recording, Silent},
@@ -28,7 +29,7 @@ use std::{
 };
 
 fn surroundings() -> Surroundings {
-    Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SeededEntropy::new(7)), cache: None }
+    Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SeededEntropy::new(7)), cache: None, state: None }
 }
 
 fn repository(store: Arc<dyn Store>) -> Repository {
