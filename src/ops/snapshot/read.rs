@@ -174,10 +174,10 @@ impl<'a> Reader<'a> {
             Some(batch) => batch,
             None => (self.buffer()?, 0, Vec::with_capacity(64)),
         };
-        // One byte more than there should be: so what has grown shows. Nothing more is asked for once all that there should be is
-        // there: what grows after that shows in its metadata.
+        // One byte more than there should be: so what has grown shows. Once all that there should be is there, nothing more is asked
+        // for: what grows after that shows in its metadata. Files of the kernel, which claim to be empty, are asked all the same.
         let room = &mut buffer[used..used + size + 1];
-        let read = read_full(room, size, |part, at| file.read_at(part, at as u64));
+        let read = read_full(room, size.max(1), |part, at| file.read_at(part, at as u64));
         let len = match read {
             Ok(read) => read.min(size),
             Err(error) => {
