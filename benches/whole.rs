@@ -4,40 +4,22 @@
 //!
 //! `cargo bench --bench whole`; one of them: `cargo bench --bench whole -- 'small files/restore'`
 
+mod common;
+
+use common::{fill, repository, take};
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use std::{fs, os::unix::ffi::OsStrExt, path::Path, sync::Arc, time::Duration};
+use std::{fs, os::unix::ffi::OsStrExt, path::Path, time::Duration};
 use tempfile::TempDir;
 use vault::{
-    compress::Compression,
-    fs::exclude::ExcludeOptions,
-    keys::slot::{Costs, Secret},
-    model::config::Config,
     monitor::Silent,
-    name::Name,
-    ops::{
-        restore::{self, restore},
-        snapshot::{self, Input, SourceRequest, snapshot},
-    },
-    repo::{BlobReader, Repository, Surroundings},
-    seal::SealKey,
+    ops::restore::{self, restore},
+    repo::BlobReader,
     series::Series,
-    store::{ObjectName, local::LocalStore},
-    world::{KernelEntropy, SystemClock},
+    store::ObjectName,
 };
 
 const SMALL_FILES: usize = 5000;
 const LARGE_FILE: usize = 64 << 20;
-
-/// Half noise and half text, so that compression has something to do and something to leave.
-fn fill(len: usize, seed: usize) -> Vec<u8> {
-    let mut out = vec![0; len];
-    let mut hasher = blake3::Hasher::new_derive_key("vault bench file");
-    hasher.update(&seed.to_le_bytes()).finalize_xof().fill(&mut out);
-    for block in out.chunks_mut(4096).step_by(2) {
-        block.iter_mut().for_each(|byte| *byte = b"etaoin shrdlu\n  "[usize::from(*byte % 16)]);
-    }
-    out
-}
 
 fn small_files(root: &Path) -> usize {
     let mut sum = 0;
@@ -54,45 +36,6 @@ fn small_files(root: &Path) -> usize {
 fn large_file(root: &Path) -> usize {
     fs::write(root.join("disk.img"), fill(LARGE_FILE, 0)).unwrap();
     LARGE_FILE
-}
-
-/// An empty repository; it goes with its folder.
-fn repository() -> (TempDir, Repository) {
-    let folder = tempfile::tempdir().unwrap();
-    let around = Surroundings {
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(KernelEntropy),
-        cache: Some(folder.path().join("cache")),
-        state: Some(folder.path().join("state")),
-    };
-    let store = Arc::new(LocalStore::create(&folder.path().join("repository")).unwrap());
-    // A key file: a passphrase is dear by design.
-    let secret = Secret::KeyFile(SealKey::new([1; 32]));
-    let repo = Repository::init(store, &secret, Costs::LOW, "bench", Config::default(), around).unwrap();
-    (folder, repo)
-}
-
-fn take(repo: &Repository, source: &Path) -> snapshot::Report {
-    let input = Input::Path(source.as_os_str().as_bytes().to_vec());
-    let request = snapshot::Request {
-        series: Series::parse("bench/-/data").unwrap(),
-        sources: vec![SourceRequest { name: Name::new(*b"data").unwrap(), input }],
-        excludes: ExcludeOptions::default(),
-        compression: Compression::default(),
-        delta: true,
-        with_atime: false,
-        tags: Vec::new(),
-        description: None,
-        configuration: None,
-        host: "bench".into(),
-        user: "bench".into(),
-        protect: None,
-        dry_run: false,
-        threads: 0,
-    };
-    let report = snapshot(repo, request, &Silent).unwrap();
-    assert_eq!(report.snapshot.problem_count, 0);
-    report
 }
 
 fn whole(c: &mut Criterion) {

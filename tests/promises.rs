@@ -1,8 +1,14 @@
 //! What the program promises, held with the program itself on real trees: exactness, growth, memory, secrecy.
 
+use rustix::{
+    fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags},
+    io::Errno,
+};
 use std::{
+    collections::{BTreeSet, HashMap},
     fs,
     io::{Read, Write},
+    mem::MaybeUninit,
     os::unix::{
         ffi::OsStrExt,
         fs::{FileExt, MetadataExt},
@@ -120,6 +126,67 @@ fn a_real_system_tree_comes_back_exactly() {
     let last: serde_json::Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
     assert!(json.contains("\"files_read\":0"), "{last}");
     world.run(&["check", "--read-data"]);
+}
+
+/// Regular files below a tree of which the kernel says that they were opened while `work` ran, by path.
+fn opened_meanwhile(tree: &Path, work: impl FnOnce()) -> BTreeSet<PathBuf> {
+    let guard = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
+    let (mut watched, mut stack) = (HashMap::new(), vec![tree.to_owned()]);
+    while let Some(dir) = stack.pop() {
+        let flags = WatchFlags::OPEN | WatchFlags::ONLYDIR;
+        // A listing opens its directory: before it is watched.
+        stack.extend(fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()));
+        watched.insert(inotify::add_watch(&guard, &dir, flags).unwrap(), dir);
+    }
+    work();
+    let (mut room, mut opened) = ([MaybeUninit::uninit(); 64 << 10], BTreeSet::new());
+    let mut events = inotify::Reader::new(guard, &mut room);
+    loop {
+        match events.next() {
+            Err(Errno::AGAIN) => return opened,
+            event => {
+                let event = event.unwrap();
+                assert!(!event.events().contains(ReadFlags::QUEUE_OVERFLOW), "the kernel lost count");
+                if let Some(name) = event.file_name().filter(|_| !event.events().contains(ReadFlags::ISDIR)) {
+                    opened.insert(watched[&event.wd()].join(std::ffi::OsStr::from_bytes(name.to_bytes())));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_has_not_changed_is_not_even_opened() {
+    let world = World::new();
+    let tree = world.at("tree");
+    let mut files = BTreeSet::new();
+    for i in 0..300 {
+        let path = tree.join(format!("{}/{}/{i}", i % 7, i % 3));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, noise(i * 40, i as u8)).unwrap();
+        files.insert(path);
+    }
+    let long = tree.join("long");
+    fs::write(&long, noise(3 << 20, 1)).unwrap();
+    files.insert(long.clone());
+    std::os::unix::fs::symlink("long", tree.join("link")).unwrap();
+    shell("mkfifo pipe", &tree);
+    // What changes within a tick of the file system's clock could change again without a trace, and is read again.
+    let settle = || std::thread::sleep(std::time::Duration::from_millis(50));
+    settle();
+    // That all are seen the first time shows that the watch sees.
+    assert_eq!(opened_meanwhile(&tree, || drop(world.snapshot(&tree))), files);
+
+    let mut out = String::new();
+    let json = ["--json", "snapshot", "--as", "alpha/-/tree", tree.to_str().unwrap()];
+    assert_eq!(opened_meanwhile(&tree, || out = world.run(&json).out), BTreeSet::new());
+    let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["snapshot"]["work"]["files_read"], &last["files_opened"]), (&0.into(), &0.into()), "{last}");
+    assert_eq!(last["files_unchanged"], files.len());
+
+    fs::write(&long, b"short").unwrap();
+    settle();
+    assert_eq!(opened_meanwhile(&tree, || drop(world.snapshot(&tree))), [long].into());
 }
 
 #[test]

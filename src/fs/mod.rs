@@ -11,6 +11,7 @@ pub mod extents;
 pub mod fiemap;
 pub mod listing;
 pub mod metadata;
+pub mod order;
 pub mod stat;
 pub mod target;
 mod trail;

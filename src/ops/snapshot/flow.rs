@@ -137,6 +137,8 @@ pub struct Control<'m> {
     stop: AtomicBool,
     failure: Mutex<Option<Error>>,
     problems: Mutex<(Vec<Problem>, u64)>,
+    /// How often a regular file was opened: once for each that is read, and once more where it is asked for its place first.
+    pub files_opened: AtomicU64,
     /// Regular files whose contents were read.
     pub files_read: AtomicU64,
     /// Bytes read from them.
@@ -157,6 +159,7 @@ impl<'m> Control<'m> {
             stop: AtomicBool::new(false),
             failure: Mutex::default(),
             problems: Mutex::default(),
+            files_opened: AtomicU64::new(0),
             files_read: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
             files_unchanged: AtomicU64::new(0),

@@ -98,6 +98,8 @@ pub struct Report {
     pub written: Written,
     /// Regular files that were taken over from the snapshot before, unread.
     pub files_unchanged: u64,
+    /// How often a regular file was opened: once for each that was read, and on rotational disks once more to ask for its place.
+    pub files_opened: u64,
 }
 
 /// Takes a snapshot. Entries that cannot be read are in the report and in the snapshot, which is then not `complete`; an error
@@ -218,7 +220,8 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
     {
         monitor.note(&format!("{error}; the next snapshot reads all files"));
     }
-    Ok(Report { id, snapshot, written, files_unchanged: count(&control.files_unchanged) })
+    let (files_unchanged, files_opened) = (count(&control.files_unchanged), count(&control.files_opened));
+    Ok(Report { id, snapshot, written, files_unchanged, files_opened })
 }
 
 /// The number after the newest; whoever holds a writer key may have made that one up.

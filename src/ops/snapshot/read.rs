@@ -13,6 +13,7 @@ use crate::{
         extents::{Stretch, data_ranges},
         fiemap::physical_offset,
         metadata,
+        order::{WINDOW, by_place},
         stat::Stat,
     },
     model::{node::Content, paging::PageSource},
@@ -28,8 +29,6 @@ const BATCH_BYTES: usize = 1 << 20;
 const BATCH_FILES: usize = 512;
 /// Pieces of one part: a file may have many small holes.
 const PIECES_MAX: usize = 4096;
-/// A rotational disk's reader looks so many files ahead to read them in the order in which they lie on the disk.
-const WINDOW: usize = 2048;
 
 /// Reads files of one source; one for each thread.
 pub struct Reader<'a> {
@@ -92,10 +91,7 @@ impl<'a> Reader<'a> {
                 {
                     run.extend(more);
                 }
-                run.sort_by_cached_key(|task| {
-                    let opened = task.dir.open_file(task.name.as_bytes()).ok();
-                    opened.and_then(|(file, _)| physical_offset(&file))
-                });
+                by_place(&mut run, |task| physical_offset(&self.open(task).ok()?.0));
             }
             for task in run {
                 self.file(task)?;
@@ -104,7 +100,7 @@ impl<'a> Reader<'a> {
     }
 
     fn file(&mut self, task: Task) -> Result<(), Stopped> {
-        let (file, stat) = match task.dir.open_file(task.name.as_bytes()) {
+        let (file, stat) = match self.open(&task) {
             Ok(opened) => opened,
             Err(error) => return self.failed(task.ticket, &error),
         };
@@ -122,6 +118,11 @@ impl<'a> Reader<'a> {
                 self.failed(task.ticket, &PathError::new(task.dir.path_of(task.name.as_bytes()), "read", source))
             }
         }
+    }
+
+    fn open(&self, task: &Task) -> Result<(File, Stat), PathError> {
+        self.control.files_opened.fetch_add(1, Ordering::Relaxed);
+        task.dir.open_file(task.name.as_bytes())
     }
 
     fn failed(&mut self, ticket: Ticket, error: &PathError) -> Result<(), Stopped> {
@@ -173,9 +174,10 @@ impl<'a> Reader<'a> {
             Some(batch) => batch,
             None => (self.buffer()?, 0, Vec::with_capacity(64)),
         };
-        // One byte more than there should be: a full read then tells that the file has ended, without asking again.
+        // One byte more than there should be: so what has grown shows. Once all that there should be is there, nothing more is asked
+        // for: what grows after that shows in its metadata. Files of the kernel, which claim to be empty, are asked all the same.
         let room = &mut buffer[used..used + size + 1];
-        let read = read_full(room, |part, at| file.read_at(part, at as u64));
+        let read = read_full(room, size.max(1), |part, at| file.read_at(part, at as u64));
         let len = match read {
             Ok(read) => read.min(size),
             Err(error) => {
@@ -282,10 +284,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads until `room` is full or the file ends.
-fn read_full(room: &mut [u8], mut read: impl FnMut(&mut [u8], usize) -> io::Result<usize>) -> io::Result<usize> {
+/// Reads until `room` holds at least `enough` bytes or the file ends.
+fn read_full(
+    room: &mut [u8],
+    enough: usize,
+    mut read: impl FnMut(&mut [u8], usize) -> io::Result<usize>,
+) -> io::Result<usize> {
     let mut at = 0;
-    while at < room.len() {
+    while at < enough {
         match read(&mut room[at..], at) {
             Ok(0) => break,
             Ok(n) => at += n,
@@ -423,5 +429,37 @@ impl<'r, 'a> Cutter<'r, 'a> {
     fn finish(mut self) -> Result<u64, Broken> {
         self.pass_on()?;
         Ok(self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is read of a file of `len` bytes into room for 11 of which 10 are expected, `most` at a time, and in how many calls.
+    fn read(len: usize, most: usize) -> (usize, usize) {
+        let mut calls = 0;
+        let read = read_full(&mut [0; 11], 10, |room, at| {
+            calls += 1;
+            Ok(len.saturating_sub(at).min(room.len()).min(most))
+        });
+        (read.unwrap(), calls)
+    }
+
+    #[test]
+    fn a_file_as_long_as_expected_is_asked_once() {
+        assert_eq!(read(10, 100), (10, 1));
+        assert_eq!(read(12, 100), (11, 1));
+        assert_eq!(read(10, 4), (10, 3));
+        assert_eq!(read(7, 100), (7, 2));
+    }
+
+    #[test]
+    fn an_interrupted_read_goes_on() {
+        let mut interrupted = false;
+        let read = read_full(&mut [0; 3], 2, |_, _| {
+            if std::mem::replace(&mut interrupted, true) { Ok(2) } else { Err(io::ErrorKind::Interrupted.into()) }
+        });
+        assert_eq!(read.unwrap(), 2);
     }
 }

@@ -34,6 +34,9 @@ use std::{
 /// Files that are read one after another go to one reader: neighbours end in one segment. A run ends at so many bytes or files.
 const RUN_BYTES: u64 = 1 << 20;
 const RUN_FILES: usize = 256;
+/// Or when its files lie in so many directories, which stay open until they are read: with all runs that wait, fewer than the 1024
+/// files that a process may usually open.
+const RUN_DIRS: usize = 32;
 /// Shorter files are stored by themselves: a segment full of them would lean on a segment for each.
 const LEAN_MIN: u64 = 256 << 10;
 /// Directories kept open above the one that is walked; those further up are opened again when the walk comes back.
@@ -78,6 +81,7 @@ pub struct Scan<'a> {
 struct State {
     run: Vec<Task>,
     run_bytes: u64,
+    run_dirs: usize,
     next_ticket: Ticket,
     devices: Vec<u64>,
     links: HashMap<(u32, u64), Link>,
@@ -383,9 +387,13 @@ impl<'a> Scan<'a> {
             self.state.links.insert((device, stat.inode), link);
         }
         let node = self.node(name, stat, Vec::new(), empty_file());
+        if self.state.run.last().is_none_or(|last| !Arc::ptr_eq(&last.dir, dir)) {
+            self.state.run_dirs += 1;
+        }
         self.state.run_bytes += stat.size;
         self.state.run.push(Task { ticket, dir: dir.clone(), name: entry, before });
-        if self.state.run_bytes >= RUN_BYTES || self.state.run.len() >= RUN_FILES {
+        let state = &self.state;
+        if state.run_bytes >= RUN_BYTES || state.run.len() >= RUN_FILES || state.run_dirs >= RUN_DIRS {
             self.flush_run()?;
         }
         self.step(Step::File { node, ticket, more, place })
@@ -454,7 +462,7 @@ impl<'a> Scan<'a> {
     fn flush_run(&mut self) -> Result<(), Stopped> {
         self.control.check()?;
         let run = std::mem::take(&mut self.state.run);
-        self.state.run_bytes = 0;
+        (self.state.run_bytes, self.state.run_dirs) = (0, 0);
         if run.is_empty() { Ok(()) } else { self.control.send(&self.tasks, run) }
     }
 
@@ -486,4 +494,48 @@ fn empty_file() -> Body {
 /// A directory whose tree is not known yet.
 fn directory() -> Body {
     Body::Directory { tree: BlobId([0; 32]), entries: 0, bytes: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fs::exclude::ExcludeOptions, monitor::Silent, ops::snapshot::job::Bases, ops::snapshot::tests::repository,
+        store::memory::MemoryStore,
+    };
+    use crossbeam_channel::unbounded;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn runs_keep_few_directories_open() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..100 {
+            let below = folder.path().join(number.to_string());
+            std::fs::create_dir(&below).unwrap();
+            std::fs::write(below.join("file"), "x").unwrap();
+            std::fs::write(below.join("other"), "y").unwrap();
+        }
+        let (repo, control) = (repository(Arc::new(MemoryStore::new())), Control::new(&Silent));
+        let excludes = Excludes::new(&ExcludeOptions::default()).unwrap();
+        let job = Job {
+            recall: None,
+            control: &control,
+            excludes: &excludes,
+            parent: None,
+            bases: Bases::default(),
+            with_atime: false,
+            protect: None,
+            repo: &repo,
+        };
+        let ((steps, _all), (tasks, runs)) = (unbounded(), unbounded());
+        let root = Dir::open(folder.path().as_os_str().as_bytes()).unwrap();
+        Scan::new(&job, steps, tasks).directory(root, Name::new(*b"data").unwrap()).unwrap();
+        let runs: Vec<Vec<Task>> = runs.iter().collect();
+        assert_eq!(runs.iter().map(Vec::len).sum::<usize>(), 200);
+        for run in &runs {
+            let mut dirs: Vec<_> = run.iter().map(|task| task.dir.path()).collect();
+            dirs.dedup();
+            assert!(dirs.len() <= RUN_DIRS, "{}", dirs.len());
+        }
+    }
 }
