@@ -106,6 +106,10 @@ id_type!(
     AnnotationId, ID_LEN
 );
 id_type!(
+    /// A note of prune: hash of its bytes.
+    NoteId, ID_LEN
+);
+id_type!(
     /// A key slot: hash of its bytes.
     KeyId, ID_LEN
 );

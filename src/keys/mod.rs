@@ -203,6 +203,11 @@ impl Keyring {
         self.sealing("vault v1 index")
     }
 
+    /// Seals notes of prune.
+    pub fn gc_key(&self) -> SealKey {
+        self.sealing("vault v1 gc")
+    }
+
     /// Seals heads of snapshots.
     pub fn head_key(&self) -> SealKey {
         self.sealing("vault v1 snapshot head")

@@ -4,6 +4,7 @@
 pub mod annotation;
 pub mod codec;
 pub mod config;
+pub mod gc;
 pub mod node;
 pub mod paging;
 pub mod snapshot;
@@ -54,6 +55,10 @@ pub mod limits {
     pub const TAG_MAX: usize = 255;
     /// Why a snapshot is pinned or was forgotten.
     pub const REASON_MAX: usize = 1024;
+    /// Packs that one note of prune names, and notes that one session names.
+    pub const NAMED_MAX: usize = 1 << 20;
+    /// A text in a session.
+    pub const SESSION_TEXT_MAX: usize = 1024;
     /// Problems listed in a snapshot; the rest is only counted.
     pub const PROBLEMS_MAX: usize = 1000;
 }

@@ -160,6 +160,13 @@ impl Fixture {
         Repository::open(store, &Unlock::Secret(secret), around()).expect("open")
     }
 
+    /// The same repository, opened at a time, with a folder for derived tables.
+    pub fn reopen_at(&self, sec: i64, cache: Option<std::path::PathBuf>) -> Repository {
+        let secret = Secret::KeyFile(SealKey::new(OWNER));
+        let around = Surroundings { clock: Arc::new(FixedClock(Time::from_sec(sec))), cache, ..around() };
+        Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), around).expect("open")
+    }
+
     /// All that is in the index now.
     pub fn index(&self) -> BlobIndex {
         let (index, unreadable) = self.repo.load_index(true).expect("index");

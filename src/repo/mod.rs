@@ -2,7 +2,10 @@
 
 pub mod annotations;
 pub mod cache;
+pub mod checked;
+pub mod gc;
 pub mod ground;
+pub mod mover;
 pub mod reader;
 pub mod slots;
 pub mod snapshots;
@@ -10,6 +13,7 @@ pub mod tombstones;
 pub mod writer;
 
 pub use annotations::{Annotations, Marks, Pin};
+pub use checked::Checked;
 pub use reader::BlobReader;
 pub use slots::{SlotInfo, Unlock};
 pub use snapshots::{Listed, Living, SeriesEnd, Snapshots};
@@ -18,7 +22,7 @@ pub use writer::{Lane, WriteOptions, Writer, Written};
 use crate::{
     error::{Error, Result},
     hash::BlobNamer,
-    id::{ID_LEN, IndexId, PackId, RepoId, SeriesTag, hex, unhex},
+    id::{ID_LEN, IndexId, PackId, RepoId, SeriesTag, unhex},
     index::{self, BlobIndex, IndexObject, table::Unreadable},
     keys::{
         Keyring,
@@ -204,9 +208,14 @@ impl Repository {
     /// The folder for this repository's derived tables, made when it is not there.
     fn cache_folder(&self) -> Option<PathBuf> {
         let root = self.around.cache.as_ref()?;
-        let folder = root.join(hex(self.keys.repo().as_bytes())).join("index");
+        let folder = checked::folder_of(root, self.keys.repo()).join("index");
         make_private_folder(&folder).ok()?;
         Some(folder)
+    }
+
+    /// When this client last read the packs.
+    pub fn checked(&self) -> Checked {
+        Checked::open(self.cache_folder().as_deref().and_then(Path::parent))
     }
 
     /// All blobs that the index objects list. `fresh` makes the local tables anew from the store.

@@ -21,7 +21,6 @@ use crate::{
     pack::{PackEntry, PackWriter, home_of, write::Sealed},
     seal::SealKey,
     segment::{BlobEntry, Envelope, Sealer},
-    store::ObjectName,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -119,9 +118,8 @@ impl Repository {
         let mut packs = Vec::new();
         for id in unlisted {
             monitor.check()?;
-            let name = crate::pack::object_name(id);
             // What cannot be read or is not whole stays what it was: of no use, and in nobody's way.
-            if !self.is_whole(id, &name).unwrap_or(false) {
+            if !self.is_whole(id).unwrap_or(false) {
                 continue;
             }
             if let Ok(pack) = crate::pack::read_directory(self.store(), id, self.keys().repo(), &directory_key) {
@@ -131,15 +129,15 @@ impl Repository {
         let count = packs.len();
         let mut packer = Packer::new(self, index, monitor);
         for pack in packs {
-            packer.finished_blobs += pack.blob_count();
-            packer.finished.push(pack);
-            packer.list_when_many()?;
+            packer.list(pack)?;
         }
         packer.write_index()?;
         Ok(count)
     }
 
-    fn is_whole(&self, id: &PackId, name: &ObjectName) -> Result<bool> {
+    /// Reads a pack and holds it against its name. False for one that is not there.
+    pub fn is_whole(&self, id: &PackId) -> Result<bool> {
+        let name = &crate::pack::object_name(id);
         let Some(entry) = self.store().stat(name)? else { return Ok(false) };
         let (mut hasher, mut at) = (ObjectHasher::default(), 0);
         let mut part = vec![0; 1 << 20];
@@ -340,7 +338,7 @@ impl PageSink for Lane<'_> {
 }
 
 /// Puts segments into packs and packs into the index: one thread.
-struct Packer<'r> {
+pub(super) struct Packer<'r> {
     repo: &'r Repository,
     index: &'r BlobIndex,
     monitor: &'r dyn Monitor,
@@ -351,7 +349,7 @@ struct Packer<'r> {
 }
 
 impl<'r> Packer<'r> {
-    fn new(repo: &'r Repository, index: &'r BlobIndex, monitor: &'r dyn Monitor) -> Self {
+    pub(super) fn new(repo: &'r Repository, index: &'r BlobIndex, monitor: &'r dyn Monitor) -> Self {
         Packer {
             repo,
             index,
@@ -373,6 +371,11 @@ impl<'r> Packer<'r> {
                 return Err(error);
             }
         }
+        self.end()
+    }
+
+    /// Finishes what is open, and lists it.
+    pub(super) fn end(mut self) -> Result<Written> {
         for slot in 0..self.open.len() {
             self.finish(slot)?;
         }
@@ -380,7 +383,8 @@ impl<'r> Packer<'r> {
         Ok(self.written)
     }
 
-    fn take(&mut self, kind: Kind, sealed: Sealed) -> Result<()> {
+    /// Takes a segment.
+    pub(super) fn take(&mut self, kind: Kind, sealed: Sealed) -> Result<()> {
         let slot = usize::from(kind == Kind::TreePack);
         if self.open[slot].is_none() {
             self.open[slot] = Some(PackWriter::new(self.repo.store(), kind, self.repo.keys().repo())?);
@@ -397,6 +401,13 @@ impl<'r> Packer<'r> {
             self.list_when_many()?;
         }
         Ok(())
+    }
+
+    /// Takes a pack that is in the store already, to be listed.
+    pub(super) fn list(&mut self, pack: PackEntry) -> Result<()> {
+        self.finished_blobs += pack.blob_count();
+        self.finished.push(pack);
+        self.list_when_many()
     }
 
     fn list_when_many(&mut self) -> Result<()> {

@@ -16,7 +16,7 @@ use crate::{
     compress::Compression,
     error::{Error, Result},
     fs::exclude::{ExcludeOptions, Excludes},
-    id::SnapshotId,
+    id::{PackId, SnapshotId},
     keys::Role,
     model::snapshot::{Head, Snapshot, Source, Totals, Work},
     monitor::{Counter, Monitor, Phase},
@@ -115,13 +115,18 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
         monitor.note(&format!("{object} cannot be read ({error}); what it listed is stored again"));
     }
     let packs = repo.list_packs()?;
-    let absent = index.compare_with_store(&|id| packs.get(id).copied());
+    let named = repo.notes()?.named();
+    let distrusted = |id: &PackId| named.contains(id);
+    let absent = index.compare_with_store(&|id| packs.get(id).copied().filter(|_| !distrusted(id)));
     if !absent.is_empty() {
-        monitor.note(&format!("{} packs are missing from the store; what they held is stored again", absent.len()));
+        monitor.note(&format!(
+            "{} packs are missing from the store or damaged; what only they held is stored again",
+            absent.len()
+        ));
     }
 
     if !request.dry_run {
-        let unlisted = index.unlisted(packs.keys());
+        let unlisted = index.unlisted(packs.keys().filter(|id| !distrusted(id)));
         let adopted = repo.adopt(&index, &unlisted, monitor)?;
         if adopted > 0 {
             monitor.note(&format!("{adopted} packs of a run that was interrupted are used"));

@@ -1,0 +1,151 @@
+//! Notes of prune in the store. Layout and protocol: `format-spec/12-prune.md`.
+
+use super::Repository;
+use crate::{
+    error::{Error, Result},
+    hash,
+    id::{NoteId, PackId},
+    keys::Keyring,
+    model::{
+        codec,
+        gc::{Note, Step},
+        limits,
+    },
+    object::{self, Kind},
+    store::{Entry, ObjectName},
+    world::{Entropy, random},
+};
+use std::{collections::HashSet, fmt};
+
+/// How often notes are listed anew when some went away while they were read.
+const TRIES: usize = 16;
+
+/// A note's name in the store.
+pub fn object_name(id: &NoteId) -> ObjectName {
+    ObjectName::of_parts(&["gc", &id.to_string()])
+}
+
+/// Seals a note.
+pub fn seal_note(keys: &Keyring, note: &Note, entropy: &dyn Entropy) -> Result<Vec<u8>> {
+    note.validate().map_err(Error::usage)?;
+    object::seal_envelope(Kind::Note, keys.repo(), &keys.gc_key(), &codec::encode(note), entropy)
+}
+
+/// Opens a note and checks all that can be checked within it.
+pub fn open_note(keys: &Keyring, bytes: &[u8], name: &dyn fmt::Display) -> Result<Note> {
+    let payload = object::open_envelope(Kind::Note, keys.repo(), &keys.gc_key(), bytes, name)?;
+    let note: Note = codec::decode(&payload).map_err(|e| Error::corrupt(name, e))?;
+    note.validate().map_err(|e| Error::corrupt(name, e))?;
+    Ok(note)
+}
+
+/// A note with its name.
+#[derive(Debug, Clone)]
+pub struct Noted {
+    /// Its name.
+    pub id: NoteId,
+    /// When it was stored, by the store's clock, in seconds since 1970; zero where the store does not tell.
+    pub stored: i64,
+    /// What it says.
+    pub note: Note,
+}
+
+/// All notes at one time.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// Names of all objects in the folder, also of those that are no notes of this repository; sorted.
+    pub names: Vec<NoteId>,
+    /// The notes.
+    pub noted: Vec<Noted>,
+    /// Objects that are no notes of this repository and never were, with the reason.
+    pub foreign: Vec<(ObjectName, Error)>,
+}
+
+impl Notes {
+    /// The packs that notes of this kind name.
+    pub fn packs(&self, step: Step) -> HashSet<PackId> {
+        let of_step = self.noted.iter().filter(|noted| noted.note.step == step);
+        of_step.flat_map(|noted| noted.note.packs.iter().copied()).collect()
+    }
+
+    /// The packs that any note names.
+    pub fn named(&self) -> HashSet<PackId> {
+        self.noted.iter().flat_map(|noted| noted.note.packs.iter().copied()).collect()
+    }
+}
+
+/// What becomes of reading an object of which only a name was known.
+pub(super) enum Told<T> {
+    /// It is what was looked for.
+    Is(T),
+    /// It has gone since.
+    Gone,
+    /// It is whole, and nobody who holds the repository's keys has made it.
+    Foreign(Error),
+}
+
+impl Repository {
+    /// Reads an object named by its hash and opens it. Bytes that are not those of the name are an error: what they said is not
+    /// known, and may matter.
+    pub(super) fn tell<T>(&self, name: &ObjectName, open: impl FnOnce(&[u8]) -> Result<T>) -> Result<Told<T>> {
+        let bytes = match self.store().get(name, limits::META_MAX) {
+            Ok(bytes) => bytes,
+            Err(Error::Missing { .. }) => return Ok(Told::Gone),
+            Err(error) => return Err(error),
+        };
+        if crate::id::hex(&hash::object_name(&bytes)) != name.leaf() {
+            let what = "its bytes are not those of its name, so what it said is not known; bring it back from a copy, or remove it \
+                        when no snapshot and no prune is under way";
+            return Err(Error::corrupt(name, what));
+        }
+        match open(&bytes) {
+            Ok(told) => Ok(Told::Is(told)),
+            Err(error @ Error::Corrupt { .. }) => Ok(Told::Foreign(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn note_entries(&self) -> Result<Vec<(NoteId, Entry)>> {
+        let mut entries = Vec::new();
+        self.store().list("gc/", &mut |entry| {
+            if let Ok(id) = NoteId::parse(entry.name.leaf())
+                && object_name(&id) == entry.name
+            {
+                entries.push((id, entry));
+            }
+            Ok(())
+        })?;
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    /// All notes, in one state that there was: of several that come and go none may be missed.
+    pub fn notes(&self) -> Result<Notes> {
+        'again: for _ in 0..TRIES {
+            let mut notes = Notes::default();
+            for (id, Entry { name, stored, .. }) in self.note_entries()? {
+                notes.names.push(id);
+                match self.tell(&name, |bytes| open_note(self.keys(), bytes, &name))? {
+                    Told::Is(note) => notes.noted.push(Noted { id, stored, note }),
+                    Told::Foreign(error) => notes.foreign.push((name, error)),
+                    // A sweep goes on: what it has begun meanwhile stands in a note that was not listed.
+                    Told::Gone => continue 'again,
+                }
+            }
+            return Ok(notes);
+        }
+        Err(Error::refused("notes of prune come and go faster than they can be read: run it again"))
+    }
+
+    /// Stores a note, durable when it returns. `packs` are at most [`limits::NAMED_MAX`].
+    pub fn note(&self, step: Step, mut packs: Vec<PackId>) -> Result<NoteId> {
+        packs.sort_unstable();
+        packs.dedup();
+        let note = Note { nonce: random(self.entropy())?, made: self.clock().now(), step, packs };
+        let bytes = seal_note(self.keys(), &note, self.entropy())?;
+        let id = NoteId(hash::object_name(&bytes));
+        self.store().put(&object_name(&id), &bytes)?;
+        self.store().sync()?;
+        Ok(id)
+    }
+}
