@@ -1,6 +1,6 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
-use super::{check, completions, dump, forget, init, key, ls, man, restore, snapshot, snapshots, stats, tag};
+use super::{check, completions, dump, forget, init, key, ls, man, repair, restore, snapshot, snapshots, stats, tag};
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
 
@@ -80,6 +80,7 @@ pub enum Command {
     Unpin(tag::UnpinArgs),
     Stats(stats::Args),
     Check(check::Args),
+    Repair(repair::Args),
     Key(key::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -101,6 +102,7 @@ impl Command {
             Command::Unpin(_) => "unpin",
             Command::Stats(_) => "stats",
             Command::Check(_) => "check",
+            Command::Repair(_) => "repair",
             Command::Key(key) => key.name(),
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",

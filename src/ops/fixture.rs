@@ -137,7 +137,13 @@ fn around() -> Surroundings {
 impl Fixture {
     /// An empty repository with small segments and packs, which a key file opens.
     pub fn new() -> Self {
+        Self::with_seed(42)
+    }
+
+    /// The same with other keys.
+    pub fn with_seed(seed: u64) -> Self {
         let store = MemoryStore::new();
+        let around = || Surroundings { entropy: Arc::new(SeededEntropy::new(seed)), ..around() };
         let config = Config { segment_target: 8192, pack_target: 24 << 10, ..Config::default() };
         let secret = Secret::KeyFile(SealKey::new(OWNER));
         let repo =

@@ -16,7 +16,7 @@ pub use annotations::{Annotations, Marks, Pin};
 pub use checked::Checked;
 pub use reader::BlobReader;
 pub use slots::{SlotInfo, Unlock};
-pub use snapshots::{Listed, Living, SeriesEnd, Snapshots};
+pub use snapshots::{Listed, Living, Resolved, SeriesEnd, Snapshots};
 pub use writer::{Lane, WriteOptions, Writer, Written};
 
 use crate::{

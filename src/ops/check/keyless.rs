@@ -1,12 +1,12 @@
 //! Objects held against their names, by anybody who holds the store: no key, no passphrase.
 //!
-//! Every object but `config` is named by the hash of its bytes (a tombstone by its snapshot), so a wrong byte shows without a key.
+//! Every object but `config` is named by the hash of its bytes (a tombstone ends with it), so a wrong byte shows without a key.
 //! What this cannot tell: whether all objects are there that should be, and whether what is sealed makes sense.
 
 use super::{Finding, ReadData};
 use crate::{
     error::{Error, Result, reason},
-    hash::ObjectHasher,
+    hash::{self, ObjectHasher},
     id::{ID_LEN, KeyId, PackId, RepoId, SeriesTag, hex, unhex},
     model::limits,
     monitor::{Counter, Monitor, Phase},
@@ -68,7 +68,7 @@ enum Class {
     Pack,
     /// A sealed object of this kind, named by its hash.
     Sealed(u8),
-    /// Named by something else: only its beginning can be looked at.
+    /// Named by its snapshot; ends with the hash of all before.
     Tombstone,
     /// Of a kind that this program does not know, named by its hash all the same.
     Other,
@@ -98,7 +98,7 @@ fn class(name: &str) -> Option<(Class, Option<[u8; ID_LEN]>)> {
         }
         ["notes", tag, _] => {
             SeriesTag::parse(tag).ok()?;
-            Some((Class::Other, Some(hash()?)))
+            Some((Class::Sealed(Kind::Annotation as u8), Some(hash()?)))
         }
         _ => None,
     }
@@ -277,6 +277,10 @@ impl Run<'_> {
             self.monitor.add(Counter::Stored, len as u64);
         }
         let mut faults = Vec::new();
+        // Short enough to have come in one piece.
+        if class == Class::Tombstone && !ends_with_sum(piece.get(..entry.len as usize).unwrap_or_default()) {
+            faults.push("its bytes are not those of the hash at its end".to_owned());
+        }
         if hash.is_some_and(|hash| hash != hasher.finish()) {
             faults.push("its bytes are not those of its name".to_owned());
             faults.extend(looks_cut(class, entry.len, &footer));
@@ -286,7 +290,8 @@ impl Run<'_> {
             Class::Slot => (Some(Kind::Slot as u8), None),
             Class::Pack => (Some(Kind::DataPack as u8), Some(Kind::TreePack as u8)),
             Class::Sealed(kind) => (Some(kind), None),
-            Class::Tombstone | Class::Other => (None, None),
+            Class::Tombstone => (Some(Kind::Tombstone as u8), None),
+            Class::Other => (None, None),
         };
         let read = &header[..(entry.len as usize).min(HEADER_LEN)];
         match object::read_any_header(read, &entry.name) {
@@ -340,6 +345,10 @@ impl Run<'_> {
         drop(found);
         self.monitor.add(Counter::Objects, 1);
     }
+}
+
+fn ends_with_sum(bytes: &[u8]) -> bool {
+    bytes.split_last_chunk::<ID_LEN>().is_some_and(|(before, sum)| hash::object_name(before) == *sum)
 }
 
 /// What the length of a damaged object says.

@@ -29,7 +29,7 @@ pub enum ReadData {
     /// None: structure only.
     None,
     /// Packs of this share of their bytes, in per cent, above 0 and at most 100: those that this client has not read for the
-    /// longest time. So a share of 5 covers everything in 20 runs. Those that were damaged when they were read last come on top.
+    /// longest time. So a share of 5 covers everything in 20 runs. Those that were damaged when they were read last come on top, whatever the share.
     /// Dates are kept by [`crate::repo::checked`]; without a folder for derived tables, packs are chosen at random.
     Percent(f64),
 }
@@ -71,7 +71,8 @@ pub struct Report {
 /// Checks the repository. Needs a key that opens snapshots; one that opens no contents of files leaves these out, with a note.
 ///
 /// Fails when the store as a whole does, or with [`Error::Unsupported`] when it holds objects of a newer format, of which nothing is
-/// assumed. `threads`: workers, 0 for one a core. Packs of the wrong length are read whatever `read` says, to know what is left.
+/// assumed. `threads`: workers, 0 for one a core. Packs of the wrong length, and those that were damaged when this
+/// client read them last, are read whatever `read` says, to know what is left.
 ///
 /// Order: snapshots are listed before the index is read, and packs after it, so that a snapshot that is taken meanwhile is no finding.
 pub fn check(repo: &Repository, read: ReadData, threads: usize, monitor: &dyn Monitor) -> Result<Report> {

@@ -17,11 +17,9 @@ pub(super) fn settle(
     for (object, number) in found.costless() {
         let mut parts = object.split('/');
         match (parts.next(), parts.next_back().map(PackId::parse)) {
-            (Some("packs"), Some(Ok(id))) if named.contains(&id) => found.settle(
-                number,
-                "it is marked as damaged, and nothing is lost with it: a prune takes it away once all that is needed of it \
-                 lies in other packs",
-            ),
+            (Some("packs"), Some(Ok(id))) if named.contains(&id) => {
+                found.settle(number, "it is marked as damaged and costs nothing: a prune takes it away")
+            }
             (Some("packs"), Some(Ok(id))) if !stored.packs.contains_key(&id) => drop(absent.insert(id)),
             // One that could be read at first counts.
             (Some("index"), Some(Ok(id))) if !packs.has_object(&id.0) && nothing_unlisted(found, packs, stored) => {

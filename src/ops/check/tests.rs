@@ -467,10 +467,17 @@ fn shares_come_round_the_longest_unread_first_and_new_packs_before_all() {
 
 #[test]
 fn a_check_that_is_stopped_keeps_the_dates_of_what_it_has_read() {
-    struct StopAfter(u64, crate::monitor::Recording);
+    struct StopAfter(u64, crate::monitor::Recording, std::sync::atomic::AtomicU64);
     impl Monitor for StopAfter {
         fn add(&self, counter: crate::monitor::Counter, n: u64) {
             self.1.add(counter, n);
+            // Packs here are read in one piece. The reader waits for those before to be verified.
+            if counter == crate::monitor::Counter::Stored {
+                let reads = self.2.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                while self.1.count(crate::monitor::Counter::Objects) < reads {
+                    std::thread::yield_now();
+                }
+            }
         }
         fn cancelled(&self) -> bool {
             self.1.count(crate::monitor::Counter::Objects) >= self.0
@@ -479,7 +486,7 @@ fn a_check_that_is_stopped_keeps_the_dates_of_what_it_has_read() {
     let folder = tempfile::tempdir().unwrap();
     let fixture = repository();
     let repo = fixture.reopen_at(5, Some(folder.path().to_owned()));
-    let monitor = StopAfter(4, Default::default());
+    let monitor = StopAfter(4, Default::default(), Default::default());
     assert!(matches!(check(&repo, ReadData::Percent(100.0), 1, &monitor), Err(Error::Cancelled)));
     let dates = repo.checked();
     let packs = fixture.repo.list_packs().unwrap();
@@ -562,16 +569,14 @@ fn without_a_key_every_damage_to_every_object_is_found_and_named() {
         let is_config = name.as_str() == "config";
         // The contents of config are sealed, and it has no name that tells: only its header shows.
         let places = if is_config { vec![0, 10, 12, 20] } else { vec![0, 9, 10, 20, 40, len / 2, len - 1] };
-        let changes: Vec<Box<dyn Fn(&mut Vec<u8>)>> = places
-            .into_iter()
-            .map(|at| Box::new(move |bytes: &mut Vec<u8>| bytes[at] ^= 1) as Box<dyn Fn(&mut Vec<u8>)>)
-            .chain(
-                [0, 20]
-                    .map(|cut| Box::new(move |bytes: &mut Vec<u8>| bytes.truncate(cut)) as Box<dyn Fn(&mut Vec<u8>)>),
-            )
-            .collect();
+        let flips = places.into_iter().map(|at| {
+            let mut bytes = before.clone();
+            bytes[at] ^= 1;
+            bytes
+        });
+        let changes: Vec<Vec<u8>> = flips.chain([0, 20].map(|cut| before[..cut].to_vec())).collect();
         for (n, change) in changes.iter().enumerate() {
-            fixture.store.tamper(&name, |bytes| change(bytes));
+            fixture.store.tamper(&name, |bytes| bytes.clone_from(change));
             let report = keyless(&fixture, ReadData::None).unwrap();
             let named = |finding: &Finding| finding.object == name.as_str();
             // Another repository's id in config is every other object's fault.

@@ -101,10 +101,10 @@ fn start<'scope>(
 fn choose(found: &Findings<'_>, packs: &Packs, stored: &Stored, share: ReadData) -> Result<HashSet<PackId>> {
     let checked = found.repo.checked();
     let mut chosen: HashSet<PackId> = packs.odd.clone();
+    chosen.extend(checked.damaged());
     let ReadData::Percent(percent) = share else { return Ok(chosen) };
     let len = |id: &PackId| stored.packs.get(id).copied().unwrap_or(0);
     let mut left = share_of(percent, packs.ids().map(len).sum())?;
-    chosen.extend(checked.damaged());
     let seed: [u8; 32] = random(found.repo.entropy())?;
     let mut ids: Vec<&PackId> = packs.ids().filter(|id| !chosen.contains(*id)).collect();
     ids.sort_by_cached_key(|id| turn(checked.last(id), &seed, &id.0));

@@ -119,6 +119,8 @@ impl<'a, 'r> Shared<'a, 'r> {
         if pack.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             let whole = !pack.damaged.load(Ordering::Relaxed);
             self.done.lock().unwrap_or_else(|e| e.into_inner()).push((pack.id, whole));
+            self.packs.fetch_add(1, Ordering::Relaxed);
+            self.found.monitor.add(Counter::Objects, 1);
         }
     }
 
@@ -229,8 +231,6 @@ impl<'a, 'r> Shared<'a, 'r> {
             }
         }
         self.part_done(&pack);
-        self.packs.fetch_add(1, Ordering::Relaxed);
-        self.found.monitor.add(Counter::Objects, 1);
         Ok(())
     }
 
