@@ -177,7 +177,7 @@ impl<'p> Place<'p> {
         let begun = Instant::now();
         let mut index = self.load(false)?;
         let opened = begun.elapsed();
-        assert!(index.compare_with_store(&|id| packs.get(id).copied()).is_empty());
+        assert!(index.compare_with_store(&|id| packs.get(id).copied(), &Default::default()).is_empty());
         assert!(index.unlisted(packs.keys()).is_empty());
         let compared = begun.elapsed();
         assert!((0..TREE_BLOBS).all(|n| index.contains(&blob_id(mix(n) % blobs))));

@@ -106,6 +106,10 @@ id_type!(
     AnnotationId, ID_LEN
 );
 id_type!(
+    /// A session of a writer, or one of its renewals: hash of its bytes.
+    SessionId, ID_LEN
+);
+id_type!(
     /// A note of prune: hash of its bytes.
     NoteId, ID_LEN
 );

@@ -22,6 +22,10 @@ pub enum Phase {
     Planning,
     /// Writing users' files.
     Restoring,
+    /// Removing objects that nothing needs.
+    Removing,
+    /// Moving what is needed out of objects that are to go.
+    Moving,
     /// Comparing restored or stored bytes with what they should be.
     Verifying,
 }

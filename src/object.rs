@@ -37,12 +37,14 @@ pub enum Kind {
     Index = 5,
     /// A snapshot.
     Snapshot = 6,
+    /// A writer at work.
+    Session = 7,
+    /// What prune is about to do.
+    Note = 8,
     /// What is left of a snapshot that was forgotten.
     Tombstone = 9,
     /// Tags and pins that a snapshot was given later.
     Annotation = 10,
-    /// What prune is about to do.
-    Note = 8,
 }
 
 impl Kind {
@@ -65,9 +67,10 @@ impl fmt::Display for Kind {
             Kind::TreePack => "tree pack",
             Kind::Index => "index object",
             Kind::Snapshot => "snapshot",
+            Kind::Session => "session",
+            Kind::Note => "note of prune",
             Kind::Tombstone => "tombstone",
             Kind::Annotation => "annotation",
-            Kind::Note => "note of prune",
         })
     }
 }

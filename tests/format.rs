@@ -13,7 +13,7 @@ use std::{
 use vault::{
     chunk::Chunker,
     hash::{BlobKind, object_name},
-    id::{RepoId, SnapshotId, hex},
+    id::{NoteId, PackId, RepoId, SnapshotId, hex},
     keys::{
         Keyring, Role, recovery,
         slot::{Costs, Note, Secret, Slot},
@@ -23,12 +23,15 @@ use vault::{
         annotation::{Annotation, Change},
         codec,
         config::ChunkerConfig,
+        gc::{Note as GcNote, Session, Step},
         snapshot::Head,
         tombstone::{GoneHead, Tombstone},
     },
     object::{self, Kind},
     repo::{
         annotations::{open_annotation, seal_annotation},
+        gc::{open_note, seal_note},
+        session::{open_session, seal_session},
         tombstones::{open_tombstone, seal_tombstone},
     },
     seal::SealKey,
@@ -217,6 +220,36 @@ fn forgetting_vectors_hold() {
                            "body": hex(&codec::encode(&tombstone)), "length": stone.len(), "object": hex(&stone) },
             "annotation": { "payload": hex(&codec::encode(&annotation)), "length": note.len(),
                             "object": hex(&note), "id": hex(&object_name(&note)) },
+        }),
+    );
+}
+
+#[test]
+fn pruning_vectors_hold() {
+    let owner = owner();
+    let time = Time { sec: 1_800_000_000, nsec: 5 };
+    let note = GcNote { nonce: [7; 16], made: time, step: Step::Notice, packs: vec![PackId([1; 32]), PackId([2; 32])] };
+    let sealed_note = seal_note(&owner, &note, &SeededEntropy::new(6)).unwrap();
+    assert_eq!(open_note(&owner, &sealed_note, &"vector").unwrap(), note);
+    let session = Session {
+        nonce: [8; 16],
+        begun: time,
+        host: "alpha".into(),
+        program: "vault 1".into(),
+        seen: vec![NoteId(object_name(&sealed_note))],
+    };
+    let sealed_session = seal_session(&owner, &session, &SeededEntropy::new(7)).unwrap();
+    assert_eq!(open_session(&owner, &sealed_session, &"vector").unwrap(), session);
+    hold(
+        "prune.json",
+        json!({
+            "keys": "of keys.json",
+            "K_session": hex(owner.session_key().expose()),
+            "K_gc": hex(owner.gc_key().expose()),
+            "note": { "payload": hex(&codec::encode(&note)), "length": sealed_note.len(),
+                      "object": hex(&sealed_note), "id": hex(&object_name(&sealed_note)) },
+            "session": { "payload": hex(&codec::encode(&session)), "length": sealed_session.len(),
+                         "object": hex(&sealed_session), "id": hex(&object_name(&sealed_session)) },
         }),
     );
 }

@@ -9,6 +9,7 @@ MAX_STORED, MAX_OPENED = 17 * MIB, 64
 MAX_BASES, MAX_CHAIN, MAX_LEVELS, MAX_DEPTH = 4096, 8, 16, 16384
 CONFIG, SLOT, DATA_PACK, TREE_PACK, INDEX, SNAPSHOT = range(1, 7)  # kinds of objects
 TOMBSTONE, ANNOTATION, MAX_MARK = 9, 10, MIB
+SESSION, NOTE, MAX_NAMED = 7, 8, 1 << 20
 DATA, TREE, LIST = 1, 2, 3  # kinds of blobs
 BLOBS_OF_PACK = {DATA_PACK: (DATA,), TREE_PACK: (TREE, LIST)}
 MAGIC, END_MAGIC = b"\x89VAULT\r\n", b"VAULTEND"
@@ -226,6 +227,19 @@ class Decoder:
 
     def head(self):
         return Struct(sequence=self.u64(), previous=self.option(self.id), time=self.time(), complete=self.bool())
+
+    # Chapter 12
+
+    def session(self):
+        s = Struct(nonce=self.take(16), begun=self.time(), host=self.string(1024), program=self.string(1024),
+                   seen=self.list(self.id, 32, MAX_NAMED))
+        check(ascending(s.seen), "notes out of order")
+        return s
+
+    def note(self):
+        n = Struct(nonce=self.take(16), made=self.time(), phase=self.variant(2), packs=self.list(self.id, 32, MAX_NAMED))
+        check(ascending(n.packs), "packs out of order")
+        return n
 
     # Chapter 13
 

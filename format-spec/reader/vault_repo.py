@@ -30,7 +30,7 @@ class Keys:
         self.blob = {f.DATA: sub("blob id: data"), f.TREE: sub("blob id: tree"), f.LIST: sub("blob id: list")}
         self.series, self.config, self.directory, self.index = sub("series"), sub("config"), sub("directory"), sub("index")
         self.head, self.note, self.psk = sub("snapshot head"), sub("slot note"), sub("psk")
-        self.gone_head = sub("tombstone head")
+        self.gone_head, self.session, self.gc = sub("tombstone head"), sub("session"), sub("gc")
         of_meta = lambda context: derive_key("vault v1 " + context, self.meta_sk + repo) if self.meta_sk else None
         self.gone, self.annotation = of_meta("tombstone"), of_meta("annotation")
 
@@ -379,7 +379,9 @@ class Repository:
         return sorted(found, key=lambda s: (s.head.time.sec, s.head.time.nsec, s.head.sequence, s.id))
 
     def snapshot(self, series, name):
-        data = self.read(f.MAX_OBJECT, "snapshots", series, name)
+        return self.open_snapshot(self.read(f.MAX_OBJECT, "snapshots", series, name), name, series)
+
+    def open_snapshot(self, data, name, series):
         check_header(data, f.SNAPSHOT, self.repo)
         check(len(data) % 4096 == 0, "the length is not a multiple of 4096")
         head = aead_open(self.keys.head, data[112:136], data[:112], data[136:280])
@@ -391,8 +393,23 @@ class Repository:
             check(body is not None, "the body does not open")
             s.body = decode(unpad(body), Decoder.body)
             check(s.body.head == s.head, "the head in the body differs from the sealed head")
-            check(keyed(self.keys.series, s.body.series.encode())[:16].hex() == series, "lies in another series' folder")
+            check(series in (None, keyed(self.keys.series, s.body.series.encode())[:16].hex()), "lies in another series' folder")
         return s
+
+    # Chapter 12
+
+    def session(self, name):
+        """A session, or an intent: a snapshot that is about to be stored."""
+        data = self.read(f.MAX_OBJECT, "sessions", name)
+        if data[10:11] == bytes([f.SNAPSHOT]):
+            return self.open_snapshot(data, name, None)
+        check_header(data, f.SESSION, self.repo)
+        return decode(open_envelope(data, self.keys.session), Decoder.session)
+
+    def note(self, name):
+        data = self.read(f.MAX_OBJECT, "gc", name)
+        check_header(data, f.NOTE, self.repo)
+        return decode(open_envelope(data, self.keys.gc), Decoder.note)
 
     # Chapter 13
 

@@ -29,7 +29,11 @@ class Verify:
                 self.node(source.root, f"snapshots/{s.folder}/{s.id}")
 
     def marks(self, snapshots):
-        """Chapter 13: tombstones, annotations, and gaps that no tombstone explains."""
+        """Chapters 12 and 13: sessions, notes, tombstones, annotations, and gaps that no tombstone explains."""
+        for name in self.repo.names("sessions"):
+            self.repo.attempt(f"sessions/{name}", self.repo.session, name)
+        for name in self.repo.names("gc"):
+            self.repo.attempt(f"gc/{name}", self.repo.note, name)
         repo, gone, heads = self.repo, set(), [(s.folder, s.head) for s in snapshots]
         for series in repo.names("gone", digits=32):
             for name in repo.names("gone", series):

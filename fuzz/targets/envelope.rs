@@ -8,13 +8,15 @@ use vault::{
 };
 use vault_fuzz::{keys, sealed};
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 10] = [
     Kind::Config,
     Kind::Slot,
     Kind::DataPack,
     Kind::TreePack,
     Kind::Index,
     Kind::Snapshot,
+    Kind::Session,
+    Kind::Note,
     Kind::Tombstone,
     Kind::Annotation,
 ];

@@ -1,6 +1,8 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
-use super::{check, completions, dump, forget, init, key, ls, man, repair, restore, snapshot, snapshots, stats, tag};
+use super::{
+    check, completions, dump, forget, init, key, ls, man, prune, repair, restore, snapshot, snapshots, stats, tag,
+};
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
 
@@ -75,6 +77,7 @@ pub enum Command {
     Restore(restore::Args),
     Dump(dump::Args),
     Forget(Box<forget::Args>),
+    Prune(prune::Args),
     Tag(tag::TagArgs),
     Pin(tag::PinArgs),
     Unpin(tag::UnpinArgs),
@@ -97,6 +100,7 @@ impl Command {
             Command::Restore(_) => "restore",
             Command::Dump(_) => "dump",
             Command::Forget(_) => "forget",
+            Command::Prune(_) => "prune",
             Command::Tag(tag) => tag.name(),
             Command::Pin(_) => "pin",
             Command::Unpin(_) => "unpin",

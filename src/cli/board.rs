@@ -69,8 +69,16 @@ impl Reading {
     }
 }
 
-const PHASES: [Phase; 6] =
-    [Phase::Opening, Phase::Storing, Phase::Publishing, Phase::Planning, Phase::Restoring, Phase::Verifying];
+const PHASES: [Phase; 8] = [
+    Phase::Opening,
+    Phase::Storing,
+    Phase::Publishing,
+    Phase::Planning,
+    Phase::Restoring,
+    Phase::Removing,
+    Phase::Moving,
+    Phase::Verifying,
+];
 
 /// A phase's name, for people and programs.
 pub fn phase_name(phase: Phase) -> &'static str {
@@ -80,6 +88,8 @@ pub fn phase_name(phase: Phase) -> &'static str {
         Phase::Publishing => "publishing",
         Phase::Planning => "planning",
         Phase::Restoring => "restoring",
+        Phase::Removing => "removing",
+        Phase::Moving => "moving",
         Phase::Verifying => "verifying",
     }
 }

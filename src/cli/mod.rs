@@ -22,6 +22,7 @@ mod losses;
 mod ls;
 mod man;
 mod progress;
+mod prune;
 mod repair;
 mod restore;
 mod screen;
@@ -84,6 +85,7 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Restore(args) => restore::run(args, session),
         Command::Dump(args) => dump::run(args, session),
         Command::Forget(args) => forget::run(*args, session),
+        Command::Prune(args) => prune::run(args, session),
         Command::Tag(args) => tag::tag(args, session),
         Command::Pin(args) => tag::pin(args, session),
         Command::Unpin(args) => tag::unpin(args, session),

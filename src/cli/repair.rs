@@ -2,7 +2,7 @@
 
 use super::{
     exit::{Done, Failure},
-    human, json, losses,
+    host, human, json, losses,
     session::Session,
 };
 use crate::{
@@ -75,7 +75,8 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     };
     let wants = |part| args.what.is_none_or(|what| what == part);
     let what = What { index: wants(Part::Index), packs: wants(Part::Packs), snapshots: wants(Part::Snapshots) };
-    let request = Request { what, from: from.as_ref(), read_data: args.read_data, dry_run: args.dry_run };
+    let host = host::fqdn();
+    let request = Request { what, from: from.as_ref(), read_data: args.read_data, host: &host, dry_run: args.dry_run };
     let progress = session.progress();
     let report = op::repair(&repo, &request, progress.monitor());
     drop(progress);

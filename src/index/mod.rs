@@ -3,6 +3,7 @@
 mod folder;
 pub mod mapped;
 pub mod object;
+mod reliance;
 pub mod run;
 mod runs;
 pub mod table;

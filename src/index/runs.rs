@@ -74,7 +74,8 @@ impl Runs {
             return Ok(());
         }
         let parts: Vec<&Run> = tail.iter().map(|(run, _)| &**run).collect();
-        let (merged, shifts) = folder.merge(&parts)?;
+        let (mut merged, shifts) = folder.merge(&parts)?;
+        merged.go_on_from(parts.iter().copied().zip(shifts.iter().copied()));
         let new = self.homes.len() as u32;
         for (home, by) in &mut self.homes {
             if let Some(part) = tail.iter().position(|(_, number)| number == home) {

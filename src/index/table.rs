@@ -3,7 +3,7 @@
 use super::{
     folder::Folder,
     object::{self, IndexObject},
-    run::{self, Located, Row, Run, Source},
+    run::{self, Located, Run, Source},
     runs::{Place, Runs},
 };
 use crate::{
@@ -46,8 +46,10 @@ pub struct BlobIndex {
     changing: Mutex<()>,
     /// Claimed and not yet in a run.
     recent: [Mutex<Shard>; SHARDS],
-    /// Packs that are listed but not in the store: their blobs count as unknown to writers.
-    absent: HashSet<PackId>,
+    /// Packs that are listed but not in the store, or that prune may remove: what they hold counts as unknown to writers.
+    fleeting: HashSet<PackId>,
+    /// Packs that this process has listed.
+    own: Mutex<HashSet<PackId>>,
     folder: Folder,
 }
 
@@ -79,7 +81,8 @@ impl BlobIndex {
             runs: RwLock::default(),
             changing: Mutex::new(()),
             recent: std::array::from_fn(|_| Mutex::default()),
-            absent: HashSet::new(),
+            fleeting: HashSet::new(),
+            own: Mutex::default(),
             folder: Folder(folder),
         }
     }
@@ -139,18 +142,27 @@ impl BlobIndex {
         Ok((index, unreadable))
     }
 
-    /// Names the packs that are in the store, with their lengths: what is listed but not among them, or has another
-    /// length, counts as unknown from now on. Returns those.
-    pub fn compare_with_store(&mut self, present: &dyn Fn(&PackId) -> Option<u64>) -> Vec<PackId> {
-        self.absent.clear();
+    /// Names the packs that are in the store, with their lengths, and those that prune may remove. What is listed but not in the
+    /// store or has another length there, and what may go, counts as unknown from now on, and so does what leans on it. Returns the
+    /// packs that are not in the store.
+    pub fn compare_with_store(
+        &mut self,
+        present: &dyn Fn(&PackId) -> Option<u64>,
+        may_go: &HashSet<PackId>,
+    ) -> Vec<PackId> {
+        self.fleeting.clear();
+        let mut absent = HashSet::new();
         for run in self.runs().iter() {
             for (pack, len, _) in run.packs() {
-                if present(&pack) != Some(len) {
-                    self.absent.insert(pack);
+                if may_go.contains(&pack) {
+                    self.fleeting.insert(pack);
+                } else if present(&pack) != Some(len) {
+                    absent.insert(pack);
                 }
             }
         }
-        self.absent.iter().copied().collect()
+        self.fleeting.extend(&absent);
+        absent.into_iter().collect()
     }
 
     /// Those of the packs that no index object lists.
@@ -184,10 +196,67 @@ impl BlobIndex {
     }
 
     fn is_listed(&self, id: &BlobId) -> bool {
-        let is_there = |run: &Run, row: &Row| {
-            self.absent.is_empty() || run.pack_of(row.segment).is_some_and(|pack| !self.absent.contains(&pack))
-        };
-        self.now().find(id, is_there).is_some()
+        self.rely_on(&self.now(), id, 0).is_some()
+    }
+
+    /// The first place of a blob that will last; it is counted on from now on.
+    fn rely_on(&self, runs: &Runs, id: &BlobId, depth: usize) -> Option<Place> {
+        runs.find(id, |run, row| self.is_good(runs, run, row.segment, depth))
+    }
+
+    /// True for a segment that will last, and so will what it leans on.
+    fn is_good(&self, runs: &Runs, run: &Run, segment: u32, depth: usize) -> bool {
+        let known = run.reliance();
+        if known.is_relied(segment) {
+            return true;
+        }
+        if !self.fleeting.is_empty() {
+            if known.is_refused(segment) {
+                return false;
+            }
+            // Until it is known: whoever leans on itself finds itself refused.
+            known.refuse(segment);
+            let lasts = run.pack_of(segment).is_some_and(|pack| !self.fleeting.contains(&pack));
+            let has_bases = |base| self.rely_on(runs, &base, depth + 1).is_some();
+            if !lasts || depth >= limits::DELTA_DEPTH_MAX || !run.bases_of(segment).all(has_bases) {
+                return false;
+            }
+        }
+        known.rely(segment);
+        true
+    }
+
+    /// A place of a blob that will last: not in a pack that is gone or may go. It is counted on from now on.
+    pub fn lasting(&self, id: &BlobId) -> Option<Place> {
+        self.rely_on(&self.now(), id, 0)
+    }
+
+    /// The packs that are counted on: those of all blobs that were known to [`BlobIndex::claim`], [`BlobIndex::contains`] and
+    /// [`BlobIndex::lasting`], those that were absorbed, and those of all that these lean on. `None` when something that is leaned on
+    /// is nowhere to last.
+    pub fn relied_on(&self) -> Option<HashSet<PackId>> {
+        let runs = self.runs();
+        let own = self.own.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let mut packs = own.clone();
+        // What the segments lean on that are counted on.
+        let mut bases: HashSet<BlobId> = HashSet::new();
+        for run in runs.iter() {
+            for segment in 0..run.segment_count() {
+                let Some(pack) = run.pack_of(segment) else { continue };
+                if run.reliance().is_relied(segment) || own.contains(&pack) {
+                    packs.insert(pack);
+                    bases.extend(run.bases_of(segment));
+                }
+            }
+        }
+        let mut waiting: Vec<BlobId> = bases.iter().copied().collect();
+        while let Some(base) = waiting.pop() {
+            let place = self.rely_on(&runs, &base, 0)?;
+            let (run, segment) = runs.resolve(place.run, place.row.segment)?;
+            packs.extend(run.pack_of(segment));
+            waiting.extend(run.bases_of(segment).filter(|below| bases.insert(*below)));
+        }
+        Some(packs)
     }
 
     /// Asks whether a blob must be stored; exactly one of all who ask is told that it is new.
@@ -223,6 +292,7 @@ impl BlobIndex {
     /// Takes up what a new index object lists, whose blobs need no longer be kept in memory.
     pub fn absorb(&self, source: Source, packs: &[PackEntry]) -> Result<()> {
         let run = self.folder.build(&[source], packs)?;
+        self.own.lock().unwrap_or_else(|e| e.into_inner()).extend(packs.iter().map(|pack| pack.id));
         {
             let _changing = self.changing.lock().unwrap_or_else(|e| e.into_inner());
             let mut runs = Runs::clone(&self.now());
@@ -299,7 +369,7 @@ mod tests {
         index.absorb(Source { id: IndexId([1; 32]), len: 4096 }, &[pack(0, 10)]).unwrap();
         index.absorb(Source { id: IndexId([2; 32]), len: 4096 }, &[pack(10, 10)]).unwrap();
         let kept = pack(0, 10).id;
-        let gone = index.compare_with_store(&|id| (*id == kept).then_some(1 << 20));
+        let gone = index.compare_with_store(&|id| (*id == kept).then_some(1 << 20), &HashSet::new());
         assert_eq!(gone, [pack(10, 10).id]);
         assert_eq!(index.claim(&blob_id(5)), Membership::Known);
         assert_eq!(index.claim(&blob_id(15)), Membership::New);

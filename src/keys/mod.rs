@@ -203,14 +203,19 @@ impl Keyring {
         self.sealing("vault v1 index")
     }
 
-    /// Seals notes of prune.
-    pub fn gc_key(&self) -> SealKey {
-        self.sealing("vault v1 gc")
-    }
-
     /// Seals heads of snapshots.
     pub fn head_key(&self) -> SealKey {
         self.sealing("vault v1 snapshot head")
+    }
+
+    /// Seals sessions.
+    pub fn session_key(&self) -> SealKey {
+        self.sealing("vault v1 session")
+    }
+
+    /// Seals notes of prune.
+    pub fn gc_key(&self) -> SealKey {
+        self.sealing("vault v1 gc")
     }
 
     /// Seals what every role may know of a forgotten snapshot.

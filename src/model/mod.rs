@@ -1,5 +1,5 @@
 //! What the sealed payloads say: configuration, trees, snapshots, what became of them. Layouts: `format-spec/05-trees.md`,
-//! `06-snapshots.md`, `13-forgetting.md`.
+//! `06-snapshots.md`, `12-prune.md`, `13-forgetting.md`.
 
 pub mod annotation;
 pub mod codec;
@@ -55,10 +55,10 @@ pub mod limits {
     pub const TAG_MAX: usize = 255;
     /// Why a snapshot is pinned or was forgotten.
     pub const REASON_MAX: usize = 1024;
-    /// Packs that one note of prune names, and notes that one session names.
-    pub const NAMED_MAX: usize = 1 << 20;
-    /// A text in a session.
+    /// Names of host and program in a session.
     pub const SESSION_TEXT_MAX: usize = 1024;
+    /// Packs that one note names, and notes that one session has seen, in number.
+    pub const NAMED_MAX: usize = 1 << 20;
     /// Problems listed in a snapshot; the rest is only counted.
     pub const PROBLEMS_MAX: usize = 1000;
 }

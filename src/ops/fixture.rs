@@ -19,14 +19,17 @@ use crate::{
     name::Name,
     object::{self, Kind},
     pack::{self, PackWriter, write::Sealed},
-    repo::{Lane, Listed, Repository, Surroundings, Unlock, WriteOptions, Writer, Written},
+    repo::{Lane, Listed, Repository, Session, Surroundings, Unlock, WriteOptions, Writer, Written},
     seal::SealKey,
     segment::{BlobEntry, Sealer},
     series::Series,
     store::{ObjectName, SharedStore, Store as _, memory::MemoryStore},
     world::{FixedClock, SeededEntropy, Time},
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// A stretch of a file that is to be.
 #[derive(Clone)]
@@ -126,12 +129,18 @@ pub struct Fixture {
 const OWNER: [u8; 32] = [1; 32];
 const MAINTAINER: [u8; 32] = [2; 32];
 
-fn around() -> Surroundings {
+fn around(seed: u64) -> Surroundings {
     Surroundings {
         clock: Arc::new(FixedClock(Time::from_sec(1_700_000_000))),
-        entropy: Arc::new(SeededEntropy::new(42)),
+        entropy: Arc::new(SeededEntropy::new(seed)),
         cache: None,
     }
+}
+
+/// Whoever opens it later draws other random bytes: objects that differ must not get one name.
+fn of_another() -> Surroundings {
+    static OPENED: AtomicU64 = AtomicU64::new(43);
+    around(OPENED.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Fixture {
@@ -143,11 +152,10 @@ impl Fixture {
     /// The same with other keys.
     pub fn with_seed(seed: u64) -> Self {
         let store = MemoryStore::new();
-        let around = || Surroundings { entropy: Arc::new(SeededEntropy::new(seed)), ..around() };
         let config = Config { segment_target: 8192, pack_target: 24 << 10, ..Config::default() };
         let secret = Secret::KeyFile(SealKey::new(OWNER));
         let repo =
-            Repository::init(Arc::new(store.clone()), &secret, Costs::LOW, "test", config, around()).expect("init");
+            Repository::init(Arc::new(store.clone()), &secret, Costs::LOW, "test", config, around(seed)).expect("init");
         Fixture { store, repo }
     }
 
@@ -157,19 +165,24 @@ impl Fixture {
         if self.store.names().iter().filter(|name| name.as_str().starts_with("keys/")).count() == 1 {
             self.repo.add_slot(Role::Maintainer, &secret, Costs::LOW, "maintainer").expect("slot");
         }
-        Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), around()).expect("open")
+        Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), of_another()).expect("open")
     }
 
     /// The same repository opened through another store, which holds the same objects.
     pub fn reopen(&self, store: SharedStore) -> Repository {
         let secret = Secret::KeyFile(SealKey::new(OWNER));
-        Repository::open(store, &Unlock::Secret(secret), around()).expect("open")
+        Repository::open(store, &Unlock::Secret(secret), of_another()).expect("open")
+    }
+
+    /// The same repository as another secret opens it.
+    pub fn open_with(&self, secret: Secret) -> Repository {
+        Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), of_another()).expect("open")
     }
 
     /// The same repository, opened at a time, with a folder for derived tables.
     pub fn reopen_at(&self, sec: i64, cache: Option<std::path::PathBuf>) -> Repository {
         let secret = Secret::KeyFile(SealKey::new(OWNER));
-        let around = Surroundings { clock: Arc::new(FixedClock(Time::from_sec(sec))), cache, ..around() };
+        let around = Surroundings { clock: Arc::new(FixedClock(Time::from_sec(sec))), cache, ..of_another() };
         Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), around).expect("open")
     }
 
@@ -182,6 +195,7 @@ impl Fixture {
 
     /// Stores a snapshot of these sources, taken at second `time`.
     pub fn snapshot(&self, series: &str, time: i64, sources: Vec<(&str, Item)>) -> Listed {
+        let session = self.begin();
         let index = self.index();
         let work = |writer: &Writer<'_>| {
             let (mut data, mut tree) = (writer.lane(Kind::DataPack)?, writer.lane(Kind::TreePack)?);
@@ -197,11 +211,23 @@ impl Fixture {
             out.sort_by(|a, b| a.root.name.cmp(&b.root.name));
             Ok(out)
         };
-        let (sources, written) = self.repo.write(&index, WriteOptions::default(), &Silent, work).expect("write");
-        self.publish(series, time, sources, &written)
+        let (sources, written) = session.write(&index, WriteOptions::default(), &Silent, work).expect("write");
+        self.publish(session, &index, series, time, sources, &written)
     }
 
-    fn publish(&self, series: &str, time: i64, sources: Vec<Source>, written: &Written) -> Listed {
+    fn begin(&self) -> Session<'_> {
+        self.repo.begin("host", false, &Silent).expect("session")
+    }
+
+    fn publish(
+        &self,
+        session: Session<'_>,
+        index: &BlobIndex,
+        series: &str,
+        time: i64,
+        sources: Vec<Source>,
+        written: &Written,
+    ) -> Listed {
         let newest = self.repo.series_end(&Series::parse(series).expect("series")).expect("end").last;
         let mut totals = Totals::default();
         sources.iter().for_each(|source| totals.add(&source.totals));
@@ -222,20 +248,21 @@ impl Fixture {
             description: None,
             configuration: None,
         };
-        let id: SnapshotId = self.repo.publish(&snapshot, written).expect("publish");
+        let id: SnapshotId = session.publish(&snapshot, index, written).expect("publish");
         Listed { id, len: 0, snapshot }
     }
 
     /// Publishes a snapshot whose sources are these, whatever they lead to.
     pub fn forge_snapshot(&self, series: &str, sources: Vec<(&str, Body)>) -> Listed {
-        let (_, written) = self.repo.write(&self.index(), WriteOptions::default(), &Silent, |_| Ok(())).expect("write");
+        let (session, index) = (self.begin(), self.index());
+        let (_, written) = session.write(&index, WriteOptions::default(), &Silent, |_| Ok(())).expect("write");
         let sources = sources.into_iter().map(|(name, body)| {
             let meta = Item::new(What::Dir(vec![]), 0o700).meta;
             let root = Node { name: Name::new(name.as_bytes()).expect("name"), meta, body };
             let kind = SourceKind::Tree { path: b"/src".to_vec(), device: DeviceClass::Unknown };
             Source { kind, root, owner: (None, None), totals: Totals::default(), excludes: Vec::new() }
         });
-        self.publish(series, 1, sources.collect(), &written)
+        self.publish(session, &index, series, 1, sources.collect(), &written)
     }
 
     /// Stores bytes as a page, whatever they are.
@@ -246,7 +273,7 @@ impl Fixture {
             lane.flush()?;
             Ok(id)
         };
-        self.repo.write(&self.index(), WriteOptions::default(), &Silent, work).expect("write").0
+        self.begin().write(&self.index(), WriteOptions::default(), &Silent, work).expect("write").0
     }
 
     /// Stores and lists a data pack of one segment by hand: blobs under ids that need not be theirs, leaning on other blobs.

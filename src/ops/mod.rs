@@ -8,6 +8,7 @@ pub(crate) mod fixture;
 pub mod forget;
 pub mod lookup;
 pub mod ls;
+pub mod prune;
 pub mod repair;
 pub mod restore;
 pub mod snapshot;

@@ -137,6 +137,25 @@ impl Repository {
         Err(Error::refused("notes of prune come and go faster than they can be read: run it again"))
     }
 
+    /// The packs that notices name which were made since `seen` (sorted) was all there was; `None` when there are none.
+    pub(super) fn noticed_since(&self, seen: &[NoteId]) -> Result<Option<HashSet<PackId>>> {
+        let mut packs = None;
+        for (id, Entry { name, .. }) in self.note_entries()? {
+            if seen.binary_search(&id).is_ok() {
+                continue;
+            }
+            match self.tell(&name, |bytes| open_note(self.keys(), bytes, &name))? {
+                Told::Is(note) if note.step == Step::Notice => {
+                    packs.get_or_insert_with(HashSet::new).extend(note.packs);
+                }
+                Told::Is(_) | Told::Foreign(_) => {}
+                // A notice goes when its packs have gone, which shows in the list of packs.
+                Told::Gone => drop(packs.get_or_insert_with(HashSet::new)),
+            }
+        }
+        Ok(packs)
+    }
+
     /// Stores a note, durable when it returns. `packs` are at most [`limits::NAMED_MAX`].
     pub fn note(&self, step: Step, mut packs: Vec<PackId>) -> Result<NoteId> {
         packs.sort_unstable();

@@ -7,8 +7,17 @@
 //! a third less, and takes five layers to read the worst night: four times as long as the first.)
 
 use super::{BlobReader, cache::Spot};
-use crate::{hash::BlobKind, id::BlobId, index::Located, model::limits};
-use std::collections::{HashMap, HashSet};
+use crate::{
+    hash::BlobKind,
+    id::BlobId,
+    index::{BlobIndex, Located},
+    model::limits,
+    segment::CODEC_ZSTD,
+};
+use std::{
+    collections::{HashMap, HashSet},
+    rc::Rc,
+};
 
 /// Versions that lean on the same one.
 const ROUND: u8 = 6;
@@ -18,9 +27,9 @@ const PREFIX_MAX: usize = 4 << 20;
 const SEGMENTS: usize = 12;
 /// Segments that may have to be opened in all, and their plaintext: well below what readers accept, who keep all of it.
 const CLOSURE: usize = limits::BASE_SEGMENTS_MAX / 2;
-const CLOSURE_BYTES: usize = limits::BASE_BYTES_MAX / 2;
-/// Plaintext to take on either side of the place in the version before that corresponds to a blob's, in bytes: the correspondence
-/// is by proportion.
+const CLOSURE_BYTES: u64 = limits::BASE_BYTES_MAX as u64 / 2;
+/// Plaintext to take on either side of the place in the version before that corresponds to a blob's, in bytes, where it lies in
+/// segments that are opened anyway: the correspondence is by proportion.
 const MARGIN: u64 = 128 << 10;
 
 /// Bases of a segment to be.
@@ -31,27 +40,15 @@ pub struct Ground {
     pub prefix: Vec<u8>,
     /// The generation of a segment that leans on them.
     pub generation: u8,
-    /// What the segments at the bottom take in the store for each 1024 bytes of plaintext: what a segment that leans on none
-    /// may be expected to take.
-    plain_ratio: u64,
+    /// What the compressed segments at the bottom take in the store, and their plaintext.
+    bottom: (u64, u64),
 }
 
 impl Ground {
-    /// What `raw` bytes may be expected to take without bases.
+    /// What `raw` bytes may be expected to take without bases; 0 when nothing tells.
     pub fn expected(&self, raw: usize) -> usize {
-        (raw as u64 * self.plain_ratio / 1024) as usize
+        (raw as u64 * self.bottom.0 / self.bottom.1.max(1)) as usize
     }
-}
-
-fn spot(located: &Located) -> Spot {
-    (located.pack, located.offset)
-}
-
-/// A blob in its segment.
-struct Found {
-    segment: Located,
-    offset: u64,
-    len: u64,
 }
 
 /// Finds bases.
@@ -66,108 +63,196 @@ impl<'r> Grounds<'r> {
         Grounds { reader, kind }
     }
 
-    /// A blob that will last: not one in a pack that is gone.
-    fn find(&self, id: &BlobId) -> Option<Found> {
-        if !self.reader.index().contains(id) {
-            return None;
-        }
-        let place = self.reader.index().place(id)?;
-        let segment = self.reader.index().locate(place)?;
-        Some(Found { segment, offset: u64::from(place.row.offset), len: u64::from(place.row.len) })
-    }
-
     /// What to lean on, given the blobs of the version before that correspond to the new ones. `None` when there is nothing, or
     /// nothing that can be read, or enough versions lean on one another.
     pub fn under(&self, wanted: &[BlobId]) -> Option<Ground> {
-        let found: Vec<(BlobId, Found)> = wanted.iter().filter_map(|id| Some((*id, self.find(id)?))).collect();
+        let index = self.reader.index();
+        let mut known = Known { index, found: HashMap::new(), segments: HashMap::new(), below: HashMap::new() };
+        let mut seen = HashSet::new();
+        let wanted = wanted.iter().filter(|id| seen.insert(**id));
+        let found: Vec<(BlobId, Found)> = wanted.filter_map(|id| Some((*id, known.find(id)?))).collect();
         let generation = found.iter().map(|(_, found)| found.segment.generation).max()?.checked_add(1)?;
         if generation > limits::GENERATION_MAX {
             return None;
         }
         let mut layer = Layer::new(generation);
-        for (id, found) in &found {
-            if !self.descend(*id, found, &mut layer, limits::DELTA_DEPTH_MAX) {
-                break;
+        // What corresponds exactly comes first, and brings segments in; what lies around it costs nothing then.
+        for margin in [0, MARGIN] {
+            for (id, found) in &found {
+                known.descend(*id, found, margin, &mut layer, limits::DELTA_DEPTH_MAX);
             }
         }
-        let mut closure = Closure::default();
-        for id in &layer.bases {
-            self.close(id, 2, &mut closure)?;
+        let (bases, len) = layer.in_order();
+        let mut prefix = Vec::with_capacity(len);
+        // What cannot be read is no base; the new blobs are then stored by themselves.
+        self.reader.append_blobs(self.kind, &bases, &mut prefix).ok()?;
+        (!prefix.is_empty()).then_some(Ground { bases, prefix, generation, bottom: layer.bottom })
+    }
+}
+
+/// A blob in its segment.
+#[derive(Clone)]
+struct Found {
+    segment: Rc<Located>,
+    /// The segment's place in the index: run and number.
+    at: (u32, u32),
+    offset: u64,
+    len: u64,
+}
+
+impl Found {
+    fn spot(&self) -> Spot {
+        (self.segment.pack, self.segment.offset)
+    }
+}
+
+/// What was looked up for one segment: its bases share few segments, which name one another many times.
+struct Known<'r> {
+    index: &'r BlobIndex,
+    found: HashMap<BlobId, Option<Found>>,
+    segments: HashMap<(u32, u32), Rc<Located>>,
+    /// By the place of a segment, its bases.
+    below: HashMap<(u32, u32), Rc<Vec<(BlobId, Found)>>>,
+}
+
+impl Known<'_> {
+    /// A blob that will last: not one in a pack that is gone or may go.
+    fn find(&mut self, id: &BlobId) -> Option<Found> {
+        if let Some(found) = self.found.get(id) {
+            return found.clone();
         }
-        let mut prefix = Vec::with_capacity(layer.len);
-        for id in &layer.bases {
-            // What cannot be read is no base; the new blobs are then stored by themselves.
-            self.reader.append_blob(self.kind, id, &mut prefix).ok()?;
+        let found = self.look_up(id);
+        self.found.insert(*id, found.clone());
+        found
+    }
+
+    fn look_up(&mut self, id: &BlobId) -> Option<Found> {
+        let place = self.index.lasting(id)?;
+        let at = (place.run, place.row.segment);
+        let segment = match self.segments.get(&at) {
+            Some(segment) => segment.clone(),
+            None => {
+                let segment = Rc::new(self.index.locate(place)?);
+                self.segments.insert(at, segment.clone());
+                segment
+            }
+        };
+        Some(Found { segment, at, offset: u64::from(place.row.offset), len: u64::from(place.row.len) })
+    }
+
+    fn below(&mut self, found: &Found) -> Rc<Vec<(BlobId, Found)>> {
+        if let Some(below) = self.below.get(&found.at) {
+            return below.clone();
         }
-        let plain_ratio = closure.bottom_stored * 1024 / closure.bottom_raw.max(1);
-        (!prefix.is_empty()).then_some(Ground { bases: layer.bases, prefix, generation, plain_ratio })
+        let bases = found.segment.bases.iter();
+        let below = Rc::new(bases.filter_map(|id| Some((*id, self.find(id)?))).collect::<Vec<_>>());
+        self.below.insert(found.at, below.clone());
+        below
     }
 
     /// Adds a blob, or what its segment leans on around the same place when that is of a generation which the new one must not
-    /// lean on. False when there is no more room.
-    fn descend(&self, id: BlobId, found: &Found, layer: &mut Layer, depth: usize) -> bool {
+    /// lean on.
+    fn descend(&mut self, id: BlobId, found: &Found, margin: u64, layer: &mut Layer, depth: usize) {
         let segment = &found.segment;
         if layer.may_lean_on(segment.generation) || segment.bases.is_empty() || depth == 0 {
-            return layer.add(id, found);
+            return self.add(id, found, margin == 0, layer);
         }
-        let below: Vec<(BlobId, Found)> = segment.bases.iter().filter_map(|id| Some((*id, self.find(id)?))).collect();
+        let below = self.below(found);
         let total: u64 = below.iter().map(|(_, found)| found.len).sum();
         let scale = |at: u64| at * total / u64::from(segment.recipe.raw).max(1);
-        let wanted = scale(found.offset).saturating_sub(MARGIN)..scale(found.offset + found.len) + MARGIN;
+        let wanted = scale(found.offset).saturating_sub(margin)..scale(found.offset + found.len) + margin;
         let mut at = 0;
-        for (id, found) in &below {
-            if at < wanted.end && at + found.len > wanted.start && !self.descend(*id, found, layer, depth - 1) {
-                return false;
+        for (id, found) in below.iter() {
+            if at < wanted.end && at + found.len > wanted.start {
+                self.descend(*id, found, margin, layer, depth - 1);
             }
             at += found.len;
         }
-        true
     }
 
-    /// Counts what must be opened to read a blob. `None` when it is too much.
-    fn close(&self, id: &BlobId, depth: usize, closure: &mut Closure) -> Option<()> {
-        let found = self.find(id)?.segment;
-        let known = closure.seen.get(&spot(&found)).copied().unwrap_or(0);
-        if known >= depth {
-            return Some(());
+    /// Adds a base, unless there is no room for it or, when it is not `exact`, its segment would be one more to open.
+    fn add(&mut self, id: BlobId, found: &Found, exact: bool, layer: &mut Layer) {
+        let full = layer.bases.len() >= limits::BASES_COUNT_MAX || layer.len + found.len as usize > PREFIX_MAX;
+        if layer.known.contains(&id) || full {
+            return;
         }
-        closure.seen.insert(spot(&found), depth);
+        if !layer.segments.contains(&found.spot()) {
+            if !exact || layer.segments.len() >= SEGMENTS {
+                return;
+            }
+            let mut closure = Closure { seen: layer.closure.clone(), bytes: layer.closure_bytes, bottom: layer.bottom };
+            if !self.close(found, 2, &mut closure) {
+                return;
+            }
+            (layer.closure, layer.closure_bytes, layer.bottom) = (closure.seen, closure.bytes, closure.bottom);
+            layer.segments.insert(found.spot());
+        }
+        layer.known.insert(id);
+        layer.len += found.len as usize;
+        layer.bases.push((found.spot(), found.offset, found.len, id));
+    }
+
+    /// Counts what must be opened to read a segment. False when it is too much.
+    fn close(&mut self, found: &Found, depth: usize, closure: &mut Closure) -> bool {
+        let known = closure.seen.get(&found.spot()).copied().unwrap_or(0);
+        if known >= depth {
+            return true;
+        }
+        closure.seen.insert(found.spot(), depth);
         if known == 0 {
-            closure.bytes += found.recipe.raw as usize;
+            let (stored, raw) = (u64::from(found.segment.stored), u64::from(found.segment.recipe.raw));
+            closure.bytes += raw;
+            if found.segment.recipe.codec == CODEC_ZSTD {
+                closure.bottom = (closure.bottom.0 + stored, closure.bottom.1 + raw);
+            }
         }
         let too_much = closure.seen.len() > CLOSURE || closure.bytes > CLOSURE_BYTES;
         if too_much || depth > limits::DELTA_DEPTH_MAX {
-            return None;
+            return false;
         }
-        if known == 0 && found.bases.is_empty() {
-            closure.bottom_stored += u64::from(found.stored);
-            closure.bottom_raw += u64::from(found.recipe.raw);
-        }
-        found.bases.iter().try_for_each(|base| self.close(base, depth + 1, closure))
+        let below = self.below(found);
+        // All of them must be there, and each segment is followed once.
+        let mut spots = HashSet::new();
+        below.len() == found.segment.bases.len()
+            && below
+                .iter()
+                .filter(|(_, base)| spots.insert(base.spot()))
+                .all(|(_, base)| self.close(base, depth + 1, closure))
     }
 }
 
 /// Segments below, with how deep they lie.
-#[derive(Default)]
 struct Closure {
     seen: HashMap<Spot, usize>,
-    bytes: usize,
-    bottom_stored: u64,
-    bottom_raw: u64,
+    bytes: u64,
+    bottom: (u64, u64),
 }
 
 /// Bases as they are gathered.
 struct Layer {
     generation: u8,
-    bases: Vec<BlobId>,
+    /// Each with its segment, and its place and length there.
+    bases: Vec<(Spot, u64, u64, BlobId)>,
     known: HashSet<BlobId>,
     segments: HashSet<Spot>,
     len: usize,
+    closure: HashMap<Spot, usize>,
+    closure_bytes: u64,
+    bottom: (u64, u64),
 }
 
 impl Layer {
     fn new(generation: u8) -> Self {
-        Layer { generation, bases: Vec::new(), known: HashSet::new(), segments: HashSet::new(), len: 0 }
+        Layer {
+            generation,
+            bases: Vec::new(),
+            known: HashSet::new(),
+            segments: HashSet::new(),
+            len: 0,
+            closure: HashMap::new(),
+            closure_bytes: 0,
+            bottom: (0, 0),
+        }
     }
 
     /// True for the first of the round that this generation is in, and for 0.
@@ -175,21 +260,16 @@ impl Layer {
         generation < self.generation && (generation == 0 || generation == self.generation - self.generation % ROUND)
     }
 
-    /// False when there is no room for it.
-    fn add(&mut self, id: BlobId, found: &Found) -> bool {
-        if self.known.contains(&id) {
-            return true;
+    /// The bases, neighbours in a segment beside one another, and the length of their plaintext. Segments come in the order in which
+    /// they were met, which is that of the version before.
+    fn in_order(&self) -> (Vec<BlobId>, usize) {
+        let mut first = HashMap::new();
+        for (at, (spot, ..)) in self.bases.iter().enumerate() {
+            first.entry(*spot).or_insert(at);
         }
-        let is_new_segment = !self.segments.contains(&spot(&found.segment));
-        let too_many = self.bases.len() >= limits::BASES_COUNT_MAX || is_new_segment && self.segments.len() >= SEGMENTS;
-        if too_many || self.len + found.len as usize > PREFIX_MAX {
-            return false;
-        }
-        self.segments.insert(spot(&found.segment));
-        self.known.insert(id);
-        self.bases.push(id);
-        self.len += found.len as usize;
-        true
+        let mut bases: Vec<_> = self.bases.iter().collect();
+        bases.sort_by_key(|(spot, offset, ..)| (first.get(spot).copied(), *offset));
+        (bases.into_iter().map(|(.., id)| *id).collect(), self.len)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod gc;
 pub mod ground;
 pub mod mover;
 pub mod reader;
+pub mod session;
 pub mod slots;
 pub mod snapshots;
 pub mod tombstones;
@@ -15,6 +16,7 @@ pub mod writer;
 pub use annotations::{Annotations, Marks, Pin};
 pub use checked::Checked;
 pub use reader::BlobReader;
+pub use session::Session;
 pub use slots::{SlotInfo, Unlock};
 pub use snapshots::{Listed, Living, Resolved, SeriesEnd, Snapshots};
 pub use writer::{Lane, WriteOptions, Writer, Written};
@@ -43,6 +45,8 @@ use std::{
 
 /// Longest `config` in bytes.
 const CONFIG_MAX: u64 = 64 << 10;
+/// How often the index is loaded when parts of it go away meanwhile.
+const INDEX_TRIES: usize = 4;
 
 /// What a repository is told of the world around it.
 #[derive(Clone)]
@@ -219,8 +223,17 @@ impl Repository {
     }
 
     /// All blobs that the index objects list. `fresh` makes the local tables anew from the store.
+    ///
+    /// Objects that go away while they are read were replaced by others: then all are listed again.
     pub fn load_index(&self, fresh: bool) -> Result<(BlobIndex, Unreadable)> {
-        BlobIndex::load(&*self.store, self.keys.repo(), &self.keys.index_key(), self.cache_folder(), fresh)
+        let (key, mut tries) = (self.keys.index_key(), INDEX_TRIES);
+        loop {
+            let loaded = BlobIndex::load(&*self.store, self.keys.repo(), &key, self.cache_folder(), fresh)?;
+            tries -= 1;
+            if tries == 0 || !loaded.1.iter().any(|(_, error)| matches!(error, Error::Missing { .. })) {
+                return Ok(loaded);
+            }
+        }
     }
 
     /// Objects of the shape `folder/<series>/<id>`, of one series or of all, with their lengths; sorted.

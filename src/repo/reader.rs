@@ -17,7 +17,7 @@ use crate::{
     segment::{Envelope, OpenError, Opener},
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -31,14 +31,25 @@ struct Effort {
     depth: usize,
     opened: HashMap<Spot, Arc<Vec<u8>>>,
     bytes: usize,
+    /// What is being opened, or could not be.
+    begun: HashSet<Spot>,
 }
 
 impl Effort {
     /// Refuses what no writer asks of a reader.
     fn add(&mut self, located: &Located) -> Result<()> {
+        let at = (located.pack, located.offset);
         self.bytes += located.recipe.raw as usize;
+        let corrupt = |what| Err(Error::corrupt(pack::object_name(&located.pack), what));
         if self.opened.len() >= limits::BASE_SEGMENTS_MAX || self.bytes > limits::BASE_BYTES_MAX {
-            return Err(Error::corrupt(pack::object_name(&located.pack), "a segment leans on too many others"));
+            return corrupt("a segment leans on too many others");
+        }
+        // Failed attempts count too: a forged repository may offer any number of places for each base.
+        if self.begun.len() >= 4 * limits::BASE_SEGMENTS_MAX {
+            return corrupt("a segment leans on too many others that cannot be read");
+        }
+        if !self.begun.insert(at) {
+            return corrupt("a segment leans on itself, or on one that cannot be read");
         }
         Ok(())
     }
@@ -178,9 +189,10 @@ impl<'r> BlobReader<'r> {
         Ok(bytes)
     }
 
-    /// Appends a blob's verified bytes.
-    pub fn append_blob(&self, kind: BlobKind, id: &BlobId, out: &mut Vec<u8>) -> Result<()> {
-        self.blob_with(kind, id, &mut Effort::default(), out)
+    /// Appends the verified bytes of blobs, one after another, that together are no more to read than one segment may lean on.
+    pub fn append_blobs(&self, kind: BlobKind, ids: &[BlobId], out: &mut Vec<u8>) -> Result<()> {
+        let mut effort = Effort::default();
+        ids.iter().try_for_each(|id| self.blob_with(kind, id, &mut effort, out))
     }
 
     fn blob_with(&self, kind: BlobKind, id: &BlobId, effort: &mut Effort, out: &mut Vec<u8>) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::{
         tree,
     },
     object::{self, HEADER_LEN, Kind, NONCE_LEN, TAG_LEN},
-    repo::{tombstones, writer::Written},
+    repo::tombstones,
     seal,
     series::{Address, Series, Version},
     store::ObjectName,
@@ -137,6 +137,15 @@ pub fn open_head(keys: &Keyring, bytes: &[u8], name: &dyn std::fmt::Display) -> 
 
 /// Opens a snapshot and checks all that can be checked within it.
 pub fn open_snapshot(keys: &Keyring, bytes: &[u8], tag: &SeriesTag, name: &dyn std::fmt::Display) -> Result<Snapshot> {
+    let (of, snapshot) = open_intent(keys, bytes, name)?;
+    if of != *tag {
+        return Err(Error::corrupt(name, "it lies in the folder of another series"));
+    }
+    Ok(snapshot)
+}
+
+/// Opens a snapshot that lies in no folder of a series; returns the tag of its series too.
+pub fn open_intent(keys: &Keyring, bytes: &[u8], name: &dyn std::fmt::Display) -> Result<(SeriesTag, Snapshot)> {
     let head = open_head(keys, bytes, name)?;
     if !bytes.len().is_multiple_of(STEP) {
         return Err(Error::corrupt(name, "its length is not a multiple of 4096"));
@@ -154,9 +163,6 @@ pub fn open_snapshot(keys: &Keyring, bytes: &[u8], tag: &SeriesTag, name: &dyn s
         return bad("its head and its body differ");
     }
     let series = Series::parse(&snapshot.series).map_err(|e| Error::corrupt(name, e))?;
-    if keys.series_tag(&series) != *tag {
-        return bad("it lies in the folder of another series");
-    }
     if !snapshot.sources.is_sorted_by(|a, b| a.root.name < b.root.name) {
         return bad("its sources are not sorted, or occur twice");
     }
@@ -169,23 +175,10 @@ pub fn open_snapshot(keys: &Keyring, bytes: &[u8], tag: &SeriesTag, name: &dyn s
     for source in &snapshot.sources {
         tree::check_node(&source.root).map_err(|e| Error::corrupt(name, e))?;
     }
-    Ok(snapshot)
+    Ok((keys.series_tag(&series), snapshot))
 }
 
 impl Repository {
-    /// Publishes a snapshot whose blobs are durable, which [`Written`] attests, and returns when it is durable itself.
-    pub fn publish(&self, snapshot: &Snapshot, _written: &Written) -> Result<SnapshotId> {
-        let series = Series::parse(&snapshot.series)?;
-        let bytes = seal_snapshot(self.keys(), snapshot, self.entropy())?;
-        if bytes.len() as u64 > limits::META_MAX {
-            return Err(Error::refused("the snapshot's description and configuration are too long"));
-        }
-        let id = SnapshotId(hash::object_name(&bytes));
-        self.store().put(&object_name(&self.keys().series_tag(&series), &id), &bytes)?;
-        self.store().sync()?;
-        Ok(id)
-    }
-
     /// Names of the snapshot objects in the store, of one series or of all: also of those that were forgotten and are still there.
     pub fn snapshot_names(&self, series: Option<&Series>) -> Result<Vec<(SeriesTag, SnapshotId, u64)>> {
         let names = self.names_below("snapshots", series)?;

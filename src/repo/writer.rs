@@ -5,7 +5,7 @@
 //! ```
 
 use super::{
-    BlobReader, Repository,
+    BlobReader, Repository, Session,
     ground::{Ground, Grounds},
 };
 use crate::{
@@ -18,12 +18,15 @@ use crate::{
     model::{limits, paging::PageSink},
     monitor::{Counter, Monitor},
     object::{self, HEADER_LEN, Kind},
-    pack::{PackEntry, PackWriter, home_of, write::Sealed},
+    pack::{self, PackEntry, PackWriter, home_of, write::Sealed},
     seal::SealKey,
     segment::{BlobEntry, Envelope, Sealer},
 };
-use crossbeam_channel::{Receiver, Sender, bounded};
-use std::sync::atomic::{AtomicU64, Ordering};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 /// Sealed segments that wait for the packer: bounds memory, and lets lanes go on while it syncs.
 const WAITING: usize = 4;
@@ -33,13 +36,15 @@ const INDEX_PACKS: usize = 16;
 /// A segment is closed when it holds so many blobs, and a pack when it holds so many: tiny files would otherwise make directories
 /// that outgrow their limits, and memory.
 const SEGMENT_BLOBS: usize = 16 << 10;
-const PACK_BLOBS: usize = 256 << 10;
+const PACK_BLOBS: usize = 64 << 10;
 /// A lane takes a fresh key after so many segments: about a pack.
 const KEY_SEGMENTS: u64 = 64;
 /// Earlier blobs that a segment may be near to.
 const NEAR_MAX: usize = 256;
 /// After so many segments in a row that were not worth leaning on anything, one in two to the power of it is still tried.
 const PAUSE_MAX: u32 = 6;
+/// How long the packer waits for a segment before it looks after the session.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What was written; proof that it is durable and listed in the index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -78,12 +83,14 @@ pub struct Writer<'r> {
     monitor: &'r dyn Monitor,
 }
 
-impl Repository {
+impl Session<'_> {
     /// Runs `work`, which stores blobs through lanes of the writer that it is given, and returns when all of it is durable and
     /// listed in the index.
     ///
     /// When `work` fails or is cancelled, what it had stored is listed in the index all the same, so that the next run finds
     /// it; no snapshot refers to it. When the store fails, nothing more is written.
+    ///
+    /// The session is kept alive meanwhile.
     pub fn write<T>(
         &self,
         index: &BlobIndex,
@@ -95,9 +102,10 @@ impl Repository {
         std::thread::scope(|scope| {
             let packer = std::thread::Builder::new()
                 .name("packer".into())
-                .spawn_scoped(scope, || Packer::new(self, index, monitor).run(receive))
+                .spawn_scoped(scope, || Packer::new(self.repo(), index, monitor).run(self, receive))
                 .map_err(|e| Error::store("start a thread for", "packs", e))?;
-            let writer = Writer { repo: self, index, options, packer: send, bytes_new: AtomicU64::new(0), monitor };
+            let writer =
+                Writer { repo: self.repo(), index, options, packer: send, bytes_new: AtomicU64::new(0), monitor };
             let result = work(&writer);
             let bytes_new = writer.bytes_new.load(Ordering::Relaxed);
             drop(writer);
@@ -108,36 +116,38 @@ impl Repository {
             Ok((result?, Written { bytes_new, ..written }))
         })
     }
-}
 
-impl Repository {
-    /// Lists packs that a run which was killed had stored and not yet listed, so that what it uploaded is found. Each is read and
-    /// held against its name first: a name alone proves nothing after a power cut. Returns how many were taken up.
-    pub fn adopt(&self, index: &BlobIndex, unlisted: &[PackId], monitor: &dyn Monitor) -> Result<usize> {
-        let directory_key = self.keys().directory_key();
+    /// Lists packs. Each is read and held against its name first: a name alone proves nothing after a power cut. Returns how many
+    /// were taken up.
+    pub(super) fn list_whole(&self, index: &BlobIndex, unlisted: &[PackId], monitor: &dyn Monitor) -> Result<usize> {
+        let repo = self.repo();
+        let directory_key = repo.keys().directory_key();
         let mut packs = Vec::new();
         for id in unlisted {
             monitor.check()?;
+            self.renew_when_due()?;
             // What cannot be read or is not whole stays what it was: of no use, and in nobody's way.
-            if !self.is_whole(id).unwrap_or(false) {
+            if !repo.is_whole(id).unwrap_or(false) {
                 continue;
             }
-            if let Ok(pack) = crate::pack::read_directory(self.store(), id, self.keys().repo(), &directory_key) {
+            if let Ok(pack) = pack::read_directory(repo.store(), id, repo.keys().repo(), &directory_key) {
                 packs.push(pack);
             }
         }
         let count = packs.len();
-        let mut packer = Packer::new(self, index, monitor);
+        let mut packer = Packer::new(repo, index, monitor);
         for pack in packs {
             packer.list(pack)?;
         }
         packer.write_index()?;
         Ok(count)
     }
+}
 
+impl Repository {
     /// Reads a pack and holds it against its name. False for one that is not there.
     pub fn is_whole(&self, id: &PackId) -> Result<bool> {
-        let name = &crate::pack::object_name(id);
+        let name = &pack::object_name(id);
         let Some(entry) = self.store().stat(name)? else { return Ok(false) };
         let (mut hasher, mut at) = (ObjectHasher::default(), 0);
         let mut part = vec![0; 1 << 20];
@@ -163,6 +173,7 @@ impl<'r> Writer<'r> {
             alone: Filling::default(),
             leaning: Filling::default(),
             grounds: None,
+            file: None,
             misses: 0,
             pause: 0,
         })
@@ -190,6 +201,7 @@ pub struct Lane<'w> {
     alone: Filling,
     leaning: Filling,
     grounds: Option<Grounds<'w>>,
+    file: Option<u64>,
     /// Segments that were not worth leaning on anything, one after another, and how many are not tried now for that.
     misses: u32,
     pause: u32,
@@ -208,8 +220,18 @@ impl<'w> Lane<'w> {
     /// Lets segments lean on earlier blobs, which `reader` must be able to open.
     pub fn leaning_on(mut self, reader: &'w BlobReader<'w>) -> Self {
         let kind = if self.kind == Kind::DataPack { BlobKind::Data } else { BlobKind::Tree };
-        self.grounds = Some(Grounds::new(reader, kind));
+        // A difference is compressed, and a dry run needs none.
+        let WriteOptions { compression, pretend } = self.writer.options;
+        self.grounds = (compression != Compression::None && !pretend).then(|| Grounds::new(reader, kind));
         self
+    }
+
+    /// The blobs that follow are of this file. That the last one was not worth leaning says nothing of it.
+    pub fn begin(&mut self, file: u64) {
+        if self.file != Some(file) {
+            self.file = Some(file);
+            (self.misses, self.pause) = (0, 0);
+        }
     }
 
     /// Stores a blob unless it is known, and names it. Durable when [`Repository::write`] returns.
@@ -230,9 +252,7 @@ impl<'w> Lane<'w> {
         let target = self.writer.repo.config().segment_target as usize;
         let leans = !near.is_empty();
         let open = self.open(leans);
-        let is_full = !open.plain.is_empty()
-            && (open.plain.len() + bytes.len() > target || open.near.len() + near.len() > NEAR_MAX);
-        if is_full {
+        if !open.plain.is_empty() && open.plain.len() + bytes.len() > target {
             self.flush_one(leans)?;
         }
         let open = self.open(leans);
@@ -240,7 +260,7 @@ impl<'w> Lane<'w> {
         open.blobs.push(BlobEntry { id, kind: kind as u8, len: bytes.len() as u32 });
         for id in near {
             // Neighbours share what they lean on.
-            if !open.near.ends_with(&[id]) {
+            if open.near.len() < NEAR_MAX && !open.near.ends_with(&[id]) {
                 open.near.push(id);
             }
         }
@@ -281,7 +301,10 @@ impl<'w> Lane<'w> {
 
     /// Makes a segment, which leans on earlier blobs where that saves half of it.
     fn segment(&mut self, plain: &[u8], blobs: &mut Vec<BlobEntry>, near: &[BlobId]) -> Result<Sealed> {
-        let Some(ground) = self.ground(near) else { return self.seal(plain, std::mem::take(blobs), None) };
+        let ground = self.ground(near);
+        // A blob that is stored again must not lean on what it replaces.
+        let ground = ground.filter(|ground| !blobs.iter().any(|blob| ground.bases.contains(&blob.id)));
+        let Some(ground) = ground else { return self.seal(plain, std::mem::take(blobs), None) };
         let expected = ground.expected(plain.len());
         let leaning = self.seal(plain, blobs.clone(), Some(ground))?;
         if leaning.bytes.len() * 2 <= expected {
@@ -361,9 +384,14 @@ impl<'r> Packer<'r> {
         }
     }
 
-    fn run(mut self, segments: Receiver<(Kind, Sealed)>) -> Result<Written> {
-        for (kind, sealed) in segments {
-            if let Err(error) = self.take(kind, sealed) {
+    fn run(mut self, session: &Session<'_>, segments: Receiver<(Kind, Sealed)>) -> Result<Written> {
+        loop {
+            let taken = match segments.recv_timeout(PATIENCE) {
+                Ok((kind, sealed)) => self.take(kind, sealed),
+                Err(RecvTimeoutError::Timeout) => Ok(()),
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            if let Err(error) = taken.and_then(|()| session.renew_when_due()) {
                 // What is whole may still be listed: a run after space was made then need not store it again. This may fail
                 // for the same reason, which is no news.
                 self.open = [None, None];

@@ -11,12 +11,14 @@ use std::{
 use vault::{
     compress::Compression,
     hash::{BlobKind, object_name},
-    id::IndexId,
+    id::{IndexId, PackId, SnapshotId},
     index::{IndexObject, object as index_object},
     keys::{recovery, slot::Costs},
     model::{
         annotation::Change,
+        gc::Step,
         node::{Body, Content, Extent},
+        snapshot::Snapshot,
         tombstone::{GoneHead, Tombstone},
     },
     monitor::Silent,
@@ -58,6 +60,9 @@ pub fn write(folder: &Path) {
     take(&repo, request("alpha/web1/sample", vec![from_path("data", files.path()), stream]));
     lean_on_a_blob(&repo);
     forget_two(&repo);
+    // A prune has marked a pack that is gone by now, and a writer was killed.
+    repo.note(Step::Mark, vec![PackId([0x33; 32])]).unwrap();
+    std::mem::forget(repo.begin("sample", false, &Silent).unwrap());
 
     fs::write(folder.join("passphrase.txt"), format!("{PASSPHRASE}\n")).unwrap();
     let lines: Vec<String> = recovery::lines(repo.keys().root().unwrap()).iter().map(|line| line.to_string()).collect();
@@ -140,7 +145,12 @@ fn lean_on_a_blob(repo: &Repository) {
     snapshot.head.previous = Some(listed.id);
     snapshot.totals = source.totals;
     snapshot.sources = vec![source];
-    repo.publish(snapshot, &Written::default()).unwrap();
+    publish(repo, snapshot);
+}
+
+fn publish(repo: &Repository, snapshot: &Snapshot) -> SnapshotId {
+    let session = repo.begin("sample", false, &Silent).unwrap();
+    session.publish(snapshot, &repo.load_index(true).unwrap().0, &Written::default()).unwrap()
 }
 
 /// Two more snapshots that are forgotten: one is removed, of the other only the tombstone is written, as by a run that was killed. And an
@@ -153,7 +163,7 @@ fn forget_two(repo: &Repository) {
     for _ in 0..2 {
         snapshot.head.sequence += 1;
         snapshot.head.previous = Some(previous);
-        previous = repo.publish(&snapshot, &Written::default()).unwrap();
+        previous = publish(repo, &snapshot);
         ids.push((previous, snapshot.head.clone()));
     }
     let actor = Actor { host: "sample".into(), user: "ann".into() };

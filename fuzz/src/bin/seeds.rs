@@ -66,6 +66,7 @@ fn objects(seeds: &Seeds<'_>, repo: &Repository) {
             Some("snapshots") => "snapshot",
             Some("gone") => "tombstone",
             Some("notes") => "annotation",
+            Some("gc" | "sessions") => "gc",
             _ => "envelope",
         };
         let bytes = repo.store().get(&name, 1 << 30).unwrap();

@@ -27,7 +27,7 @@ pub(crate) mod tests;
 
 pub use build::{build, merge};
 
-use super::mapped;
+use super::{mapped, reliance::Reliance};
 use crate::{
     id::{BlobId, IndexId, PackId},
     keys::wrap::{WRAPPED_LEN, WrappedKey},
@@ -131,6 +131,8 @@ pub struct Run {
     rows: usize,
     sections: [Range<usize>; COUNTS],
     fan: Range<usize>,
+    /// What this process counts on.
+    reliance: Reliance,
 }
 
 const SOURCES: usize = 0;
@@ -210,7 +212,26 @@ impl Run {
             end = next;
         }
         let fan = end..end.checked_add(((1usize << fan_bits) + 1) * FAN_LEN)?;
-        (fan.end == bytes.len()).then_some(Run { fan_bits, rows, sections, fan, bytes })
+        if fan.end != bytes.len() {
+            return None;
+        }
+        let reliance = Reliance::new(sections[SEGMENTS].len() / SEGMENT_LEN);
+        Some(Run { fan_bits, rows, sections, fan, bytes, reliance })
+    }
+
+    /// What this process counts on of it.
+    pub(super) fn reliance(&self) -> &Reliance {
+        &self.reliance
+    }
+
+    /// Takes over what was said of the tables that it was merged from, each given with the number of its first segment here.
+    pub(super) fn go_on_from<'a>(&mut self, parts: impl Iterator<Item = (&'a Run, u32)>) {
+        self.reliance = Reliance::joined(parts.map(|(run, first)| (&run.reliance, first)));
+    }
+
+    /// Number of segments.
+    pub fn segment_count(&self) -> u32 {
+        (self.sections[SEGMENTS].len() / SEGMENT_LEN) as u32
     }
 
     fn section(&self, which: usize) -> &[u8] {
@@ -293,17 +314,28 @@ impl Run {
 
     /// All places of a blob.
     pub fn find(&self, id: &BlobId) -> impl Iterator<Item = Row> + use<'_> {
+        self.find_numbered(id).map(|(_, row)| row)
+    }
+
+    /// All places of a blob, each with the number of its row.
+    pub fn find_numbered(&self, id: &BlobId) -> impl Iterator<Item = (usize, Row)> + use<'_> {
         let half = half(id);
-        self.find_at(half, self.aim(half))
+        self.numbered_at(half, self.aim(half))
     }
 
     /// All places of a blob, of which [`Run::aim`] was asked.
     pub(super) fn find_at(&self, half: u128, aim: Aim) -> impl Iterator<Item = Row> + use<'_> {
+        self.numbered_at(half, aim).map(|(_, row)| row)
+    }
+
+    fn numbered_at(&self, half: u128, aim: Aim) -> impl Iterator<Item = (usize, Row)> + use<'_> {
         let rows = self.section(ROWS);
         let from = self.first_from(rows, half, aim);
         (from..self.rows).take_while(move |&at| half_at(rows, at) == Some(half)).filter_map(move |at| {
             let row = at * ROW_LEN + HALF_LEN;
-            Some(Row { segment: u32_at(rows, row)?, offset: u24_at(rows, row + 4)?, len: u24_at(rows, row + 7)? })
+            let found =
+                Row { segment: u32_at(rows, row)?, offset: u24_at(rows, row + 4)?, len: u24_at(rows, row + 7)? };
+            Some((at, found))
         })
     }
 
@@ -317,6 +349,24 @@ impl Run {
         let at = segment as usize * SEGMENT_LEN;
         let pack = u32_at(self.section(SEGMENTS), at + 8)? as usize;
         id_at(self.section(PACKS), pack * PACK_LEN).map(PackId)
+    }
+
+    /// Number of the pack, offset in it and length in it of a segment.
+    pub fn extent_of(&self, segment: u32) -> Option<(u32, u32, u32)> {
+        let at = segment as usize * SEGMENT_LEN;
+        let segments = self.section(SEGMENTS);
+        Some((u32_at(segments, at + 8)?, u32_at(segments, at + 12)?, u32_at(segments, at + 16)?))
+    }
+
+    /// The base blobs of a segment.
+    pub fn bases_of(&self, segment: u32) -> impl Iterator<Item = BlobId> + '_ {
+        let at = segment as usize * SEGMENT_LEN;
+        let segments = self.section(SEGMENTS);
+        let range = u32_at(segments, at + 28).zip(u32_at(segments, at + 32));
+        let bases = range.and_then(|(first, count)| {
+            self.section(BASES).get(first as usize * BASE_LEN..)?.get(..count as usize * BASE_LEN)
+        });
+        bases.unwrap_or_default().as_chunks::<BASE_LEN>().0.iter().map(|id| BlobId(*id))
     }
 
     /// Pack number and offset of a segment: sorts segments in the order in which a pack is read.

@@ -51,6 +51,7 @@ struct List {
     more_notes: u64,
 }
 
+#[derive(Default)]
 struct Found {
     object: String,
     whats: Vec<String>,
@@ -59,6 +60,8 @@ struct Found {
     lost_count: u64,
     /// Why it is none the worse.
     settled: Option<&'static str>,
+    /// Harmless when nothing is lost by it.
+    doubtful: bool,
 }
 
 /// What cannot be read, and the finding that says why.
@@ -106,14 +109,7 @@ impl<'a> Findings<'a> {
             Entry::Occupied(number) => *number.get(),
             Entry::Vacant(vacant) => {
                 let object = object.to_owned();
-                list.findings.push(Found {
-                    object,
-                    whats: Vec::new(),
-                    more: 0,
-                    lost: Vec::new(),
-                    lost_count: 0,
-                    settled: None,
-                });
+                list.findings.push(Found { object, ..Found::default() });
                 *vacant.insert(next)
             }
         };
@@ -139,6 +135,13 @@ impl<'a> Findings<'a> {
             // A bad sector is one object's; a cable that was pulled is not.
             error @ Error::Store { .. } if self.repo.is_there() => Ok(self.add(object, error.to_string())),
             error => Err(error),
+        }
+    }
+
+    /// The finding is none when nothing is lost by it.
+    pub(super) fn doubt(&self, number: Number) {
+        if let Some(found) = lock(&self.list).findings.get_mut(number) {
+            found.doubtful = true;
         }
     }
 
@@ -193,6 +196,9 @@ impl<'a> Findings<'a> {
     pub(super) fn finish(self) -> (Vec<Finding>, Vec<SeriesLoss>, Vec<String>) {
         let list = self.list.into_inner().unwrap_or_else(|e| e.into_inner());
         let (mut findings, mut notes) = (Vec::new(), list.notes);
+        // Where something else is wrong nobody knows what is lost.
+        let open = |found: &&Found| found.settled.is_none();
+        let harmless = list.findings.iter().filter(open).all(|found| found.doubtful && found.lost_count == 0);
         for found in list.findings {
             let mut what = found.whats.join("; ");
             if found.more > 0 {
@@ -200,6 +206,7 @@ impl<'a> Findings<'a> {
             }
             match found.settled {
                 Some(why) => notes.push(format!("{}: {what}; {why}", found.object)),
+                None if harmless => notes.push(format!("{}: {what}, and nothing needs it", found.object)),
                 None => findings.push(Finding {
                     object: found.object,
                     what,

@@ -1,9 +1,9 @@
-//! What was said of snapshots after they were made: that they were forgotten, tags, pins.
+//! What lies beside snapshots and packs: tombstones, tags, pins; notes of prune, sessions.
 
 use super::findings::Findings;
 use crate::{
     error::{Error, Result},
-    id::{SeriesTag, SnapshotId},
+    id::{PackId, SeriesTag, SnapshotId},
     model::snapshot::Head,
     repo::{annotations, tombstones},
 };
@@ -45,4 +45,36 @@ pub(super) fn annotations(found: &Findings<'_>, there: &HashSet<(SeriesTag, Snap
         }
     }
     Ok(())
+}
+
+/// Reads the notes of prune, the sessions and the intents. Those that are damaged hold up prune, and damaged notes hold up snapshots.
+pub(super) fn of_prune(found: &Findings<'_>) -> Result<()> {
+    match found.repo.notes() {
+        Ok(notes) => notes.foreign.iter().for_each(|(_, error)| found.note(format!("{error}; it is left alone"))),
+        Err(error) => one(found, error)?,
+    }
+    match found.repo.stays(found.monitor) {
+        Ok(_) => Ok(()),
+        Err(error) => one(found, error),
+    }
+}
+
+/// The packs that notes name; none when the notes cannot be read, which is a finding.
+pub(super) fn named_packs(found: &Findings<'_>) -> Result<HashSet<PackId>> {
+    match found.repo.notes() {
+        Ok(notes) => Ok(notes.named()),
+        Err(error) => one(found, error).map(|()| HashSet::new()),
+    }
+}
+
+fn one(found: &Findings<'_>, error: Error) -> Result<()> {
+    match &error {
+        Error::Corrupt { object, .. } | Error::Store { object, .. } => {
+            found.judge(&object.clone(), error)?;
+            Ok(())
+        }
+        // Notes come and go: prune is under way.
+        Error::Refused { .. } => Ok(()),
+        _ => Err(error),
+    }
 }

@@ -92,7 +92,7 @@ pub fn check(repo: &Repository, read: ReadData, threads: usize, monitor: &dyn Mo
         let finding = found.judge(&object, error)?;
         found.damage().index.get_or_insert(finding);
     }
-    let named = objects::named_packs(&found)?;
+    let named = marks::named_packs(&found)?;
     let reader = BlobReader::new(repo, &index);
     let stored = objects::Stored::list(&found)?;
     let packs = packs::Packs::compare(&found, &index, &stored)?;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    id::{AnnotationId, IndexId, KeyId, PackId, SeriesTag, SnapshotId},
+    id::{AnnotationId, IndexId, KeyId, NoteId, PackId, SeriesTag, SessionId, SnapshotId},
     keys::Role,
     model::node::Node,
     pack,
@@ -108,24 +108,8 @@ pub(super) fn snapshots(found: &Findings<'_>) -> Result<Vec<Root>> {
         found.lose(number, || format!("{series}@{}", id.short()), 1);
     }
     marks::annotations(found, &there, &gone)?;
+    marks::of_prune(found)?;
     Ok(roots)
-}
-
-/// What notes say of packs.
-pub(super) fn named_packs(found: &Findings<'_>) -> Result<HashSet<PackId>> {
-    match found.repo.notes() {
-        Ok(notes) => {
-            for (name, error) in &notes.foreign {
-                found.note(format!("{name}: no note of this repository ({error})"));
-            }
-            Ok(notes.named())
-        }
-        Err(Error::Corrupt { object, what }) => {
-            found.judge(&object.clone(), Error::Corrupt { object, what })?;
-            Ok(HashSet::new())
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// The packs in the store.
@@ -155,8 +139,8 @@ impl Stored {
                 },
                 ["gone", tag, id] => SeriesTag::parse(tag).is_ok() && SnapshotId::parse(id).is_ok(),
                 ["notes", tag, id] => SeriesTag::parse(tag).is_ok() && AnnotationId::parse(id).is_ok(),
-                // Kept for sessions and prune marks.
-                ["sessions" | "gc", ..] => true,
+                ["gc", id] => NoteId::parse(id).is_ok(),
+                ["sessions", id] => SessionId::parse(id).is_ok(),
                 _ => false,
             };
             if !known {

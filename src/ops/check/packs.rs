@@ -43,7 +43,9 @@ impl Packs {
             let name = pack::object_name(&entry.id).to_string();
             match stored.packs.get(&entry.id) {
                 None => {
+                    // A prune that was killed, or a writer that woke up after its packs were swept, leaves such.
                     let number = found.add(&name, "the index lists it, but it is not in the store");
+                    found.doubt(number);
                     found.damage().packs.insert(entry.id, number);
                 }
                 Some(len) if *len != entry.len => {

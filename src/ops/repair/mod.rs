@@ -59,6 +59,8 @@ pub struct Request<'a> {
     /// Read all packs whole, to find all damage. Else those are read that this client found damaged before, and those whose
     /// length, header, directory or footer is wrong.
     pub read_data: bool,
+    /// The machine that does it.
+    pub host: &'a str,
     /// Tell what would be done, and do nothing.
     pub dry_run: bool,
 }
@@ -164,7 +166,7 @@ pub fn repair(repo: &Repository, request: &Request<'_>, monitor: &dyn Monitor) -
         let mut sound = Sound::new(&index, &health);
         sound.coming = coming;
         let from = donor.filter(|_| request.dry_run && request.what.packs);
-        let repaired = snapshots::repair(repo, &index, &sound, &health, from, found, request.dry_run, monitor)?;
+        let repaired = snapshots::repair(repo, &index, &sound, &health, from, found, request, monitor)?;
         report.snapshots = Some(repaired);
     }
     Ok(report)
@@ -210,7 +212,7 @@ fn repair_index(
         }
         mover.list(entry)
     })?;
-    mover.end()?;
+    mover.finish()?;
     // Whoever moves what is in them marks them then.
     if !request.what.packs {
         mark(repo, damaged)?;
@@ -249,7 +251,7 @@ fn repair_packs(
     } else {
         let mut mover = Mover::new(repo, index, monitor);
         let moved = moves.each(&wanted, &mut |kind, sealed| mover.take(kind, sealed))?;
-        mover.end()?;
+        mover.finish()?;
         moved
     };
     moved.packs.marked = to_mark.len() as u64;

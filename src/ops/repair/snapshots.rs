@@ -1,14 +1,13 @@
 //! Snapshots of which something is lost: a new one beside each, of all the rest, that names what is lost. The damaged one stays.
 
 use super::{
-    Donor,
+    Donor, Request,
     health::{Health, Sound},
     objects::{Donated, Found, Unreadable},
     survey::{Pages, judge, lost_of, survey},
 };
 use crate::{
-    error::{Error, Result},
-    hash,
+    error::Result,
     id::SnapshotId,
     index::BlobIndex,
     model::{
@@ -24,13 +23,8 @@ use crate::{
         check::losses::{LostPath, SnapshotLoss, Unseen},
         walk::{Event, TreeWalk},
     },
-    repo::{BlobReader, Lane, Listed, Repository, WriteOptions, snapshots},
-    series::Series,
-    store::Put,
+    repo::{BlobReader, Lane, Listed, Repository, Session, WriteOptions, Written},
 };
-
-/// How often a snapshot is sealed until its id is below that of the one that it stands beside.
-const SEALINGS: usize = 1 << 14;
 
 /// A snapshot of which something is lost, or that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,15 +58,19 @@ pub(super) fn repair(
     health: &Health,
     donor: Option<&Donor<'_>>,
     found: Found,
-    dry_run: bool,
+    request: &Request<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Repaired>> {
+    let dry_run = request.dry_run;
     let mut repaired = Vec::new();
     let Found { mut listed, unreadable, stood_in_for } = found;
+    let session = repo.begin(request.host, dry_run, monitor)?;
+    // Pages of new trees are not to rely on packs that are damaged.
+    let trusted = session.load_index_without(&health.bad.keys().copied().collect(), monitor)?.index;
     for mut one in unreadable {
         let donated = one.donated.take();
         match donated {
-            Some(donated) => repaired.push(bring_back(repo, one, donated, &mut listed, dry_run)?),
+            Some(donated) => repaired.push(bring_back(&session, &trusted, one, donated, &mut listed, dry_run)?),
             None => repaired.push(one.beyond_repair()),
         }
     }
@@ -80,10 +78,6 @@ pub(super) fn repair(
     let there = donor.map(|donor| BlobReader::new(donor.repo, donor.index));
     let pages = Pages::new(&here, there.as_ref());
     let damaged = survey(repo, &pages, sound, listed.iter(), monitor)?.damaged;
-    let present = repo.list_packs()?;
-    // Pages of new trees are not to rely on packs that are damaged.
-    let (mut trusted, _) = repo.load_index(false)?;
-    trusted.compare_with_store(&|id| present.get(id).copied().filter(|_| !health.bad.contains_key(id)));
     for (listed, _) in listed.iter().zip(damaged).filter(|(_, damaged)| *damaged) {
         if stood_in_for.contains(&listed.id) {
             continue;
@@ -92,7 +86,7 @@ pub(super) fn repair(
         let rest = Rest { repo, pages: &pages, sound, monitor };
         let mut loss = SnapshotLoss::new(listed.id, Some(listed.snapshot.head.time.sec));
         let options = WriteOptions { pretend: dry_run, ..WriteOptions::default() };
-        let (snapshot, _) = repo.write(&trusted, options, monitor, |writer| {
+        let (snapshot, written) = session.write(&trusted, options, monitor, |writer| {
             let mut lane = writer.lane(Kind::TreePack)?;
             let snapshot = rest.of(listed, &mut loss, &mut lane)?;
             lane.flush()?;
@@ -101,7 +95,11 @@ pub(super) fn repair(
         let series = Some(listed.snapshot.series.clone());
         let what = "something in it is lost".to_owned();
         let made = !snapshot.sources.is_empty();
-        let new = if made && !dry_run { Some(publish_beside(repo, &snapshot, &listed.id)?) } else { None };
+        let new = match made && !dry_run {
+            // The damaged one may become whole again, and what is asked for by its series must not be less without anybody being told.
+            true => Some(session.publish_before(&snapshot, &listed.id, &trusted, &written)?),
+            false => None,
+        };
         repaired.push(Repaired { series, loss, what, new, made });
     }
     Ok(repaired)
@@ -117,7 +115,8 @@ impl Unreadable {
 
 /// Takes over what the other repository has in the place of an object that is gone or damaged.
 fn bring_back(
-    repo: &Repository,
+    session: &Session<'_>,
+    trusted: &BlobIndex,
     one: Unreadable,
     donated: Donated,
     listed: &mut Vec<Listed>,
@@ -129,14 +128,17 @@ fn bring_back(
         // Its name is taken by what is damaged.
         let mut snapshot = donated.listed.snapshot;
         mark_repaired(&mut snapshot, &one.id, "all of it, from another repository");
-        let new = if dry_run { None } else { Some(publish_beside(repo, &snapshot, &one.id)?) };
+        let new = if dry_run {
+            None
+        } else {
+            Some(session.publish_before(&snapshot, &one.id, trusted, &Written::default())?)
+        };
         listed.push(Listed { id: new.unwrap_or(one.id), len: donated.listed.len, snapshot });
         return Ok(Repaired { series, loss, what: one.why, new, made: true });
     }
     // The same bytes under the same name.
     if !dry_run {
-        repo.store().put(&snapshots::object_name(&one.tag, &one.id), &donated.bytes)?;
-        repo.store().sync()?;
+        session.publish_sealed(&one.tag, &donated.bytes, trusted)?;
     }
     let new = (!dry_run).then_some(one.id);
     listed.push(donated.listed);
@@ -152,31 +154,6 @@ fn mark_repaired(snapshot: &mut Snapshot, from: &SnapshotId, what: &str) {
     snapshot.tags.push(REPAIRED.to_owned());
     snapshot.tags.sort();
     snapshot.tags.dedup();
-}
-
-/// Publishes a snapshot with the number of another one, and under an id that makes it count as the earlier of the two: the damaged
-/// one may become whole again, and what is asked for by its series must not be less without anybody being told.
-fn publish_beside(repo: &Repository, snapshot: &Snapshot, other: &SnapshotId) -> Result<SnapshotId> {
-    for _ in 0..SEALINGS {
-        let bytes = snapshots::seal_snapshot(repo.keys(), snapshot, repo.entropy())?;
-        let id = SnapshotId(hash::object_name(&bytes));
-        if id < *other {
-            store(repo, snapshot, &id, &bytes)?;
-            return Ok(id);
-        }
-    }
-    Err(Error::refused(format!("no id was found below that of snapshot {}", other.short())))
-}
-
-fn store(repo: &Repository, snapshot: &Snapshot, id: &SnapshotId, bytes: &[u8]) -> Result<()> {
-    if bytes.len() as u64 > limits::META_MAX {
-        return Err(Error::refused("the snapshot's description and configuration are too long"));
-    }
-    let tag = repo.keys().series_tag(&Series::parse(&snapshot.series)?);
-    if repo.store().put(&snapshots::object_name(&tag, id), bytes)? == Put::Existed {
-        return Err(Error::refused(format!("snapshot {} is there already", id.short())));
-    }
-    repo.store().sync()
 }
 
 /// A directory that is being made anew.

@@ -29,7 +29,7 @@ const ALL: What = What { index: true, packs: true, snapshots: true };
 const INDEX: What = What { index: true, packs: false, snapshots: false };
 
 fn request(from: Option<&Repository>) -> Request<'_> {
-    Request { what: ALL, from, read_data: true, dry_run: false }
+    Request { what: ALL, from, read_data: true, host: "host", dry_run: false }
 }
 
 fn run(repo: &Repository, from: Option<&Repository>) -> Report {
@@ -163,7 +163,7 @@ fn a_lost_index_is_made_anew_from_the_packs() {
         fixture.store.remove(&name).unwrap();
     }
     assert!(!findings(&fixture.repo).findings.is_empty());
-    let request = Request { what: INDEX, from: None, read_data: false, dry_run: false };
+    let request = Request { what: INDEX, from: None, read_data: false, host: "host", dry_run: false };
     let planned = repair(&fixture.repo, &Request { dry_run: true, ..request }, &Silent).unwrap();
     assert_eq!(names(&fixture, "index/"), []);
     let report = repair(&fixture.repo, &request, &Silent).unwrap();

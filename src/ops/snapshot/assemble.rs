@@ -41,6 +41,9 @@ struct Frame {
     bytes: u64,
 }
 
+/// Shorter pages are stored by themselves.
+const LEAN_MIN: usize = 1 << 10;
+
 /// Stores pages of a directory over those of its version before.
 struct Over<'l, 'w, 'a> {
     lane: &'l mut Lane<'w>,
@@ -54,8 +57,11 @@ impl PageSink for Over<'_, '_, '_> {
     }
 
     fn store_leaf(&mut self, first: Option<&Name>, bytes: Vec<u8>) -> Result<BlobId> {
-        // What cannot be read is nothing to lean on.
+        // What cannot be read is nothing to lean on, and to name a base takes as much as a short page.
         let near = || {
+            if bytes.len() < LEAN_MIN {
+                return None;
+            }
             let (pages, root) = (self.pages?, self.before?);
             let (leaf, _) = find_leaf(pages, root, first.map_or(&[][..], Name::as_bytes)).ok()??;
             Some(leaf)

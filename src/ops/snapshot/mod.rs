@@ -16,7 +16,7 @@ use crate::{
     compress::Compression,
     error::{Error, Result},
     fs::exclude::{ExcludeOptions, Excludes},
-    id::{PackId, SnapshotId},
+    id::SnapshotId,
     keys::Role,
     model::snapshot::{Head, Snapshot, Source, Totals, Work},
     monitor::{Counter, Monitor, Phase},
@@ -110,28 +110,12 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
     let end = repo.series_end(&request.series)?;
     let tag = repo.keys().series_tag(&request.series);
     let before = end.living.and_then(|id| repo.read_snapshot(&tag, &id).ok());
-    let (mut index, unreadable) = repo.load_index(false)?;
-    for (object, error) in &unreadable {
-        monitor.note(&format!("{object} cannot be read ({error}); what it listed is stored again"));
-    }
-    let packs = repo.list_packs()?;
-    let named = repo.notes()?.named();
-    let distrusted = |id: &PackId| named.contains(id);
-    let absent = index.compare_with_store(&|id| packs.get(id).copied().filter(|_| !distrusted(id)));
-    if !absent.is_empty() {
-        monitor.note(&format!(
-            "{} packs are missing from the store or damaged; what only they held is stored again",
-            absent.len()
-        ));
-    }
-
+    let session = repo.begin(&request.host, request.dry_run, monitor)?;
+    let usable = session.load_index(monitor)?;
     if !request.dry_run {
-        let unlisted = index.unlisted(packs.keys().filter(|id| !distrusted(id)));
-        let adopted = repo.adopt(&index, &unlisted, monitor)?;
-        if adopted > 0 {
-            monitor.note(&format!("{adopted} packs of a run that was interrupted are used"));
-        }
+        session.adopt(&usable, monitor)?;
     }
+    let index = usable.index;
 
     let pages = BlobReader::new(repo, &index);
     let parent = before.as_ref().map(|listed| Parent {
@@ -161,7 +145,7 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
         Job { control: &control, excludes: &excludes, parent, bases, with_atime: request.with_atime, protect, repo };
     let options = WriteOptions { compression: request.compression, pretend: request.dry_run };
     let sources = request.sources;
-    let (mut sources, written) = repo.write(&index, options, monitor, |writer| {
+    let (mut sources, written) = session.write(&index, options, monitor, |writer| {
         let sources = take::all(&job, writer, sources, request.threads);
         monitor.phase(Phase::Publishing);
         match control.take_failure() {
@@ -201,7 +185,7 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
         description: request.description,
         configuration: request.configuration,
     };
-    let id = if request.dry_run { None } else { Some(repo.publish(&snapshot, &written)?) };
+    let id = if request.dry_run { None } else { Some(session.publish(&snapshot, &index, &written)?) };
     Ok(Report { id, snapshot, written, files_unchanged: count(&control.files_unchanged) })
 }
 

@@ -38,6 +38,8 @@ pub struct Previous<'a> {
     by_edge: HashMap<u32, u64>,
     /// Number of the old blob that follows the last one that was met again.
     next: u64,
+    /// Something of it was met at all: else it may be another thing altogether.
+    met: bool,
 }
 
 impl<'a> Previous<'a> {
@@ -54,6 +56,7 @@ impl<'a> Previous<'a> {
             first: 0,
             by_edge: HashMap::new(),
             next: 0,
+            met: false,
         }
     }
 
@@ -62,7 +65,7 @@ impl<'a> Previous<'a> {
         while self.first + REACH < self.next
             && let Some(old) = self.window.pop_front()
         {
-            if self.by_edge.get(&old.edge) == Some(&self.first) {
+            if self.by_edge.get(&old.edge).is_some_and(|&number| number == self.first || number == AMBIGUOUS) {
                 self.by_edge.remove(&old.edge);
             }
             self.first += 1;
@@ -115,13 +118,20 @@ impl<'a> Previous<'a> {
                 lost += 1;
                 continue;
             };
-            // The end of it belongs to the blob that was met; it begins where the last one that was met ended.
-            let range = if met >= begin { begin.max(met.saturating_sub(NEAR_MAX - 1))..met + 1 } else { met..met + 1 };
-            let ids = self.ids(range);
-            near[at - lost..=at].fill(ids);
+            // The stretch ends with the blob that was met; it begins where the last one that was met ended. Those that were lost in
+            // between share it by proportion.
+            let old = if met >= begin { begin..met + 1 } else { met..met + 1 };
+            let (count, new) = (old.end - old.start, lost as u64 + 1);
+            for (n, near) in near[at - lost..=at].iter_mut().enumerate() {
+                let from = old.start + (n as u64 * count / new).saturating_sub(u64::from(lost > 0));
+                let to = old.start + ((n as u64 + 1) * count).div_ceil(new) + u64::from(lost > 0);
+                let to = to.min(old.end);
+                *near = self.ids(from.max(to.saturating_sub(NEAR_MAX))..to);
+            }
+            self.met = true;
             lost = 0;
         }
-        if (1..=LOST_MAX).contains(&lost) {
+        if self.met && (1..=LOST_MAX).contains(&lost) {
             let ids = self.ids(self.next..self.next + (lost as u64 + 1).min(NEAR_MAX));
             let from = near.len() - lost;
             near[from..].fill(ids);

@@ -50,6 +50,7 @@ fn deal_with(item: Item, buffer: &[u8], chunker: &Chunker, lane: &mut Lane<'_>) 
             Ok(Done::Whole { ticket, facts, extents })
         }
         Item::Part { ticket, number, pieces } => {
+            lane.begin(ticket);
             let extent = |piece| match piece {
                 Piece::Hole(len) => Ok(Extent::Hole { len }),
                 Piece::Blob { range, edge, near } => {

@@ -26,7 +26,7 @@ use std::sync::{
 /// Bytes that are read at once.
 const PIECE: u64 = 4 << 20;
 /// Bytes of segments that wait or are being opened, sealed and plain: bounds memory. A larger segment goes alone.
-const IN_FLIGHT: u64 = 32 << 20;
+const IN_FLIGHT: u64 = 16 << 20;
 
 /// A pack that is being read.
 pub(super) struct InHand {

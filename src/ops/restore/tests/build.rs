@@ -162,8 +162,9 @@ impl Place {
             tree.flush()?;
             Ok(out)
         };
+        let session = self.repo.begin("host", false, &Silent).unwrap();
         let (sources, written) =
-            self.repo.write(&self.index, crate::repo::WriteOptions::default(), &Silent, work).unwrap();
+            session.write(&self.index, crate::repo::WriteOptions::default(), &Silent, work).unwrap();
         let mut totals = Totals::default();
         sources.iter().for_each(|source| totals.add(&source.totals));
         let time = Time::from_sec(1_600_000_000);
@@ -183,7 +184,7 @@ impl Place {
             description: None,
             configuration: None,
         };
-        let id = self.repo.publish(&snapshot, &written).unwrap();
+        let id = session.publish(&snapshot, &self.index, &written).unwrap();
         Listed { id, len: 0, snapshot }
     }
 

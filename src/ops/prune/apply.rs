@@ -1,0 +1,258 @@
+//! Does what a plan says, step by step: S2 to S7, M2 to M5 of `format-spec/12-prune.md`. May be killed between any two.
+
+use super::{Report, plan::Plan, scene::Scene, survey::Survey};
+use crate::{
+    error::{Error, Result},
+    hash,
+    id::{IndexId, NoteId, PackId, SnapshotId},
+    index::{BlobIndex, IndexObject, object as index_object},
+    model::{gc::Step, limits},
+    monitor::{Counter, Monitor, Phase},
+    pack::{self, PackEntry},
+    repo::{Repository, gc, mover::Mover, session, snapshots},
+};
+use std::collections::{BTreeSet, HashSet};
+
+/// Blobs of one index object, about.
+const INDEX_BLOBS: usize = 64 << 10;
+
+/// Says that a sweep begins (S2). On a full store the marks that it takes over make room for it.
+pub(super) fn notice(repo: &Repository, plan: &Plan) -> Result<()> {
+    let mut is_full = false;
+    for names in chunks(&plan.noticed) {
+        match repo.note(Step::Notice, names.clone()) {
+            Err(error) if error.is_store_full() && !is_full => {
+                is_full = true;
+                remove_notes(repo, &plan.marks)?;
+                repo.note(Step::Notice, names)?;
+            }
+            done => drop(done?),
+        }
+    }
+    Ok(())
+}
+
+/// Names in numbers that one note can hold; one empty list when there are none.
+fn chunks(names: &BTreeSet<PackId>) -> Vec<Vec<PackId>> {
+    let names: Vec<PackId> = names.iter().copied().collect();
+    match names.is_empty() {
+        true => vec![names],
+        false => names.chunks(limits::NAMED_MAX).map(<[PackId]>::to_vec).collect(),
+    }
+}
+
+fn remove_notes<'i>(repo: &Repository, notes: impl IntoIterator<Item = &'i NoteId>) -> Result<()> {
+    notes.into_iter().try_for_each(|id| repo.store().remove(&gc::object_name(id)))
+}
+
+/// Removes packs, makes the index anew where it lists them, and removes the notes that are done with (S4 to S7). Returns the index objects
+/// that are there now.
+pub(super) fn sweep(
+    repo: &Repository,
+    scene: &Scene,
+    plan: &Plan,
+    report: &mut Report,
+    monitor: &dyn Monitor,
+) -> Result<Vec<IndexId>> {
+    let store = repo.store();
+    monitor.phase(Phase::Removing);
+    monitor.expect(Counter::Objects, plan.remove.len() as u64);
+    for id in &plan.remove {
+        monitor.check()?;
+        store.remove(&pack::object_name(id))?;
+        monitor.add(Counter::Objects, 1);
+        report.removed.packs += 1;
+        report.removed.bytes += scene.packs.get(id).copied().unwrap_or(0);
+    }
+    store.sync()?;
+    let is_there = |id: &PackId| scene.packs.contains_key(id) && !plan.remove.contains(id);
+    let index = renew_index(repo, scene, plan, &is_there, report, monitor)?;
+    let is_done = |id: &&NoteId| {
+        let noted = scene.notes.noted.iter().find(|noted| noted.id == **id);
+        noted.is_some_and(|noted| !noted.note.packs.iter().any(is_there))
+    };
+    remove_notes(repo, plan.marks.iter().chain(plan.notices.iter().filter(is_done)))?;
+    store.sync()?;
+    Ok(index)
+}
+
+/// Collects packs into new index objects.
+struct Lists<'r> {
+    repo: &'r Repository,
+    open: IndexObject,
+    blobs: usize,
+    seen: HashSet<PackId>,
+    stored: Vec<IndexId>,
+}
+
+impl Lists<'_> {
+    fn add(&mut self, entry: PackEntry) -> Result<()> {
+        if self.seen.insert(entry.id) {
+            self.blobs += entry.blob_count();
+            self.open.packs.push(entry);
+        }
+        if self.blobs >= INDEX_BLOBS { self.store() } else { Ok(()) }
+    }
+
+    fn store(&mut self) -> Result<()> {
+        let object = std::mem::take(&mut self.open);
+        self.blobs = 0;
+        if object.packs.is_empty() {
+            return Ok(());
+        }
+        let keys = self.repo.keys();
+        let bytes = object.seal(keys.repo(), &keys.index_key(), self.repo.entropy())?;
+        let id = IndexId(hash::object_name(&bytes));
+        if bytes.len() as u64 > limits::META_MAX {
+            return Err(Error::refused("packs hold more blobs than an index object can list"));
+        }
+        self.repo.store().put(&index_object::object_name(&id), &bytes)?;
+        self.stored.push(id);
+        Ok(())
+    }
+}
+
+/// Replaces the index objects that list packs which are not there, and small ones when they are many (S5, S6).
+fn renew_index(
+    repo: &Repository,
+    scene: &Scene,
+    plan: &Plan,
+    is_there: &dyn Fn(&PackId) -> bool,
+    report: &mut Report,
+    monitor: &dyn Monitor,
+) -> Result<Vec<IndexId>> {
+    let mut lists = Lists { repo, open: IndexObject::default(), blobs: 0, seen: HashSet::new(), stored: Vec::new() };
+    let (mut old, mut kept) = (Vec::new(), Vec::new());
+    for source in &scene.sources {
+        monitor.check()?;
+        let object = repo.read_index_object(&source.id).map_err(overtaken)?;
+        if !plan.merge.contains(&source.id) && object.packs.iter().all(|entry| is_there(&entry.id)) {
+            kept.push(source.id);
+            continue;
+        }
+        old.push(source.id);
+        object.packs.into_iter().filter(|entry| is_there(&entry.id)).try_for_each(|entry| lists.add(entry))?;
+    }
+    lists.store()?;
+    repo.store().sync()?;
+    for id in &old {
+        repo.store().remove(&index_object::object_name(id))?;
+    }
+    report.indexes_replaced = old.len() as u64;
+    kept.extend(lists.stored);
+    Ok(kept)
+}
+
+/// An index object that was there a moment ago was replaced by another prune.
+fn overtaken(error: Error) -> Error {
+    match error {
+        Error::Missing { object } => {
+            Error::refused(format!("{object} has gone: another prune is under way; run it again"))
+        }
+        error => error,
+    }
+}
+
+/// Finishes what killed writers have left behind, and takes away what nobody needs any more (M2).
+pub(super) fn tidy(repo: &Repository, plan: &Plan, report: &mut Report, monitor: &dyn Monitor) -> Result<()> {
+    let store = repo.store();
+    for (tag, id) in &plan.publish {
+        monitor.check()?;
+        let intent = session::intent_name(id);
+        let bytes = match store.get(&intent, limits::META_MAX) {
+            Ok(bytes) if SnapshotId(hash::object_name(&bytes)) == *id => bytes,
+            // Its writer has just finished it, or another prune.
+            Err(Error::Missing { .. }) => continue,
+            Ok(_) => return Err(Error::corrupt(&intent, "its bytes are not those of its name")),
+            Err(error) => return Err(error),
+        };
+        store.put(&snapshots::object_name(tag, id), &bytes)?;
+        store.sync()?;
+        store.remove(&intent)?;
+        report.published.push(*id);
+    }
+    for id in &plan.drop {
+        store.remove(&session::intent_name(id))?;
+    }
+    if !plan.leftovers.is_empty() {
+        // Their tombstones were listed; now they last.
+        store.sync()?;
+    }
+    for (tag, id) in &plan.leftovers {
+        store.remove(&snapshots::object_name(tag, id))?;
+    }
+    for name in &plan.expired {
+        store.remove(name)?;
+    }
+    Ok(())
+}
+
+/// Moves what is needed out of packs that are to go, and marks these (M3 to M5).
+pub(super) fn mark(
+    repo: &Repository,
+    survey: &Survey,
+    plan: &Plan,
+    index: &[IndexId],
+    report: &mut Report,
+    monitor: &dyn Monitor,
+) -> Result<()> {
+    // First what costs nothing: on a full store the rest may fail.
+    if !plan.dead.is_empty() {
+        chunks(&plan.dead).into_iter().try_for_each(|names| repo.note(Step::Mark, names).map(drop))?;
+        report.marked += plan.dead.len() as u64;
+    }
+    let emptied = move_out(repo, survey, plan, index, report, monitor)?;
+    if !emptied.is_empty() {
+        chunks(&emptied).into_iter().try_for_each(|names| repo.note(Step::Mark, names).map(drop))?;
+        report.marked += emptied.len() as u64;
+    }
+    Ok(())
+}
+
+/// Returns the packs of which nothing is needed any more.
+fn move_out(
+    repo: &Repository,
+    survey: &Survey,
+    plan: &Plan,
+    index: &[IndexId],
+    report: &mut Report,
+    monitor: &dyn Monitor,
+) -> Result<BTreeSet<PackId>> {
+    let mut emptied = BTreeSet::new();
+    if plan.moves.is_empty() {
+        return Ok(emptied);
+    }
+    monitor.phase(Phase::Moving);
+    monitor.expect(Counter::Stored, plan.numbers.moved.bytes);
+    let mut wanted: HashSet<(PackId, u64)> = HashSet::new();
+    survey.live.each_live_segment(&mut |pack, offset| {
+        if plan.moves.contains(pack) {
+            wanted.insert((*pack, offset));
+        }
+    });
+    let scratch = BlobIndex::empty(None);
+    let mut mover = Mover::new(repo, &scratch, monitor);
+    let mut seen = HashSet::new();
+    for id in index {
+        let object = repo.read_index_object(id).map_err(overtaken)?;
+        for entry in object.packs.iter().filter(|entry| plan.moves.contains(&entry.id)) {
+            monitor.check()?;
+            if !seen.insert(entry.id) {
+                continue;
+            }
+            if mover.copy(entry, &|segment| wanted.contains(&(entry.id, segment.offset)))? {
+                report.moved.packs += 1;
+                if plan.emptied.contains(&entry.id) {
+                    emptied.insert(entry.id);
+                }
+            } else {
+                let name = pack::object_name(&entry.id);
+                monitor.problem(&format!("{name} is damaged and stays as it is: see `vault check`"));
+                report.damaged.push(entry.id);
+            }
+        }
+    }
+    let written = mover.finish()?;
+    report.moved.bytes = written.bytes_stored;
+    Ok(emptied)
+}

@@ -1,0 +1,298 @@
+//! Which blobs are needed: one bit for each row of the index, and one for each segment.
+
+use crate::{
+    id::{BlobId, PackId},
+    index::{BlobIndex, Run},
+};
+use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+};
+
+/// Segments that may lean on one another, one below the other, before it is taken for a trap: readers stop much earlier.
+const DEPTH_MAX: usize = 32;
+/// Segments that may have to be looked at to judge one, before it is taken for a trap too.
+const EFFORT_MAX: usize = 100_000;
+
+/// What becomes of a pack; the better ones first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Standing {
+    /// It is there to stay.
+    Kept = 1,
+    /// It is there, and a mark names it.
+    Marked = 2,
+    /// It is there, and is about to be removed.
+    Noticed = 3,
+    /// It is not there.
+    Absent = 4,
+}
+
+impl Standing {
+    fn of(number: u8) -> Option<Standing> {
+        [Standing::Kept, Standing::Marked, Standing::Noticed, Standing::Absent]
+            .into_iter()
+            .find(|standing| *standing as u8 == number)
+    }
+}
+
+/// One bit for each of many.
+pub(super) struct Bits(Vec<AtomicU64>);
+
+impl Bits {
+    fn new(count: usize) -> Self {
+        Bits((0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// Sets a bit; false when it was set before.
+    fn set(&self, at: usize) -> bool {
+        let bit = 1 << (at % 64);
+        self.0.get(at / 64).is_some_and(|word| word.fetch_or(bit, Ordering::Relaxed) & bit == 0)
+    }
+
+    fn get(&self, at: usize) -> bool {
+        self.0.get(at / 64).is_some_and(|word| word.load(Ordering::Relaxed) >> (at % 64) & 1 == 1)
+    }
+}
+
+/// The way from a segment down to one that it leans on.
+#[derive(Default)]
+struct Path {
+    segments: Vec<(usize, u32)>,
+    effort: usize,
+}
+
+/// What is known of one table.
+struct Part {
+    run: Arc<Run>,
+    /// Of each pack of the table.
+    packs: Vec<(PackId, u64, Standing)>,
+    /// Of each segment: 0, or the [`Standing`] of the worst that it needs.
+    standings: Vec<AtomicU8>,
+    live_segments: Bits,
+    live_rows: Bits,
+}
+
+/// Where a blob is to be found.
+#[derive(Clone, Copy)]
+struct Spot {
+    part: usize,
+    segment: u32,
+    standing: Standing,
+}
+
+/// Liveness of all that the index lists. Shared by threads.
+pub(super) struct Live {
+    parts: Vec<Part>,
+    live_bytes: AtomicU64,
+    live_blobs: AtomicU64,
+}
+
+/// Pages that were read, by their rows: one for each walk over snapshots that share pages.
+pub(super) struct Walked(Vec<Bits>);
+
+/// A blob that was met.
+pub(super) struct Met {
+    /// The worst of what it needs.
+    pub standing: Standing,
+    /// False when this walk has met it before.
+    pub first: bool,
+}
+
+/// What there is of one pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Length of the pack in bytes.
+    pub len: u64,
+    /// Sum of the lengths of its segments in bytes.
+    pub stored: u64,
+    /// The same of those that are needed.
+    pub live: u64,
+    /// What becomes of it.
+    pub standing: Standing,
+}
+
+impl Live {
+    /// Nothing is needed yet.
+    pub(super) fn new(index: &BlobIndex, standing: &dyn Fn(&PackId, u64) -> Standing) -> Self {
+        let part = |run: Arc<Run>| {
+            let packs = run.packs().map(|(id, len, _)| (id, len, standing(&id, len))).collect();
+            let segments = run.segment_count() as usize;
+            let standings = (0..segments).map(|_| AtomicU8::new(0)).collect();
+            let (live_segments, live_rows) = (Bits::new(segments), Bits::new(run.len()));
+            Part { run, packs, standings, live_segments, live_rows }
+        };
+        let parts = index.runs().iter().cloned().map(part).collect();
+        Live { parts, live_bytes: AtomicU64::new(0), live_blobs: AtomicU64::new(0) }
+    }
+
+    /// A walk that has met nothing yet.
+    pub(super) fn walk(&self) -> Walked {
+        Walked(self.parts.iter().map(|part| Bits::new(part.run.len())).collect())
+    }
+
+    /// A blob is needed, and all that it leans on. `None` when it is nowhere to be found.
+    pub(super) fn need(&self, id: &BlobId) -> Option<Standing> {
+        self.meet(id, None).map(|met| met.standing)
+    }
+
+    /// The same for one that is to be read when it is met for the first time.
+    pub(super) fn need_page(&self, id: &BlobId, walked: &Walked) -> Option<Met> {
+        self.meet(id, Some(walked))
+    }
+
+    fn meet(&self, id: &BlobId, walked: Option<&Walked>) -> Option<Met> {
+        let mut waiting = Vec::new();
+        let (standing, part, row) = self.need_blob(id, &mut waiting)?;
+        while let Some((at, segment)) = waiting.pop() {
+            let Some(part) = self.parts.get(at) else { continue };
+            if part.live_segments.set(segment as usize) {
+                // Of something that leans on what is nowhere no place was chosen.
+                for base in part.run.bases_of(segment) {
+                    let _ = self.need_blob(&base, &mut waiting);
+                }
+            }
+        }
+        let first = walked.and_then(|walked| walked.0.get(part)).is_some_and(|bits| bits.set(row));
+        Some(Met { standing, first })
+    }
+
+    /// Notes that a blob is needed, and appends the segments that are needed for it when that is news. Returns the worst of what it
+    /// needs, and its first row, which stands for it.
+    fn need_blob(&self, id: &BlobId, segments: &mut Vec<(usize, u32)>) -> Option<(Standing, usize, usize)> {
+        let (mut first_row, mut noticed) = (None, Vec::new());
+        let best = self.best(id, &mut Path::default(), &mut |at, row, len, spot| {
+            first_row.get_or_insert((at, row, len));
+            noticed.extend(spot.filter(|spot| spot.standing == Standing::Noticed));
+        })?;
+        let (at, row, len) = first_row?;
+        if self.parts.get(at)?.live_rows.set(row) {
+            self.live_bytes.fetch_add(u64::from(len), Ordering::Relaxed);
+            self.live_blobs.fetch_add(1, Ordering::Relaxed);
+            if best.standing == Standing::Noticed {
+                // Several sweeps may be under way, each with packs of its own: none of them may count on a pack of another.
+                segments.extend(noticed.iter().map(|spot| (spot.part, spot.segment)));
+            } else {
+                segments.push((best.part, best.segment));
+            }
+        }
+        Some((best.standing, at, row))
+    }
+
+    /// The best place of a blob: always the same one, and for blobs that lie together in several packs the same pack, so that the
+    /// others are not needed at all. `each` hears of all places: table, row, length, and where it is when all is found there.
+    fn best(
+        &self,
+        id: &BlobId,
+        above: &mut Path,
+        each: &mut dyn FnMut(usize, usize, u32, Option<Spot>),
+    ) -> Option<Spot> {
+        let mut best: Option<(Spot, (u64, PackId))> = None;
+        for (n, part) in self.parts.iter().enumerate() {
+            for (number, row) in part.run.find_numbered(id) {
+                let standing = self.standing_of(n, row.segment, above);
+                let spot = standing.map(|standing| Spot { part: n, segment: row.segment, standing });
+                each(n, number, row.len, spot);
+                let Some(spot) = spot else { continue };
+                let Some((pack, _, _)) = part.run.extent_of(row.segment) else { continue };
+                let Some((id, len, _)) = part.packs.get(pack as usize) else { continue };
+                let better = best.as_ref().is_none_or(|(than, (than_len, than_id))| {
+                    (spot.standing, Reverse(*len), *id) < (than.standing, Reverse(*than_len), *than_id)
+                });
+                if better {
+                    best = Some((spot, (*len, *id)));
+                }
+            }
+        }
+        best.map(|(spot, _)| spot)
+    }
+
+    /// The worst of what a segment needs; `None` when something is nowhere to be found.
+    fn standing_of(&self, at: usize, segment: u32, above: &mut Path) -> Option<Standing> {
+        let part = self.parts.get(at)?;
+        let known = part.standings.get(segment as usize)?;
+        let found = match Standing::of(known.load(Ordering::Relaxed)) {
+            Some(standing) => standing,
+            None => {
+                let (pack, _, _) = part.run.extent_of(segment)?;
+                let mut worst = part.packs.get(pack as usize)?.2;
+                if worst != Standing::Absent {
+                    above.effort += 1;
+                    let is_trap = above.segments.contains(&(at, segment)) || above.segments.len() > DEPTH_MAX;
+                    if is_trap || above.effort > EFFORT_MAX {
+                        return None;
+                    }
+                    above.segments.push((at, segment));
+                    for base in part.run.bases_of(segment) {
+                        let of_base = self.best(&base, above, &mut |_, _, _, _| {});
+                        worst = worst.max(of_base.map_or(Standing::Absent, |spot| spot.standing));
+                        if worst == Standing::Absent {
+                            break;
+                        }
+                    }
+                    above.segments.pop();
+                }
+                // What was looked at from somewhere deep may only seem to be nowhere.
+                if worst != Standing::Absent || above.segments.is_empty() {
+                    known.store(worst as u8, Ordering::Relaxed);
+                }
+                worst
+            }
+        };
+        (found != Standing::Absent).then_some(found)
+    }
+
+    /// What there is of each pack that the index lists.
+    pub(super) fn tally(&self) -> BTreeMap<PackId, Tally> {
+        let mut tallies = BTreeMap::new();
+        for part in &self.parts {
+            let mut sums = vec![(0u64, 0u64); part.packs.len()];
+            for segment in 0..part.run.segment_count() {
+                let Some((pack, _, stored)) = part.run.extent_of(segment) else { continue };
+                let Some(sum) = sums.get_mut(pack as usize) else { continue };
+                sum.0 += u64::from(stored);
+                if part.live_segments.get(segment as usize) {
+                    sum.1 += u64::from(stored);
+                }
+            }
+            for ((id, len, standing), (stored, live)) in part.packs.iter().zip(sums) {
+                // A pack that is listed twice: each of its segments is needed in one of the lists only.
+                let tally = tallies.entry(*id).or_insert(Tally { len: *len, stored, live: 0, standing: *standing });
+                tally.live = (tally.live + live).min(tally.stored);
+            }
+        }
+        tallies
+    }
+
+    /// Calls `each` with pack and offset of every segment that is needed.
+    pub(super) fn each_live_segment(&self, each: &mut dyn FnMut(&PackId, u64)) {
+        for part in &self.parts {
+            for segment in 0..part.run.segment_count() {
+                if part.live_segments.get(segment as usize)
+                    && let Some((pack, offset, _)) = part.run.extent_of(segment)
+                    && let Some((id, _, _)) = part.packs.get(pack as usize)
+                {
+                    each(id, u64::from(offset));
+                }
+            }
+        }
+    }
+
+    /// Number of different blobs that are needed, and the sum of their lengths in plaintext.
+    pub(super) fn needed(&self) -> (u64, u64) {
+        (self.live_blobs.load(Ordering::Relaxed), self.live_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Sum of the lengths in plaintext of the segments that are needed.
+    pub(super) fn needed_with_neighbours(&self) -> u64 {
+        let of_part = |part: &Part| {
+            let raws = part.run.segments().enumerate();
+            raws.filter(|(n, _)| part.live_segments.get(*n)).map(|(_, segment)| u64::from(segment.raw)).sum::<u64>()
+        };
+        self.parts.iter().map(of_part).sum()
+    }
+}

@@ -1,0 +1,316 @@
+//! What is to be done: plain data, the same for a dry run and for the real one.
+
+use super::{
+    Options, Unused,
+    live::Standing,
+    scene::is_alive,
+    survey::{Fate, Survey, Sweepable},
+};
+use crate::{
+    error::{Error, Result},
+    id::{IndexId, NoteId, PackId, SeriesTag, SnapshotId},
+    model::gc::Step,
+    repo::{Repository, session::Stay},
+    store::ObjectName,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// Index objects below this many bytes are small, and are merged when there are many.
+const SMALL_INDEX: u64 = 1 << 20;
+const SMALL_INDEXES: usize = 32;
+/// A pack is written anew only when that takes less than so many times the bytes that are won, unless the user says how much may
+/// stay unused.
+const COST_MAX: u64 = 2;
+/// Share of the packs that may stay unused, in per cent.
+const UNUSED_PERCENT: f64 = 5.0;
+
+/// How much there is of something: packs and their lengths.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Packs.
+    pub packs: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Amount {
+    fn add(&mut self, bytes: u64) {
+        self.packs += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// The numbers of a plan.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Snapshots that are kept.
+    pub snapshots: u64,
+    /// All packs in the store that are this repository's.
+    pub stored: Amount,
+    /// Packs of which something is needed, and the bytes of the segments that are needed.
+    pub live: Amount,
+    /// Blobs that are needed.
+    pub live_blobs: u64,
+    /// Bytes in packs that nothing needs: whole packs, and segments of others.
+    pub dead_bytes: u64,
+    /// Bytes of plaintext that nothing needs, beside needed ones in one segment: they stay as long as these.
+    pub dead_beside_live: u64,
+    /// Packs that are removed now.
+    pub removed: Amount,
+    /// Packs that go after the grace time, because nothing needs them or what is needed of them is moved; with those that were
+    /// marked before.
+    pub condemned: Amount,
+    /// Packs whose needed segments are moved, and the bytes that are written for it.
+    pub moved: Amount,
+    /// Bytes that nothing needs and that stay.
+    pub unused_after: u64,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Marks whose packs are swept now.
+    pub(super) marks: BTreeSet<NoteId>,
+    /// Notices of earlier sweeps, and what is left of their packs.
+    pub(super) notices: BTreeSet<NoteId>,
+    /// Packs that the new notice names.
+    pub(super) noticed: BTreeSet<PackId>,
+    /// Those of them that are removed.
+    pub(super) remove: BTreeSet<PackId>,
+    /// Packs whose needed segments are moved into new ones.
+    pub(super) moves: BTreeSet<PackId>,
+    /// Packs of which nothing is needed, for a new mark.
+    pub(super) dead: BTreeSet<PackId>,
+    /// Packs that are moved and then named by a new mark (those that are noticed already are not).
+    pub(super) emptied: BTreeSet<PackId>,
+    /// Snapshots to publish for writers that were killed.
+    pub(super) publish: Vec<(SeriesTag, SnapshotId)>,
+    /// Intents to remove.
+    pub(super) drop: Vec<SnapshotId>,
+    /// Intents that are left for the next time.
+    pub(super) held: u64,
+    /// Snapshots that were forgotten and are still there.
+    pub(super) leftovers: Vec<(SeriesTag, SnapshotId)>,
+    /// Sessions that are not alive.
+    pub(super) expired: Vec<ObjectName>,
+    /// Index objects to replace because they are small and many; those that list what was removed are replaced too.
+    pub(super) merge: BTreeSet<IndexId>,
+    /// Packs that the index lists and that are not in the store.
+    pub(super) stale: u64,
+    /// The numbers.
+    pub numbers: Numbers,
+    /// When the packs that are marked now may be swept, in seconds since 1970 by the store's clock.
+    pub ripe: i64,
+}
+
+impl Plan {
+    /// True when nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        let Plan { moves, dead, publish, drop, leftovers, expired, .. } = self;
+        !self.sweeps()
+            && moves.is_empty()
+            && dead.is_empty()
+            && publish.is_empty()
+            && drop.is_empty()
+            && leftovers.is_empty()
+            && expired.is_empty()
+    }
+
+    /// True when packs or index objects are to be removed, which a notice has to tell of.
+    pub(super) fn sweeps(&self) -> bool {
+        !self.marks.is_empty() || !self.noticed.is_empty() || !self.merge.is_empty() || self.stale > 0
+    }
+
+    /// Number of snapshots that are finished for writers that were killed.
+    pub fn finished(&self) -> u64 {
+        self.publish.len() as u64
+    }
+}
+
+/// A pack that may be moved.
+struct Candidate {
+    id: PackId,
+    live: u64,
+    dead: u64,
+}
+
+/// Makes the plan. `noticed` are the packs of the notice that was stored, if it was.
+pub(super) fn make(
+    repo: &Repository,
+    survey: &Survey,
+    sweepable: &Sweepable,
+    options: &Options,
+    noticed: Option<&BTreeSet<PackId>>,
+) -> Result<Plan> {
+    let scene = &survey.scene;
+    let mut plan = Plan {
+        marks: sweepable.marks.clone(),
+        notices: sweepable.notices.clone(),
+        ripe: scene.now.saturating_add(options.grace),
+        ..Plan::default()
+    };
+    let tallies = survey.live.tally();
+    let live_of = |id: &PackId| tallies.get(id).map_or(0, |tally| tally.live);
+    let packs_of = |chosen: &dyn Fn(&NoteId, Step) -> bool| -> HashSet<PackId> {
+        let noted = scene.notes.noted.iter().filter(|noted| chosen(&noted.id, noted.note.step));
+        noted.flat_map(|noted| noted.note.packs.iter().copied()).collect()
+    };
+    let of_marks = packs_of(&|id, _| sweepable.marks.contains(id));
+    // Of our own notice too, once it is there, and of those of other prunes that have begun since.
+    let of_notices = packs_of(&|_, step| step == Step::Notice);
+    let marked_before = packs_of(&|id, step| step == Step::Mark && !sweepable.marks.contains(id));
+    // Ours, and as the index knows them: a pack of another length is not touched.
+    let mut lengths: BTreeMap<PackId, u64> = scene.unlisted.clone();
+    let there = tallies.iter().filter(|(_, tally)| tally.standing != Standing::Absent);
+    lengths.extend(there.map(|(id, tally)| (*id, tally.len)));
+
+    let candidates = of_marks.iter().chain(&of_notices).filter(|id| lengths.contains_key(*id));
+    plan.noticed = match noticed {
+        Some(noticed) => noticed.iter().filter(|id| lengths.contains_key(*id)).copied().collect(),
+        // What a mark names and is needed again stays.
+        None => candidates.filter(|id| live_of(id) == 0 || of_notices.contains(*id)).copied().collect(),
+    };
+    plan.stale = tallies.keys().filter(|id| !scene.packs.contains_key(*id)).count() as u64;
+    plan.remove = plan.noticed.iter().filter(|id| live_of(id) == 0).copied().collect();
+
+    let mut movable = Vec::new();
+    let numbers = &mut plan.numbers;
+    for (id, len) in &lengths {
+        numbers.stored.add(*len);
+        let (stored, live) = tallies.get(id).map_or((0, 0), |tally| (tally.stored, tally.live));
+        if live > 0 {
+            numbers.live.add(live);
+            numbers.dead_bytes += stored.saturating_sub(live);
+        } else {
+            numbers.dead_bytes += len;
+        }
+        if plan.remove.contains(id) {
+            numbers.removed.add(*len);
+        } else if plan.noticed.contains(id) || of_notices.contains(id) {
+            // Whatever a notice names goes sooner or later: what is needed of it must be elsewhere by then.
+            if live > 0 {
+                plan.moves.insert(*id);
+                numbers.moved.add(live);
+            }
+            numbers.condemned.add(*len);
+        } else if live == 0 {
+            numbers.condemned.add(*len);
+            if !marked_before.contains(id) {
+                plan.dead.insert(*id);
+            }
+        } else if live < stored && !marked_before.contains(id) {
+            movable.push(Candidate { id: *id, live, dead: stored - live });
+        }
+    }
+    (numbers.live_blobs, _) = survey.live.needed();
+    numbers.dead_beside_live = survey.live.needed_with_neighbours().saturating_sub(survey.live.needed().1);
+    numbers.snapshots = scene.snapshots.len() as u64;
+    guard(repo, survey, &plan, options)?;
+
+    choose(&mut plan, movable, &lengths, options);
+    stays(repo, survey, options, &mut plan);
+    let small: Vec<IndexId> =
+        scene.sources.iter().filter(|source| source.len < SMALL_INDEX).map(|source| source.id).collect();
+    if small.len() >= SMALL_INDEXES {
+        plan.merge = small.into_iter().collect();
+    }
+    Ok(plan)
+}
+
+/// Chooses the packs that are worth moving: those with the least in them first.
+fn choose(plan: &mut Plan, mut movable: Vec<Candidate>, lengths: &BTreeMap<PackId, u64>, options: &Options) {
+    let numbers = &mut plan.numbers;
+    let mut total = numbers.stored.bytes.saturating_sub(numbers.removed.bytes + numbers.condemned.bytes);
+    let mut unused: u64 = movable.iter().map(|candidate| candidate.dead).sum();
+    let share = |percent: f64, of: u64| (of as f64 * percent / 100.0) as u64;
+    let allowed = |total: u64| match options.max_unused {
+        None => share(UNUSED_PERCENT, total),
+        Some(Unused::Percent(percent)) => share(percent, total),
+        Some(Unused::Bytes(bytes)) => bytes,
+        Some(Unused::Unlimited) => u64::MAX,
+    };
+    let left = options.max_repack.map(|max| max.saturating_sub(numbers.moved.bytes));
+    let mut left = left.unwrap_or(u64::MAX);
+    // By live bytes for each dead one; products, since quotients round.
+    movable.sort_by(|a, b| {
+        let (of_a, of_b) = (u128::from(a.live) * u128::from(b.dead), u128::from(b.live) * u128::from(a.dead));
+        of_a.cmp(&of_b).then(a.id.cmp(&b.id))
+    });
+    for Candidate { id, live, dead } in movable {
+        let is_dear = options.max_unused.is_none() && live > dead.saturating_mul(COST_MAX);
+        if unused <= allowed(total) || is_dear {
+            break;
+        }
+        if live > left {
+            continue;
+        }
+        left -= live;
+        unused -= dead;
+        total = total.saturating_sub(dead);
+        numbers.moved.add(live);
+        numbers.condemned.add(lengths.get(&id).copied().unwrap_or(0));
+        plan.moves.insert(id);
+        plan.emptied.insert(id);
+    }
+    numbers.unused_after = unused;
+}
+
+/// What becomes of sessions, intents and forgotten snapshots.
+fn stays(repo: &Repository, survey: &Survey, options: &Options, plan: &mut Plan) {
+    let scene = &survey.scene;
+    let has_clock = repo.store().capabilities().clock;
+    let alive = |stored: i64| is_alive(stored, scene.now, has_clock);
+    let mut newest: HashMap<[u8; 16], i64> = HashMap::new();
+    for stay in &scene.stays {
+        if let Stay::Session { stored, said, .. } = stay {
+            let known = newest.entry(said.nonce).or_insert(*stored);
+            *known = (*known).max(*stored);
+        }
+    }
+    for stay in &scene.stays {
+        match stay {
+            Stay::Session { name, stored, said } => {
+                if !alive(newest.get(&said.nonce).copied().unwrap_or(*stored)) {
+                    plan.expired.push(name.clone());
+                }
+            }
+            Stay::Intent { tag, stored, listed } => {
+                // One that is younger may still be finished by its writer.
+                let is_old = scene.now.saturating_sub(*stored).saturating_abs() >= options.grace || !has_clock;
+                match survey.intents.get(&listed.id) {
+                    None | Some(Fate::Broken) => plan.drop.push(listed.id),
+                    Some(Fate::Whole) if is_old => plan.publish.push((*tag, listed.id)),
+                    Some(_) => plan.held += 1,
+                }
+            }
+        }
+    }
+    plan.leftovers = scene.leftovers.clone();
+}
+
+/// Refuses what looks like a mistake or a loss.
+fn guard(repo: &Repository, survey: &Survey, plan: &Plan, options: &Options) -> Result<()> {
+    let scene = &survey.scene;
+    let force = "give --force if it is meant";
+    if options.force || scene.packs.is_empty() {
+        return Ok(());
+    }
+    if scene.snapshots.is_empty() {
+        return Err(Error::refused(format!("all snapshots were forgotten: everything would go; {force}")));
+    }
+    if let Some((label, previous)) = scene.gap(repo) {
+        return Err(Error::refused(format!(
+            "{label} says that snapshot {} came before it, which is neither there nor forgotten: it may be lost, and could still be \
+             brought back from a copy; nothing is pruned; {force}",
+            previous.short()
+        )));
+    }
+    let listed_dead = plan.dead.iter().filter(|id| !scene.unlisted.contains_key(*id)).count();
+    if listed_dead * 2 > scene.packs.len() {
+        return Err(Error::refused(format!(
+            "{listed_dead} of {} packs would go: nothing is pruned; {force}",
+            scene.packs.len()
+        )));
+    }
+    Ok(())
+}
