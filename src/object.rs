@@ -91,6 +91,22 @@ pub fn read_header(bytes: &[u8], kind: Kind, object: &dyn fmt::Display) -> Resul
     let Some(bytes) = bytes.first_chunk::<HEADER_LEN>() else {
         return Err(Error::corrupt(object, "it is shorter than a header"));
     };
+    check_header(bytes, object)?;
+    if bytes[10] != kind as u8 {
+        return Err(Error::corrupt(
+            object,
+            format!("it is an object of kind {} where a {kind} is expected", bytes[10]),
+        ));
+    }
+    Ok(repo_of(bytes))
+}
+
+fn repo_of(header: &[u8; HEADER_LEN]) -> RepoId {
+    RepoId(std::array::from_fn(|i| header[16 + i]))
+}
+
+/// All that headers of every kind have in common.
+fn check_header(bytes: &[u8; HEADER_LEN], object: &dyn fmt::Display) -> Result<()> {
     if bytes[..8] != MAGIC {
         return Err(Error::corrupt(object, "it does not begin as an object of a vault repository"));
     }
@@ -107,18 +123,19 @@ pub fn read_header(bytes: &[u8], kind: Kind, object: &dyn fmt::Display) -> Resul
             format!("its cipher suite is {}, this program knows {SUITE}", bytes[11]),
         ));
     }
-    if bytes[10] != kind as u8 {
-        return Err(Error::corrupt(
-            object,
-            format!("it is an object of kind {} where a {kind} is expected", bytes[10]),
-        ));
-    }
     if bytes[12..16] != [0; 4] {
         return Err(Error::corrupt(object, "reserved bytes of its header are set"));
     }
-    let mut repo = [0; 16];
-    repo.copy_from_slice(&bytes[16..]);
-    Ok(RepoId(repo))
+    Ok(())
+}
+
+/// Reads a header of which neither the kind nor the repository is known, and returns both.
+pub fn read_any_header(bytes: &[u8], object: &dyn fmt::Display) -> Result<(u8, RepoId)> {
+    let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
+        return Err(Error::corrupt(object, "it is shorter than a header"));
+    };
+    check_header(header, object)?;
+    Ok((header[10], repo_of(header)))
 }
 
 /// Checks that an object begins with exactly this kind's header for this repository.

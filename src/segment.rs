@@ -142,6 +142,11 @@ pub fn verify_blobs(plain: &[u8], blobs: &[BlobEntry], namer: &BlobNamer) -> Opt
     if rest.is_empty() { None } else { blobs.last().copied() }
 }
 
+/// True when a segment's tag verifies: its bytes are those that were sealed, whatever it leans on. Uses `sealed` up.
+pub fn is_as_sealed(header: &[u8; HEADER_LEN], key: &SealKey, recipe: Recipe, sealed: &mut Vec<u8>) -> bool {
+    seal::open_segment(key, recipe.counter, &associated_data(header, recipe.codec, recipe.raw), sealed)
+}
+
 /// A segment that does not open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenError {

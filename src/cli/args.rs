@@ -1,6 +1,8 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
-use super::{check, completions, dump, forget, init, key, ls, man, prune, restore, snapshot, snapshots, stats, tag};
+use super::{
+    check, completions, dump, forget, init, key, ls, man, prune, repair, restore, snapshot, snapshots, stats, tag,
+};
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
 
@@ -87,6 +89,7 @@ pub enum Command {
     Unpin(tag::UnpinArgs),
     Stats(stats::Args),
     Check(check::Args),
+    Repair(repair::Args),
     Key(key::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -109,6 +112,7 @@ impl Command {
             Command::Unpin(_) => "unpin",
             Command::Stats(_) => "stats",
             Command::Check(_) => "check",
+            Command::Repair(_) => "repair",
             Command::Key(key) => key.name(),
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",

@@ -2,12 +2,14 @@
 
 use super::{
     exit::{Done, Failure},
-    human, json as shapes,
+    human, json as shapes, losses,
     session::Session,
 };
 use crate::{
+    id::hex,
     name::Shown,
-    ops::check::{self as op, ReadData, Report},
+    ops::check::{self as op, Finding, ReadData, Report, keyless},
+    store::open as stores,
 };
 use serde_json::{Value, json};
 use std::{
@@ -18,17 +20,22 @@ use std::{
 const EXAMPLES: &str = "\
 Examples:
   vault check                        is everything there?
-  vault check --read-data=5%         and is a twentieth of it, chosen at random, what it should be?
-  vault check --read-data            and is all of it?";
+  vault check --read-data=5%         and is a twentieth of it what it should be? Nightly: all of it in 20 nights
+  vault check --read-data            and is all of it?
+  vault check --keyless              without any key: is every object what its name says?";
 
 /// Is everything there, and is it what it should be?
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Also read the packs: all, or this share, chosen at random
+    /// Also read the packs: all, or this share, those first that were not read for the longest time (the dates are kept in the
+    /// cache directory)
     #[arg(long, value_name = "PERCENT%", num_args = 0..=1, require_equals = true, default_missing_value = "100%",
         value_parser = percent)]
     read_data: Option<f64>,
+    /// Hold every object against its name, without a key or passphrase; reads all packs unless --read-data gives a share
+    #[arg(long)]
+    keyless: bool,
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
@@ -43,8 +50,11 @@ fn percent(text: &str) -> Result<f64, String> {
 
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let begun = Instant::now();
-    let repo = session.open()?;
     let read = args.read_data.map_or(ReadData::None, ReadData::Percent);
+    if args.keyless {
+        return run_keyless(&args, read, session, begun);
+    }
+    let repo = session.open()?;
     let progress = session.progress();
     // The list at the end has them all, and what they cost.
     progress.hold_problems();
@@ -78,6 +88,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         "packs_read": report.packs_read,
         "bytes_read": report.bytes_read,
         "findings": findings,
+        "losses": losses::of_series(&report.losses),
         "notes": report.notes,
         "rollbacks": shapes::rollbacks(&rollbacks),
         "seconds": begun.elapsed().as_secs_f64(),
@@ -87,15 +98,10 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
 
 fn print(session: &Session, report: &Report, took: Duration) -> io::Result<()> {
     let out = &mut io::stdout().lock();
-    for finding in &report.findings {
-        writeln!(out, "{}: {}", Shown(finding.object.as_bytes()), Shown(finding.what.as_bytes()))?;
-        for lost in &finding.lost {
-            writeln!(out, "    lost: {}", Shown(lost.as_bytes()))?;
-        }
-        let more = finding.lost_count.saturating_sub(finding.lost.len() as u64);
-        if more > 0 {
-            writeln!(out, "    and {}", human::counted(more, "entry more", "entries more"))?;
-        }
+    print_findings(out, &report.findings)?;
+    if !report.losses.is_empty() {
+        writeln!(out, "{}", if report.findings.len() == 1 { "this costs" } else { "all of this costs" })?;
+        losses::print(out, &report.losses)?;
     }
     if session.global.quiet {
         return Ok(());
@@ -109,6 +115,9 @@ fn print(session: &Session, report: &Report, took: Duration) -> io::Result<()> {
         n => human::counted(n, "error", "errors"),
     };
     writeln!(out, "{verdict}")?;
+    if !report.findings.is_empty() {
+        session.screen.note("see `vault repair --dry-run` for what can be brought back");
+    }
     human::print_facts(
         out,
         &[
@@ -122,6 +131,73 @@ fn print(session: &Session, report: &Report, took: Duration) -> io::Result<()> {
                     human::counted(report.packs_read, "pack", "packs")
                 ),
             ),
+            ("time", human::duration(took)),
+        ],
+    )
+}
+
+fn print_findings(out: &mut dyn Write, findings: &[Finding]) -> io::Result<()> {
+    for finding in findings {
+        let costs = match finding.lost_count {
+            0 => String::new(),
+            n => format!(" ({} lost)", human::counted(n, "entry", "entries")),
+        };
+        writeln!(out, "{}: {}{costs}", Shown(finding.object.as_bytes()), Shown(finding.what.as_bytes()))?;
+    }
+    Ok(())
+}
+
+/// Without a key: names against bytes.
+fn run_keyless(args: &Args, read: ReadData, session: &Session, begun: Instant) -> Result<Done, Failure> {
+    let store = stores::open(&session.place()?)?;
+    let around = session.surroundings();
+    let around = keyless::Around { clock: &*around.clock, entropy: &*around.entropy, cache: around.cache.as_deref() };
+    let progress = session.progress();
+    progress.hold_problems();
+    let report = keyless::check(&*store, read, args.threads, &around, progress.monitor());
+    let found = progress.end();
+    let report = report.inspect_err(|_| found.iter().for_each(|text| session.screen.warn(text)))?;
+    if !session.screen.json {
+        match print_keyless(session, &report, begun.elapsed()) {
+            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                session.screen.warn(&format!("cannot write the output: {e}"));
+            }
+            _ => {}
+        }
+    }
+    let findings: Vec<Value> =
+        report.findings.iter().map(|one| json!({ "object": one.object, "what": one.what })).collect();
+    let result = json!({
+        "keyless": true,
+        "repository": report.repository.map(|id| hex(id.as_bytes())),
+        "objects": report.objects,
+        "packs_read": report.packs,
+        "bytes_read": report.bytes,
+        "findings": findings,
+        "notes": report.notes,
+        "seconds": begun.elapsed().as_secs_f64(),
+    });
+    Ok(Done::unless(!report.findings.is_empty(), result))
+}
+
+fn print_keyless(session: &Session, report: &keyless::Report, took: Duration) -> io::Result<()> {
+    let out = &mut io::stdout().lock();
+    print_findings(out, &report.findings)?;
+    if session.global.quiet {
+        return Ok(());
+    }
+    for note in &report.notes {
+        session.screen.note(&Shown(note.as_bytes()).to_string());
+    }
+    match report.findings.len() as u64 {
+        0 => writeln!(out, "every object that was read is what its name says")?,
+        n => writeln!(out, "{}; what it costs, a check with a key tells", human::counted(n, "error", "errors"))?,
+    }
+    human::print_facts(
+        out,
+        &[
+            ("objects", format!("{}, {} of them packs", human::count(report.objects), human::count(report.packs))),
+            ("read", human::bytes(report.bytes)),
             ("time", human::duration(took)),
         ],
     )

@@ -21,7 +21,8 @@
 //! | `ls` | `snapshot`, `entries`, `unreadable` (`path`, `message`) |
 //! | `dump` | none: its output is the data (with `--output`: `snapshot`, `bytes`) |
 //! | `stats` | `series` and sums |
-//! | `check` | `snapshots`, `packs`, `blobs`, `packs_read`, `bytes_read`, `findings` (`object`, `what`, `lost`, `lost_count`), `notes`, `rollbacks` |
+//! | `check` | `snapshots`, `packs`, `blobs`, `packs_read`, `bytes_read`, `findings` (`object`, `what`, `lost`, `lost_count`), `losses` (by series: `series`, `snapshots`, each a loss as below), `notes`, `rollbacks`; with `--keyless`: `repository`, `objects`, `packs_read`, `bytes_read`, `findings` (`object`, `what`), `notes` |
+//! | `repair` | `dry_run`, `index` (`listed`, `recovered`, `blobs`, `unreadable`, `unusable`), `packs` (`damaged`: `object`, `what`, `segments`, `whole`, `known`; `read`, `moved`, `moved_bytes`, `fetched`, `fetched_bytes`, `missing`, `marked`), `snapshots` (`snapshot`, `series`, `time`, `what`, `new`, `made`, `lost`: a loss as below), each null when it was not asked for; `shortfall` |
 //! | `key …` | `keys`, or `key` and `key_file` |
 //!
 //! A **snapshot** has `id`, `series`, `sequence`, `previous`, `time`, `finished`, `complete`, `host`, `user`, `program`, `tags`,
@@ -30,6 +31,9 @@
 //!
 //! A **rollback** has `series`, `missing` (ids), `seen` and `newest` (the highest number that this machine has seen, and that is there),
 //! `message`.
+//!
+//! A **loss** has `snapshot`, `time`, `whole` (true when the snapshot itself cannot be read), `entries`, `bytes`, and `paths` (the first 100: `path`,
+//! `entries`, `size`, `lost`; a path that ends in `/` stands for entries of that directory that nothing names any more).
 //!
 //! Sizes are bytes. Times are RFC 3339 in UTC. A name or path is a string; where it is not UTF-8 the string has escapes, and
 //! `<field>_hex` beside it holds the exact bytes.

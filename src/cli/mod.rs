@@ -18,10 +18,12 @@ mod human;
 mod init;
 pub mod json;
 mod key;
+mod losses;
 mod ls;
 mod man;
 mod progress;
 mod prune;
+mod repair;
 mod restore;
 mod screen;
 mod secrets;
@@ -39,7 +41,10 @@ use exit::{Done, Failure};
 use screen::Screen;
 use serde_json::Value;
 use session::Session;
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    process::ExitCode,
+    sync::{Arc, atomic::Ordering},
+};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -61,8 +66,13 @@ pub fn main() -> ExitCode {
         }
     };
     let name = command.name();
-    let session = Session { global, screen, interrupts };
-    let result = run(command, &session);
+    let session = Session { global, screen, interrupts, passed_over: Default::default() };
+    let result = run(command, &session).map(|mut done| {
+        if session.passed_over.load(Ordering::Relaxed) && done.outcome == exit::Outcome::Good {
+            done.outcome = exit::Outcome::Bad;
+        }
+        done
+    });
     ExitCode::from(finish(&session.screen, name, result))
 }
 
@@ -81,6 +91,7 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Unpin(args) => tag::unpin(args, session),
         Command::Stats(args) => stats::run(args, session),
         Command::Check(args) => check::run(args, session),
+        Command::Repair(args) => repair::run(args, session),
         Command::Key(args) => key::run(args, session),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

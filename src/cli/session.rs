@@ -15,7 +15,7 @@ use crate::{
     index::BlobIndex,
     keys::slot::Secret,
     name::Shown,
-    repo::{Listed, Repository, Rollback, Surroundings, Unlock},
+    repo::{Listed, Repository, Rollback, Surroundings, Unlock, snapshots::Resolved},
     series::{Address, Series},
     store::{SharedStore, open as stores, open::Place},
     world::{KernelEntropy, SystemClock},
@@ -25,6 +25,7 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::PathBuf,
     sync::Arc,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 /// How often a passphrase may be mistyped.
@@ -38,6 +39,8 @@ pub struct Session {
     pub screen: Arc<Screen>,
     /// Whether the user wants to stop.
     pub interrupts: Arc<Interrupts>,
+    /// Set when a damaged snapshot was passed over that may have been meant: no command then ends well.
+    pub passed_over: AtomicBool,
 }
 
 impl Session {
@@ -48,6 +51,11 @@ impl Session {
             None => std::env::var_os("VAULT_REPO")
                 .ok_or_else(|| Error::usage("which repository? Give --repo DIR, or set VAULT_REPO"))?,
         };
+        Session::parse_place(&given)
+    }
+
+    /// A place as the user wrote it.
+    pub fn parse_place(given: &OsStr) -> Result<Place> {
         match given.to_str() {
             Some(text) => stores::parse_place(text),
             // What is not UTF-8 can only be a path.
@@ -160,7 +168,13 @@ impl Session {
             self.accept_rollback(repo, Some(series))?;
         }
         match repo.resolve(&address, &|text| address::instant(text, jiff::tz::TimeZone::system())) {
-            Ok(listed) => Ok((listed, address.path)),
+            Ok(Resolved { listed, passed_over }) => {
+                for error in passed_over {
+                    self.screen.warn(&format!("{error}; going on with snapshot {}", Session::name_of(&listed)));
+                    self.passed_over.store(true, Ordering::Relaxed);
+                }
+                Ok((listed, address.path))
+            }
             Err(Error::Usage { what }) => {
                 let hint = address.series.and_then(|series| address::suggestion(repo, &series));
                 Err(Error::usage(format!("{what}{}", hint.unwrap_or_default())))
@@ -210,7 +224,8 @@ mod tests {
         let identity = |path: &std::path::Path| {
             let global = Only::parse_from([OsStr::new("vault"), OsStr::new("--repo"), path.as_os_str()]).global;
             let screen = Arc::new(Screen::new(false, true));
-            Session { global, screen, interrupts: Arc::default() }.repository_identity()
+            Session { global, screen, interrupts: Arc::default(), passed_over: AtomicBool::default() }
+                .repository_identity()
         };
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(dir.path(), &link).unwrap();

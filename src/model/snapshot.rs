@@ -98,6 +98,24 @@ pub struct Work {
     pub bytes_stored: u64,
 }
 
+/// The tag of a snapshot that a repair made.
+pub const REPAIRED: &str = "repaired";
+const REPAIRED_FROM: &str = "repaired from ";
+
+/// The description of a snapshot that a repair made in the place of another one.
+pub fn repaired_description(from: &SnapshotId, more: &str) -> String {
+    format!("{REPAIRED_FROM}{from}: {more}")
+}
+
+impl Snapshot {
+    /// The damaged snapshot that this one was made in the place of.
+    pub fn repaired_from(&self) -> Option<SnapshotId> {
+        let is_repaired = self.tags.iter().any(|tag| tag == REPAIRED);
+        let rest = self.description.as_deref().filter(|_| is_repaired)?.strip_prefix(REPAIRED_FROM)?;
+        SnapshotId::parse(rest.get(..64)?).ok()
+    }
+}
+
 /// One point in time of one series.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Snapshot {

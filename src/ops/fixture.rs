@@ -147,11 +147,16 @@ fn of_another() -> Surroundings {
 impl Fixture {
     /// An empty repository with small segments and packs, which a key file opens.
     pub fn new() -> Self {
+        Self::with_seed(42)
+    }
+
+    /// The same with other keys.
+    pub fn with_seed(seed: u64) -> Self {
         let store = MemoryStore::new();
         let config = Config { segment_target: 8192, pack_target: 24 << 10, ..Config::default() };
         let secret = Secret::KeyFile(SealKey::new(OWNER));
         let repo =
-            Repository::init(Arc::new(store.clone()), &secret, Costs::LOW, "test", config, around(42)).expect("init");
+            Repository::init(Arc::new(store.clone()), &secret, Costs::LOW, "test", config, around(seed)).expect("init");
         Fixture { store, repo }
     }
 
@@ -173,6 +178,13 @@ impl Fixture {
     /// The same repository as another secret opens it.
     pub fn open_with(&self, secret: Secret) -> Repository {
         Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), of_another()).expect("open")
+    }
+
+    /// The same repository, opened at a time, with a folder for derived tables.
+    pub fn reopen_at(&self, sec: i64, cache: Option<std::path::PathBuf>) -> Repository {
+        let secret = Secret::KeyFile(SealKey::new(OWNER));
+        let around = Surroundings { clock: Arc::new(FixedClock(Time::from_sec(sec))), cache, ..of_another() };
+        Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), around).expect("open")
     }
 
     /// All that is in the index now.

@@ -25,7 +25,7 @@ pub enum Event {
     },
     /// The directory of [`TreeWalk::path`] is done.
     Leave,
-    /// The rest of the directory of [`TreeWalk::path`] cannot be read; [`Event::Leave`] follows.
+    /// The rest of the directory of [`TreeWalk::path`] cannot be read; [`Event::Leave`] follows (but see [`TreeWalk::salvaging`]).
     Unreadable(Error),
 }
 
@@ -46,12 +46,26 @@ pub struct TreeWalk<'s> {
     /// The directory that was met last, to be entered by the next step.
     pending: Option<BlobId>,
     leaving: bool,
+    salvages: bool,
 }
 
 impl<'s> TreeWalk<'s> {
     /// Starts below the directory with this root page, which is called `path`.
     pub fn new(source: &'s dyn PageSource, tree: BlobId, path: &[u8]) -> Self {
-        TreeWalk { source, levels: Vec::new(), path: path.to_vec(), pending: Some(tree), leaving: false }
+        TreeWalk {
+            source,
+            levels: Vec::new(),
+            path: path.to_vec(),
+            pending: Some(tree),
+            leaving: false,
+            salvages: false,
+        }
+    }
+
+    /// The same for who wants all that is left: what follows after [`Event::Unreadable`] are the directory's other entries, and
+    /// perhaps more that is unreadable.
+    pub fn salvaging(source: &'s dyn PageSource, tree: BlobId, path: &[u8]) -> Self {
+        TreeWalk { salvages: true, ..Self::new(source, tree, path) }
     }
 
     /// Path of what was met last; of the directory, for [`Event::Leave`] and [`Event::Unreadable`].
@@ -74,7 +88,11 @@ impl<'s> TreeWalk<'s> {
     pub fn next(&mut self) -> Option<Event> {
         if let Some(tree) = self.pending.take() {
             let path_len = self.path.len();
-            let leaves = TreeLeaves::new(self.source, tree);
+            let leaves = if self.salvages {
+                TreeLeaves::salvaging(self.source, tree)
+            } else {
+                TreeLeaves::new(self.source, tree)
+            };
             let mut level =
                 Level { leaves, leaf: Leaf::default(), nodes: Vec::new().into_iter(), path_len, failed: false };
             let too_deep = self.levels.len() >= limits::DEPTH_MAX;
@@ -112,7 +130,7 @@ impl<'s> TreeWalk<'s> {
                     return Some(Event::Leave);
                 }
                 Err(error) => {
-                    level.failed = true;
+                    level.failed = !self.salvages;
                     return Some(Event::Unreadable(error));
                 }
             }

@@ -1,6 +1,6 @@
 //! Reads a pack's directory from its end, for those who have no index or do not trust it.
 
-use super::{Directory, FOOTER_LEN, FOOTER_MAGIC, PackEntry, object_name};
+use super::{DIRECTORY_STEP, Directory, FOOTER_LEN, FOOTER_MAGIC, PackEntry, object_name};
 use crate::{
     error::{Error, Result},
     id::{PackId, RepoId},
@@ -52,6 +52,46 @@ pub fn read_directory(store: &dyn Store, id: &PackId, repo: RepoId, directory_ke
         return Err(Error::corrupt(&name, "a segment reaches into the directory"));
     }
     Ok(entry)
+}
+
+/// Lengths of a directory that are tried when the footer does not tell: each costs as many bytes to be looked at.
+const GUESSES: u64 = 1024;
+
+/// The directory of a pack whose header or footer is damaged, as long as the directory itself is whole: the header is the same
+/// for all packs of a kind, and where the directory begins can be tried out. `None` when it cannot be had.
+pub fn recover_directory(store: &dyn Store, id: &PackId, repo: RepoId, directory_key: &SealKey) -> Option<PackEntry> {
+    let name = object_name(id);
+    let len = store.stat(&name).ok()??.len;
+    let footer_at = len.checked_sub(FOOTER_LEN as u64).filter(|_| len <= limits::PACK_MAX)?;
+    let mut footer = [0; FOOTER_LEN];
+    store.get_range(&name, footer_at, &mut footer).ok()?;
+    let told = parse_footer(&footer, len).map(|(_, sealed_len)| sealed_len as u64);
+    let guessed = (1..=GUESSES).map(|n| (NONCE_LEN + TAG_LEN) as u64 + n * DIRECTORY_STEP as u64);
+    let mut end = Vec::new();
+    for sealed_len in told.into_iter().chain(guessed) {
+        let Some(offset) = footer_at.checked_sub(sealed_len).filter(|offset| *offset >= HEADER_LEN as u64) else {
+            break;
+        };
+        // Read from the end on, each byte once.
+        if (end.len() as u64) < sealed_len {
+            let mut more = vec![0; (sealed_len - end.len() as u64) as usize];
+            store.get_range(&name, offset, &mut more).ok()?;
+            more.append(&mut end);
+            end = more;
+        }
+        let sealed = end.get(end.len() - sealed_len as usize..)?;
+        let mut footer = [0; FOOTER_LEN];
+        footer[..8].copy_from_slice(&offset.to_le_bytes());
+        footer[8..16].copy_from_slice(&sealed_len.to_le_bytes());
+        for kind in [Kind::DataPack, Kind::TreePack] {
+            let header = object::header(kind, repo);
+            if let Some(directory) = open_directory(sealed, &header, &footer, directory_key) {
+                let entry = PackEntry { id: *id, len, kind: kind as u8, directory };
+                return entry.validate(&name).is_ok().then_some(entry);
+            }
+        }
+    }
+    None
 }
 
 /// Opens a sealed directory: the part of [`read_directory`] that needs no store.

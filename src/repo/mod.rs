@@ -2,6 +2,7 @@
 
 pub mod annotations;
 pub mod cache;
+pub mod checked;
 pub mod files;
 pub mod gc;
 pub mod ground;
@@ -15,17 +16,18 @@ pub mod tombstones;
 pub mod writer;
 
 pub use annotations::{Annotations, Marks, Pin};
+pub use checked::Checked;
 pub use reader::BlobReader;
 pub use seen::Rollback;
 pub use session::Session;
 pub use slots::{SlotInfo, Unlock};
-pub use snapshots::{Listed, Living, SeriesEnd, Snapshots};
+pub use snapshots::{Listed, Living, Resolved, SeriesEnd, Snapshots};
 pub use writer::{Lane, WriteOptions, Writer, Written};
 
 use crate::{
     error::{Error, Result},
     hash::BlobNamer,
-    id::{ID_LEN, IndexId, PackId, RepoId, SeriesTag, hex, unhex},
+    id::{ID_LEN, IndexId, PackId, RepoId, SeriesTag, unhex},
     index::{self, BlobIndex, IndexObject, table::Unreadable},
     keys::{
         Keyring,
@@ -216,9 +218,14 @@ impl Repository {
     /// A folder for this repository's derived files, made when it is not there.
     fn cache_folder(&self, name: &str) -> Option<PathBuf> {
         let root = self.around.cache.as_ref()?;
-        let folder = root.join(hex(self.keys.repo().as_bytes())).join(name);
+        let folder = checked::folder_of(root, self.keys.repo()).join(name);
         make_private_folder(&folder).ok()?;
         Some(folder)
+    }
+
+    /// When this client last read the packs.
+    pub fn checked(&self) -> Checked {
+        Checked::open(self.cache_folder("index").as_deref().and_then(Path::parent))
     }
 
     /// All blobs that the index objects list. `fresh` makes the local tables anew from the store.

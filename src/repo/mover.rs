@@ -1,4 +1,5 @@
-//! Segments on their way from old packs into new ones, byte for byte: their wrapped keys and counters go with them.
+//! Segments on their way from old packs into new ones, byte for byte: their wrapped keys and counters go with them. And packs that are
+//! listed as they are.
 
 use super::{
     Repository,
@@ -21,9 +22,9 @@ pub struct Mover<'r> {
 }
 
 impl<'r> Mover<'r> {
-    /// Takes up what it lists in `scratch`, which should be empty.
-    pub fn new(repo: &'r Repository, scratch: &'r BlobIndex, monitor: &'r dyn Monitor) -> Self {
-        Mover { repo, monitor, packer: Packer::new(repo, scratch, monitor) }
+    /// Takes up what it lists in an index: that of the repository, or one that is only there for it.
+    pub fn new(repo: &'r Repository, index: &'r BlobIndex, monitor: &'r dyn Monitor) -> Self {
+        Mover { repo, monitor, packer: Packer::new(repo, index, monitor) }
     }
 
     /// Copies the wanted segments of a pack. False, and nothing is copied, when the pack is not what its name says: in a new pack, under a
@@ -55,6 +56,16 @@ impl<'r> Mover<'r> {
             self.packer.take(kind, sealed)?;
         }
         Ok(true)
+    }
+
+    /// Appends a segment, whose tag the caller has seen to verify, to a new pack of this kind.
+    pub fn take(&mut self, kind: Kind, sealed: Sealed) -> Result<()> {
+        self.packer.take(kind, sealed)
+    }
+
+    /// Lists a pack that is in the store.
+    pub fn list(&mut self, pack: PackEntry) -> Result<()> {
+        self.packer.list(pack)
     }
 
     /// Returns when all that was copied is durable and listed in the index.

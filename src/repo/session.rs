@@ -33,6 +33,8 @@ use std::{
 pub const ALIVE: i64 = 24 * 3600;
 /// A session is renewed when its newest object is older than this, in seconds.
 const RENEW_AFTER: i64 = 6 * 3600;
+/// How often a snapshot is sealed until its id is below that of the one that it stands beside.
+const SEALINGS: usize = 1 << 14;
 
 /// A session's or an intent's name in the store.
 pub fn object_name(id: &SessionId) -> ObjectName {
@@ -170,12 +172,17 @@ impl<'r> Session<'r> {
 
     /// The index without what is not in the store or may go (W3, W4).
     pub fn load_index(&self, monitor: &dyn Monitor) -> Result<Usable> {
+        self.load_index_without(&HashSet::new(), monitor)
+    }
+
+    /// The same without packs that are known to be damaged.
+    pub fn load_index_without(&self, damaged: &HashSet<PackId>, monitor: &dyn Monitor) -> Result<Usable> {
         let (mut index, unreadable) = self.repo.load_index(false)?;
         for (object, error) in &unreadable {
             monitor.note(&format!("{object} cannot be read ({error}); what it listed is stored again"));
         }
         let packs = self.repo.list_packs()?;
-        let absent = index.compare_with_store(&|id| packs.get(id).copied(), &self.named);
+        let absent = index.compare_with_store(&|id| packs.get(id).copied(), &(&self.named | damaged));
         if !absent.is_empty() {
             monitor.note(&format!("{} packs are missing from the store; what they held is stored again", absent.len()));
         }
@@ -209,21 +216,48 @@ impl<'r> Session<'r> {
     /// Publishes a snapshot whose blobs are durable, which [`Written`] attests, and returns when it is durable itself (W8 to W13).
     /// Fails when prune is removing what the snapshot relies on; what was stored is of use for the next attempt.
     pub fn publish(self, snapshot: &Snapshot, index: &BlobIndex, _written: &Written) -> Result<SnapshotId> {
+        let bytes = seal_snapshot(self.repo.keys(), snapshot, self.repo.entropy())?;
+        self.publish_sealed(&self.tag_of(snapshot)?, &bytes, index)
+    }
+
+    /// The same for a snapshot with the number of another one, under an id that makes it count as the earlier of the two. The session
+    /// goes on.
+    pub fn publish_before(
+        &self,
+        snapshot: &Snapshot,
+        other: &SnapshotId,
+        index: &BlobIndex,
+        _written: &Written,
+    ) -> Result<SnapshotId> {
+        let tag = self.tag_of(snapshot)?;
+        for _ in 0..SEALINGS {
+            let bytes = seal_snapshot(self.repo.keys(), snapshot, self.repo.entropy())?;
+            if SnapshotId(hash::object_name(&bytes)) < *other {
+                return self.publish_sealed(&tag, &bytes, index);
+            }
+        }
+        Err(Error::refused(format!("no id was found below that of snapshot {}: run it again", other.short())))
+    }
+
+    fn tag_of(&self, snapshot: &Snapshot) -> Result<SeriesTag> {
+        Ok(self.repo.keys().series_tag(&Series::parse(&snapshot.series)?))
+    }
+
+    /// Publishes a snapshot that is sealed already, into the folder of its series. The session goes on.
+    pub fn publish_sealed(&self, tag: &SeriesTag, bytes: &[u8], index: &BlobIndex) -> Result<SnapshotId> {
         let (repo, store) = (self.repo, self.repo.store());
-        let series = Series::parse(&snapshot.series)?;
-        let bytes = seal_snapshot(repo.keys(), snapshot, repo.entropy())?;
         if bytes.len() as u64 > limits::META_MAX {
             return Err(Error::refused("the snapshot's description and configuration are too long"));
         }
-        let id = SnapshotId(hash::object_name(&bytes));
-        let (name, intent) = (snapshot_name(&repo.keys().series_tag(&series), &id), intent_name(&id));
-        store.put(&intent, &bytes)?;
+        let id = SnapshotId(hash::object_name(bytes));
+        let (name, intent) = (snapshot_name(tag, &id), intent_name(&id));
+        store.put(&intent, bytes)?;
         store.sync()?;
         if let Some(noticed) = repo.noticed_since(&self.said.seen)? {
             // The intent stays: prune may be about to publish it.
             self.stand_by(index, &noticed)?;
         }
-        store.put(&name, &bytes)?;
+        store.put(&name, bytes)?;
         store.sync()?;
         // What is left behind is no harm: prune takes it away.
         let _ = store.remove(&intent);

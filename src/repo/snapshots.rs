@@ -21,6 +21,7 @@ use crate::{
     store::ObjectName,
     world::{Entropy, random},
 };
+use std::collections::HashSet;
 
 const WRAP: usize = HEADER_LEN;
 const HEAD_NONCE: usize = WRAP + WRAPPED_LEN;
@@ -68,6 +69,25 @@ pub struct Living {
 
 /// The newest snapshot of some.
 type Newest = Option<(SnapshotId, Head)>;
+
+/// The snapshot that an address names.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The snapshot.
+    pub listed: Listed,
+    /// Damaged snapshots of which nobody can tell whether one of them was meant: the user has to hear of them.
+    pub passed_over: Vec<Error>,
+}
+
+impl Resolved {
+    /// The snapshot, for who must not take another one for it.
+    pub fn surely(self) -> Result<Listed> {
+        match self.passed_over.into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(self.listed),
+        }
+    }
+}
 
 /// Where a series ends.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -304,14 +324,17 @@ impl Repository {
 
     /// Finds the snapshot that an address names; unless that is by its id, [`Error::Rollback`] when the series is not what it was. `instant` turns a date or time as the user wrote it into the last second it
     /// means.
-    pub fn resolve(&self, address: &Address, instant: &dyn Fn(&str) -> Result<i64>) -> Result<Listed> {
+    ///
+    /// A damaged snapshot whose head still says that it is the one that is meant is an error; one whose head says nothing is passed
+    /// over, which is told. One that another was made in the place of is in nobody's way.
+    pub fn resolve(&self, address: &Address, instant: &dyn Fn(&str) -> Result<i64>) -> Result<Resolved> {
         let what = match &address.series {
             Some(series) => series.to_string(),
             None => "the repository".into(),
         };
         if let Version::Id(prefix) = &address.version {
             let (tag, id) = self.find(address.series.as_ref(), prefix)?;
-            return self.read_snapshot(&tag, &id);
+            return Ok(Resolved { listed: self.read_snapshot(&tag, &id)?, passed_over: Vec::new() });
         }
         if let Some(series) = &address.series {
             // An older snapshot must not pass for the newest because that one is hidden.
@@ -323,27 +346,39 @@ impl Repository {
             Version::Age(age) => Some(self.clock().now().sec.saturating_sub_unsigned(*age)),
             _ => None,
         };
+        let stand_ins: HashSet<SnapshotId> =
+            all.listed.iter().filter_map(|listed| listed.snapshot.repaired_from()).collect();
         let newest =
             all.listed.into_iter().rfind(|listed| until.is_none_or(|until| listed.snapshot.head.time.sec <= until));
+        let mut passed_over = Vec::new();
         for (object, error) in all.unreadable {
-            // Removed between the list and the look.
-            if matches!(error, Error::Missing { .. }) {
+            let name = ObjectName::new(&*object);
+            let id = name.as_ref().and_then(|name| SnapshotId::parse(name.leaf()).ok());
+            // Removed between the list and the look, or made up for.
+            if matches!(error, Error::Missing { .. }) || id.is_some_and(|id| stand_ins.contains(&id)) {
                 continue;
             }
-            // An older snapshot must not pass for the one that was asked for.
-            let head = ObjectName::new(&*object).and_then(|name| self.head_of_damaged(&name));
-            let harmless = head.is_some_and(|head| {
-                until.is_some_and(|until| head.time.sec > until)
-                    || newest.as_ref().is_some_and(|newest| head.sequence < newest.snapshot.head.sequence)
-            });
-            if !harmless {
-                return Err(in_the_way(object, error));
+            match name.and_then(|name| self.head_of_damaged(&name)) {
+                None => passed_over.push(in_the_way(object, error)),
+                // An older snapshot must not pass for the one that was asked for.
+                Some(head) => {
+                    let harmless = until.is_some_and(|until| head.time.sec > until)
+                        || newest.as_ref().is_some_and(|newest| head.sequence < newest.snapshot.head.sequence);
+                    if !harmless {
+                        return Err(in_the_way(object, error));
+                    }
+                }
             }
         }
-        newest.ok_or_else(|| match until {
-            Some(_) => Error::usage(format!("{what} has no snapshot that old: see `vault snapshots {what}`")),
-            None => Error::usage(format!("{what} has no snapshots: see `vault snapshots`")),
-        })
+        match (newest, until) {
+            (Some(listed), _) => Ok(Resolved { listed, passed_over }),
+            // Nothing is left that could have been meant.
+            (None, _) if !passed_over.is_empty() => Err(passed_over.remove(0)),
+            (None, Some(_)) => {
+                Err(Error::usage(format!("{what} has no snapshot that old: see `vault snapshots {what}`")))
+            }
+            (None, None) => Err(Error::usage(format!("{what} has no snapshots: see `vault snapshots`"))),
+        }
     }
 
     /// The head of a snapshot that is damaged elsewhere: when it opens, it is as it was written.
@@ -360,7 +395,7 @@ fn is_of_one_object(error: &Error) -> bool {
 
 /// Why no snapshot can be chosen: this one may be the one that was asked for.
 fn in_the_way(object: String, error: Error) -> Error {
-    let on = "it may be the snapshot that was asked for: name another snapshot by its id (see `vault snapshots`), or move the damaged object away";
+    let on = "it may be the snapshot that was asked for: name a snapshot by its id (see `vault snapshots`), or bring it back (see `vault repair`)";
     match error {
         Error::Corrupt { what, .. } => Error::corrupt(object, format!("{what}; {on}")),
         Error::Unsupported { what, .. } => Error::unsupported(object, format!("{what}; {on}")),

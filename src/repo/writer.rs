@@ -137,9 +137,7 @@ impl Session<'_> {
         let count = packs.len();
         let mut packer = Packer::new(repo, index, monitor);
         for pack in packs {
-            packer.finished_blobs += pack.blob_count();
-            packer.finished.push(pack);
-            packer.list_when_many()?;
+            packer.list(pack)?;
         }
         packer.write_index()?;
         Ok(count)
@@ -431,6 +429,13 @@ impl<'r> Packer<'r> {
             self.list_when_many()?;
         }
         Ok(())
+    }
+
+    /// Takes a pack that is in the store already, to be listed.
+    pub(super) fn list(&mut self, pack: PackEntry) -> Result<()> {
+        self.finished_blobs += pack.blob_count();
+        self.finished.push(pack);
+        self.list_when_many()
     }
 
     fn list_when_many(&mut self) -> Result<()> {

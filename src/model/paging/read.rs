@@ -26,18 +26,24 @@ pub struct TreeLeaves<'s> {
     stack: Vec<Vec<TreeChild>>,
     root: Option<BlobId>,
     last: Option<Name>,
+    salvages: bool,
 }
 
 impl<'s> TreeLeaves<'s> {
     /// Starts at a root page.
     pub fn new(source: &'s dyn PageSource, root: BlobId) -> Self {
-        TreeLeaves { source, stack: Vec::new(), root: Some(root), last: None }
+        TreeLeaves { source, stack: Vec::new(), root: Some(root), last: None, salvages: false }
+    }
+
+    /// The same for who wants all that is left: after an error the pages that follow come all the same.
+    pub fn salvaging(source: &'s dyn PageSource, root: BlobId) -> Self {
+        TreeLeaves { salvages: true, ..Self::new(source, root) }
     }
 
     /// The next leaf; after an error the rest of the directory cannot be read.
     pub fn next_leaf(&mut self) -> Result<Option<Leaf>> {
         let result = self.step();
-        if result.is_err() {
+        if result.is_err() && !self.salvages {
             self.stack.clear();
             self.root = None;
         }

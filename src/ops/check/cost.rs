@@ -2,14 +2,15 @@
 
 use super::{
     findings::{Damage, Findings, Number, half},
+    losses::{LostPath, SnapshotLoss, Unseen},
     objects::Root,
 };
 use crate::{
     error::{Error, Result},
     hash::BlobKind,
-    id::BlobId,
+    id::{BlobId, SnapshotId},
     model::{
-        node::{Body, Content, Extent, Node},
+        node::{Body, Extent, Node},
         paging::{PageSource, each_extent},
     },
     name::Shown,
@@ -17,7 +18,7 @@ use crate::{
     repo::BlobReader,
 };
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     collections::{BTreeSet, HashSet},
 };
 
@@ -28,12 +29,16 @@ pub(super) fn name_losses(found: &Findings<'_>, reader: &BlobReader<'_>, snapsho
         return Ok(());
     }
     let pages = Pages { damage: &damage, reader, blamed: Cell::new(None), last: Cell::new(None) };
-    let mut losses = Losses { found, pages: &pages, intact: HashSet::new() };
+    let mut losses =
+        Losses { found, pages: &pages, intact: HashSet::new(), of: SnapshotLoss::new(SnapshotId([0; 32]), None) };
     for root in snapshots {
+        losses.of = SnapshotLoss::new(root.id, Some(root.time));
         for source in &root.sources {
             losses.source(root, source)?;
         }
+        found.lose_of(&root.series, losses.of.clone());
     }
+    *found.damage() = damage;
     Ok(())
 }
 
@@ -64,8 +69,10 @@ impl PageSource for Pages<'_, '_> {
 /// A directory that the walk is in.
 struct Level {
     tree: BlobId,
-    /// Entries below it that were not seen yet.
-    unseen: u64,
+    /// What is below it and was not seen yet.
+    unseen: Unseen,
+    /// The first finding through which pages of it are lost.
+    lost: Option<Number>,
     intact: bool,
 }
 
@@ -74,6 +81,8 @@ struct Losses<'a, 'r> {
     pages: &'a Pages<'a, 'r>,
     /// Directories below which nothing is lost, by half the id of their root page: looked through once.
     intact: HashSet<[u8; 16]>,
+    /// What is lost of the snapshot that is looked at.
+    of: SnapshotLoss,
 }
 
 impl Losses<'_, '_> {
@@ -84,39 +93,43 @@ impl Losses<'_, '_> {
     fn source(&mut self, root: &Root, node: &Node) -> Result<()> {
         let name = node.name.as_bytes();
         self.file(root, node, name)?;
-        let Body::Directory { tree, entries, .. } = node.body else { return Ok(()) };
+        let Body::Directory { tree, entries, bytes } = node.body else { return Ok(()) };
         if self.intact.contains(&half(&tree)) {
             return Ok(());
         }
-        let level = |tree, entries| Level { tree, unseen: entries, intact: true };
-        let mut levels = vec![level(tree, entries)];
-        let mut walk = TreeWalk::new(self.pages, tree, name);
+        let level =
+            |tree, entries, bytes| Level { tree, unseen: Unseen::below(entries, bytes), lost: None, intact: true };
+        let mut levels = vec![level(tree, entries, bytes)];
+        let mut walk = TreeWalk::salvaging(self.pages, tree, name);
         while let Some(event) = walk.next() {
             self.found.monitor.check()?;
             match event {
                 Event::Entry { node, .. } => {
                     let kept = self.file(root, &node, walk.path())?;
                     if let Some(parent) = levels.last_mut() {
-                        parent.unseen = parent.unseen.saturating_sub(node.entries());
+                        parent.unseen.see(&node);
                         parent.intact &= kept;
                     }
                     match node.body {
                         Body::Directory { tree, .. } if self.intact.contains(&half(&tree)) => walk.skip(),
-                        Body::Directory { tree, entries, .. } => levels.push(level(tree, entries)),
+                        Body::Directory { tree, entries, bytes } => levels.push(level(tree, entries, bytes)),
                         _ => {}
                     }
                 }
                 Event::Unreadable(error) => {
+                    let number = self.blame(walk.path(), error)?;
                     if let Some(level) = levels.last_mut() {
                         level.intact = false;
-                        // The directory itself counts when it says of nothing below it.
-                        let number = self.blame(walk.path(), error)?;
-                        let path = [walk.path(), b"/"].concat();
-                        self.lose(number, root, &path, level.unseen.max(1));
+                        level.lost.get_or_insert(number);
                     }
                 }
                 Event::Leave => {
                     let Some(left) = levels.pop() else { continue };
+                    if let Some(number) = left.lost {
+                        let lost = left.unseen.lost(walk.path());
+                        self.lose(number, root, &lost.path, lost.entries);
+                        self.of.add(lost);
+                    }
                     if left.intact {
                         self.intact.insert(half(&left.tree));
                     } else if let Some(parent) = levels.last_mut() {
@@ -142,22 +155,22 @@ impl Losses<'_, '_> {
     }
 
     /// False when contents of a file are lost; true for what is no file.
-    fn file(&self, root: &Root, node: &Node, path: &[u8]) -> Result<bool> {
+    fn file(&mut self, root: &Root, node: &Node, path: &[u8]) -> Result<bool> {
         let Body::File { size, content } = &node.body else { return Ok(true) };
-        let numbers = RefCell::new(BTreeSet::new());
-        let whole = match content {
-            Content::Extents(extents) => {
-                extents.iter().for_each(|extent| numbers.borrow_mut().extend(self.extent(extent)));
-                Ok(())
+        let (mut numbers, mut had) = (BTreeSet::new(), 0);
+        let whole = each_extent(self.pages, content, *size, &mut |extent| {
+            match self.extent(&extent) {
+                Some(number) => drop(numbers.insert(number)),
+                None => had += extent.len(),
             }
-            Content::Paged(_) => each_extent(self.pages, content, *size, &mut |extent| {
-                numbers.borrow_mut().extend(self.extent(&extent));
-                Ok(())
-            }),
-        };
-        let mut numbers = numbers.into_inner();
+            Ok(())
+        });
         if let Err(error) = whole {
             numbers.insert(self.blame(path, error)?);
+        }
+        if !numbers.is_empty() {
+            let lost = size.saturating_sub(had);
+            self.of.add(LostPath { path: path.to_vec(), entries: 1, size: *size, lost });
         }
         for number in &numbers {
             self.lose(*number, root, path, 1);

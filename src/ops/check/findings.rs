@@ -1,6 +1,9 @@
 //! What was found so far, one finding an object, and what of the repository is damaged thereby.
 
-use super::Finding;
+use super::{
+    Finding,
+    losses::{Losses, SeriesLoss, SnapshotLoss},
+};
 use crate::{
     error::{Error, Result},
     id::{BlobId, PackId},
@@ -43,6 +46,7 @@ pub(super) struct Findings<'a> {
 struct List {
     findings: Vec<Found>,
     by_object: HashMap<String, Number>,
+    losses: Losses,
     notes: Vec<String>,
     more_notes: u64,
 }
@@ -54,6 +58,8 @@ struct Found {
     more: u64,
     lost: Vec<String>,
     lost_count: u64,
+    /// Why it is none the worse.
+    settled: Option<&'static str>,
     /// Harmless when nothing is lost by it.
     doubtful: bool,
 }
@@ -167,32 +173,53 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// All findings, by object, and all notes.
-    pub(super) fn finish(self) -> (Vec<Finding>, Vec<String>) {
-        let mut list = self.list.into_inner().unwrap_or_else(|e| e.into_inner());
+    /// What is lost of a snapshot.
+    pub(super) fn lose_of(&self, series: &str, loss: SnapshotLoss) {
+        lock(&self.list).losses.add(series, loss);
+    }
+
+    /// Objects with findings through which nothing is lost.
+    pub(super) fn costless(&self) -> Vec<(String, Number)> {
+        let list = lock(&self.list);
+        let costless = list.findings.iter().enumerate().filter(|(_, found)| found.lost_count == 0);
+        costless.map(|(number, found)| (found.object.clone(), number)).collect()
+    }
+
+    /// A finding that is only a note, and why.
+    pub(super) fn settle(&self, number: Number, why: &'static str) {
+        if let Some(found) = lock(&self.list).findings.get_mut(number) {
+            found.settled = Some(why);
+        }
+    }
+
+    /// All findings, by object, what is lost, and all notes.
+    pub(super) fn finish(self) -> (Vec<Finding>, Vec<SeriesLoss>, Vec<String>) {
+        let list = self.list.into_inner().unwrap_or_else(|e| e.into_inner());
+        let (mut findings, mut notes) = (Vec::new(), list.notes);
         // Where something else is wrong nobody knows what is lost.
-        if list.findings.iter().all(|found| found.doubtful && found.lost_count == 0) {
-            for found in list.findings.drain(..) {
-                list.notes.push(format!("{}: {}, and nothing needs it", found.object, found.whats.join("; ")));
+        let open = |found: &&Found| found.settled.is_none();
+        let harmless = list.findings.iter().filter(open).all(|found| found.doubtful && found.lost_count == 0);
+        for found in list.findings {
+            let mut what = found.whats.join("; ");
+            if found.more > 0 {
+                what = format!("{what}; and {} more", found.more);
+            }
+            match found.settled {
+                Some(why) => notes.push(format!("{}: {what}; {why}", found.object)),
+                None if harmless => notes.push(format!("{}: {what}, and nothing needs it", found.object)),
+                None => findings.push(Finding {
+                    object: found.object,
+                    what,
+                    lost: found.lost,
+                    lost_count: found.lost_count,
+                }),
             }
         }
-        let mut findings: Vec<Finding> = list
-            .findings
-            .into_iter()
-            .map(|found| {
-                let mut what = found.whats.join("; ");
-                if found.more > 0 {
-                    what = format!("{what}; and {} more", found.more);
-                }
-                Finding { object: found.object, what, lost: found.lost, lost_count: found.lost_count }
-            })
-            .collect();
         findings.sort_by(|a, b| a.object.cmp(&b.object));
-        let mut notes = list.notes;
         if list.more_notes > 0 {
             notes.push(format!("and {} more", list.more_notes));
         }
-        (findings, notes)
+        (findings, list.losses.finish(), notes)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::findings::Findings;
 use crate::{
     error::{Error, Result},
-    id::{SeriesTag, SnapshotId},
+    id::{PackId, SeriesTag, SnapshotId},
     model::snapshot::Head,
     repo::{annotations, tombstones},
 };
@@ -56,6 +56,14 @@ pub(super) fn of_prune(found: &Findings<'_>) -> Result<()> {
     match found.repo.stays(found.monitor) {
         Ok(_) => Ok(()),
         Err(error) => one(found, error),
+    }
+}
+
+/// The packs that notes name; none when the notes cannot be read, which is a finding.
+pub(super) fn named_packs(found: &Findings<'_>) -> Result<HashSet<PackId>> {
+    match found.repo.notes() {
+        Ok(notes) => Ok(notes.named()),
+        Err(error) => one(found, error).map(|()| HashSet::new()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     findings::{Findings, half},
+    losses::SnapshotLoss,
     marks,
     packs::Packs,
 };
@@ -39,6 +40,12 @@ pub(super) struct Root {
     pub(super) label: String,
     /// Its name in the store.
     pub(super) object: String,
+    /// `server/vm/relpath`.
+    pub(super) series: String,
+    /// The snapshot.
+    pub(super) id: SnapshotId,
+    /// When it was begun, in seconds since 1970.
+    pub(super) time: i64,
     /// The roots of its sources.
     pub(super) sources: Vec<Node>,
 }
@@ -47,6 +54,7 @@ pub(super) struct Root {
 pub(super) fn snapshots(found: &Findings<'_>) -> Result<Vec<Root>> {
     let mut roots = Vec::new();
     let mut series_of: HashMap<SeriesTag, String> = HashMap::new();
+    let mut stand_ins: HashSet<SnapshotId> = HashSet::new();
     let (mut unreadable, mut predecessors) = (Vec::new(), Vec::new());
     let names = found.repo.snapshot_names(None)?;
     // Listed after the snapshots: what is forgotten meanwhile is in one of the lists at least.
@@ -61,13 +69,15 @@ pub(super) fn snapshots(found: &Findings<'_>) -> Result<Vec<Root>> {
         match found.repo.read_snapshot(tag, id) {
             Ok(listed) => {
                 let snapshot = listed.snapshot;
+                stand_ins.extend(snapshot.repaired_from());
                 series_of.entry(*tag).or_insert_with(|| snapshot.series.clone());
                 if let Some(previous) = snapshot.head.previous {
                     predecessors.push((*tag, previous, format!("snapshot {}", snapshot.head.sequence)));
                 }
                 let label = format!("{}@{}", snapshot.series, id.short());
                 let sources = snapshot.sources.into_iter().map(|source| source.root).collect();
-                roots.push(Root { label, object, sources });
+                let (series, time) = (snapshot.series, snapshot.head.time.sec);
+                roots.push(Root { label, object, series, id: *id, time, sources });
             }
             // Forgotten since it was listed.
             Err(Error::Missing { .. }) if found.repo.prove_forgotten(tag, id).is_ok() => {}
@@ -88,7 +98,13 @@ pub(super) fn snapshots(found: &Findings<'_>) -> Result<Vec<Root>> {
         }
     }
     for (tag, id, number) in unreadable {
+        if stand_ins.contains(&id) {
+            found.settle(number, "a snapshot that was made in its place has all of it");
+            continue;
+        }
         let series = series_of.get(&tag).map_or("", String::as_str);
+        let time = found.repo.head_of_damaged(&object_name(&tag, &id)).map(|head| head.time.sec);
+        found.lose_of(series, SnapshotLoss { whole: true, ..SnapshotLoss::new(id, time) });
         found.lose(number, || format!("{series}@{}", id.short()), 1);
     }
     marks::annotations(found, &there, &gone)?;

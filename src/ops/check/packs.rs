@@ -90,6 +90,11 @@ impl Packs {
         Ok(())
     }
 
+    /// True when an index object of this name could be read at first.
+    pub(super) fn has_object(&self, id: &[u8; 32]) -> bool {
+        self.objects.binary_search(&IndexId(*id)).is_ok()
+    }
+
     /// True when the index lists the pack.
     pub(super) fn lists(&self, id: &PackId) -> bool {
         self.listed.contains_key(id)

@@ -239,7 +239,7 @@ pub fn of_snapshots(
         wanted.insert(match &address.version {
             Version::Id(prefix) => repo.find(address.series.as_ref(), prefix)?,
             _ => {
-                let listed = repo.resolve(address, instant)?;
+                let listed = repo.resolve(address, instant)?.surely()?;
                 (repo.keys().series_tag(&Series::parse(&listed.snapshot.series)?), listed.id)
             }
         });

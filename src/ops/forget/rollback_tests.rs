@@ -106,7 +106,7 @@ fn missing(rollbacks: &[Rollback]) -> Vec<SnapshotId> {
 
 fn latest(client: &Repository) -> Result<SnapshotId> {
     let address = Address::parse(SERIES.as_bytes()).unwrap();
-    client.resolve(&address, &|_| Err(Error::usage("none"))).map(|listed| listed.id)
+    client.resolve(&address, &|_| Err(Error::usage("none"))).map(|found| found.listed.id)
 }
 
 fn take_by(client: &Repository) -> Result<Option<SnapshotId>> {

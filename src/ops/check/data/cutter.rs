@@ -1,14 +1,14 @@
 //! A pack in pieces, cut into its segments.
 
-use super::pipeline::{Job, Shared, cost};
-use crate::pack::{self, PackEntry, SegmentEntry};
+use super::pipeline::{InHand, Job, Shared, cost};
+use crate::pack::{self, SegmentEntry};
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 
 /// Cuts a pack that comes in pieces into its segments.
 pub(super) struct Cutter<'c, 'a, 'r> {
     pub(super) shared: &'c Shared<'a, 'r>,
-    pub(super) pack: &'c Arc<PackEntry>,
+    pub(super) pack: &'c Arc<InHand>,
     pub(super) jobs: &'c Sender<Job>,
     pub(super) opens: bool,
     /// The segment that is cut now or next.
@@ -52,6 +52,7 @@ impl Cutter<'_, '_, '_> {
         match self.sealed.take() {
             Some(sealed) if sealed.len() == entry.stored as usize => {
                 let job = Job { pack: self.pack.clone(), segment, sealed };
+                self.pack.take_one();
                 // Workers outlive readers.
                 if let Err(unsent) = self.jobs.send(job) {
                     self.shared.release(unsent.0.cost());
@@ -69,6 +70,7 @@ impl Cutter<'_, '_, '_> {
     }
 
     fn lost(&self, entry: &SegmentEntry) {
+        self.pack.damage();
         let object = pack::object_name(&self.pack.id);
         let number = self.shared.found.add(object.as_str(), format!("the segment at {} cannot be read", entry.offset));
         self.shared.found.damage().segments.insert((self.pack.id, entry.offset), number);

@@ -13,7 +13,7 @@ use crate::{
     id::PackId,
     monitor::Counter,
     pack::PackEntry,
-    repo::BlobReader,
+    repo::{BlobReader, checked::Reading},
     world::random,
 };
 use crossbeam_channel::{bounded, unbounded};
@@ -40,18 +40,24 @@ pub(super) fn read(
     share: ReadData,
     threads: usize,
 ) -> Result<Read> {
-    let chosen = Chosen::new(found, packs, share)?;
-    let wanted = |id: &PackId| stored.packs.contains_key(id) && (chosen.holds(id) || packs.odd.contains(id));
+    let chosen = choose(found, packs, stored, share)?;
+    let wanted = |id: &PackId| stored.packs.contains_key(id) && chosen.contains(id);
     let lengths: Vec<u64> =
         packs.ids().filter(|id| wanted(id)).filter_map(|id| stored.packs.get(id).copied()).collect();
     found.monitor.expect(Counter::Objects, lengths.len() as u64);
     found.monitor.expect(Counter::Stored, lengths.iter().sum());
 
     let shared = Shared::new(found, reader, stored);
+    // Kept also when the check is stopped: the next one goes on from there.
+    let keep = |shared: &Shared<'_, '_>| {
+        let sec = found.repo.clock().now().sec;
+        let read = shared.done().into_iter().map(|(id, whole)| (id, Reading { sec, whole }));
+        found.repo.checked().save(read, &|id| stored.packs.contains_key(id));
+    };
     let readers = (threads / WORKERS_A_READER).clamp(1, READERS_MAX);
     let (send_pack, take_pack) = bounded::<PackEntry>(1);
     let (send_segment, take_segment) = unbounded::<Job>();
-    thread::scope(|scope| {
+    let begun = thread::scope(|scope| {
         let shared = &shared;
         for _ in 0..threads {
             let jobs = take_segment.clone();
@@ -75,7 +81,9 @@ pub(super) fn read(
             shared.fail(error);
         }
         Ok::<(), Error>(())
-    })?;
+    });
+    keep(&shared);
+    begun?;
     shared.finish()
 }
 
@@ -88,38 +96,38 @@ fn start<'scope>(
     spawned.map(drop).map_err(|e| Error::store("start a thread for", "packs", e))
 }
 
-/// The packs that are read.
-struct Chosen {
-    seed: [u8; 32],
-    /// Packs with a hash up to this one.
-    last: Option<u64>,
+/// The packs that are read: of the share those that were not read for the longest time, and besides it those in which the last
+/// reading found damage.
+fn choose(found: &Findings<'_>, packs: &Packs, stored: &Stored, share: ReadData) -> Result<HashSet<PackId>> {
+    let checked = found.repo.checked();
+    let mut chosen: HashSet<PackId> = packs.odd.clone();
+    chosen.extend(checked.damaged());
+    let ReadData::Percent(percent) = share else { return Ok(chosen) };
+    let len = |id: &PackId| stored.packs.get(id).copied().unwrap_or(0);
+    let mut left = share_of(percent, packs.ids().map(len).sum())?;
+    let seed: [u8; 32] = random(found.repo.entropy())?;
+    let mut ids: Vec<&PackId> = packs.ids().filter(|id| !chosen.contains(*id)).collect();
+    ids.sort_by_cached_key(|id| turn(checked.last(id), &seed, &id.0));
+    for id in ids {
+        if left == 0 {
+            break;
+        }
+        left = left.saturating_sub(len(id));
+        chosen.insert(*id);
+    }
+    Ok(chosen)
 }
 
-impl Chosen {
-    fn new(found: &Findings<'_>, packs: &Packs, share: ReadData) -> Result<Self> {
-        let ReadData::Percent(percent) = share else { return Ok(Chosen { seed: [0; 32], last: None }) };
-        if !(percent > 0.0 && percent <= 100.0) {
-            return Err(Error::usage(format!(
-                "{percent} is no share of the data: give more than 0 and at most 100 per cent"
-            )));
-        }
-        let mut chosen = Chosen { seed: random(found.repo.entropy())?, last: Some(u64::MAX) };
-        if percent < 100.0 {
-            // Exactly that share, rounded up, whatever the hashes.
-            let mut hashes: Vec<u64> = packs.ids().map(|id| chosen.hash(id)).collect();
-            hashes.sort_unstable();
-            let count = (hashes.len() as f64 * percent / 100.0).ceil() as usize;
-            chosen.last = count.checked_sub(1).and_then(|last| hashes.get(last).copied());
-        }
-        Ok(chosen)
+/// So many of so many bytes, at least one if there are any.
+pub(super) fn share_of(percent: f64, bytes: u64) -> Result<u64> {
+    if percent > 0.0 && percent <= 100.0 {
+        return Ok((bytes as f64 * percent / 100.0).ceil() as u64);
     }
+    Err(Error::usage(format!("{percent} is no share of the data: give more than 0 and at most 100 per cent")))
+}
 
-    fn hash(&self, id: &PackId) -> u64 {
-        let hash = blake3::keyed_hash(&self.seed, &id.0);
-        u64::from_le_bytes(std::array::from_fn(|i| hash.as_bytes()[i]))
-    }
-
-    fn holds(&self, id: &PackId) -> bool {
-        self.last.is_some_and(|last| self.hash(id) <= last)
-    }
+/// Sorts by when it was read last. Of those that were read at the same time, or never, any: clients that cannot keep dates come
+/// round all the same.
+pub(super) fn turn(last: Option<Reading>, seed: &[u8; 32], name: &[u8]) -> (i64, [u8; 32]) {
+    (last.map_or(i64::MIN, |reading| reading.sec), *blake3::keyed_hash(seed, name).as_bytes())
 }

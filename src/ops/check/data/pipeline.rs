@@ -8,6 +8,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     hash::{BlobKind, ObjectHasher},
+    id::PackId,
     index::Located,
     keys::Role,
     monitor::Counter,
@@ -19,7 +20,7 @@ use crate::{
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 /// Bytes that are read at once.
@@ -27,9 +28,34 @@ const PIECE: u64 = 4 << 20;
 /// Bytes of segments that wait or are being opened, sealed and plain: bounds memory. A larger segment goes alone.
 const IN_FLIGHT: u64 = 16 << 20;
 
+/// A pack that is being read.
+pub(super) struct InHand {
+    entry: PackEntry,
+    /// Segments that were sent and not verified yet, and one for its reader.
+    left: AtomicUsize,
+    damaged: AtomicBool,
+}
+
+impl InHand {
+    pub(super) fn damage(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_one(&self) {
+        self.left.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl std::ops::Deref for InHand {
+    type Target = PackEntry;
+    fn deref(&self) -> &PackEntry {
+        &self.entry
+    }
+}
+
 /// A segment to be verified.
 pub(super) struct Job {
-    pub(super) pack: Arc<PackEntry>,
+    pub(super) pack: Arc<InHand>,
     pub(super) segment: usize,
     pub(super) sealed: Vec<u8>,
 }
@@ -60,6 +86,8 @@ pub(super) struct Shared<'a, 'r> {
     packs: AtomicU64,
     bytes: AtomicU64,
     unopened: AtomicU64,
+    /// Packs that were read to their end, and whether all of them was right.
+    done: Mutex<Vec<(PackId, bool)>>,
 }
 
 impl<'a, 'r> Shared<'a, 'r> {
@@ -75,6 +103,7 @@ impl<'a, 'r> Shared<'a, 'r> {
             packs: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             unopened: AtomicU64::new(0),
+            done: Mutex::default(),
         }
     }
 
@@ -83,6 +112,21 @@ impl<'a, 'r> Shared<'a, 'r> {
         // The first says most: the others follow from it.
         failed.get_or_insert(error);
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// A part of a pack was dealt with.
+    fn part_done(&self, pack: &InHand) {
+        if pack.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let whole = !pack.damaged.load(Ordering::Relaxed);
+            self.done.lock().unwrap_or_else(|e| e.into_inner()).push((pack.id, whole));
+            self.packs.fetch_add(1, Ordering::Relaxed);
+            self.found.monitor.add(Counter::Objects, 1);
+        }
+    }
+
+    /// The packs that were read to their end, and whether they were whole.
+    pub(super) fn done(&self) -> Vec<(PackId, bool)> {
+        std::mem::take(&mut self.done.lock().unwrap_or_else(|e| e.into_inner()))
     }
 
     pub(super) fn finish(self) -> Result<Read> {
@@ -118,8 +162,9 @@ impl<'a, 'r> Shared<'a, 'r> {
     }
 
     pub(super) fn read(&self, packs: Receiver<PackEntry>, jobs: Sender<Job>) {
-        for pack in packs {
-            if let Err(error) = self.read_pack(Arc::new(pack), &jobs) {
+        for entry in packs {
+            let pack = Arc::new(InHand { entry, left: AtomicUsize::new(1), damaged: AtomicBool::new(false) });
+            if let Err(error) = self.read_pack(pack, &jobs) {
                 self.fail(error);
                 return;
             }
@@ -127,7 +172,7 @@ impl<'a, 'r> Shared<'a, 'r> {
     }
 
     /// Reads one pack: hashes it, sends its segments on, compares its directory with the index.
-    fn read_pack(&self, pack: Arc<PackEntry>, jobs: &Sender<Job>) -> Result<()> {
+    fn read_pack(&self, pack: Arc<InHand>, jobs: &Sender<Job>) -> Result<()> {
         let name = pack::object_name(&pack.id);
         let object = name.as_str();
         let opens = pack.kind != Kind::DataPack as u8 || self.found.repo.keys().role() == Role::Owner;
@@ -160,6 +205,7 @@ impl<'a, 'r> Shared<'a, 'r> {
         cutter.finish();
         let right = whole && hasher.finish() == pack.id.0;
         if !right {
+            pack.damage();
             let number = self.found.add(object, "its bytes are not those of its name");
             if !opens {
                 // Which of its segments are whole cannot be told.
@@ -170,8 +216,9 @@ impl<'a, 'r> Shared<'a, 'r> {
             self.unopened.fetch_add(1, Ordering::Relaxed);
         }
         match self.found.repo.read_directory(&pack.id) {
-            Ok(own) if own == *pack => {}
+            Ok(own) if own == **pack => {}
             Ok(_) => {
+                pack.damage();
                 self.found.add(object, "its directory and the index say different things");
             }
             // A flipped bit makes no new format.
@@ -180,10 +227,10 @@ impl<'a, 'r> Shared<'a, 'r> {
             }
             Err(error) => {
                 self.found.judge(object, error)?;
+                pack.damage();
             }
         }
-        self.packs.fetch_add(1, Ordering::Relaxed);
-        self.found.monitor.add(Counter::Objects, 1);
+        self.part_done(&pack);
         Ok(())
     }
 
@@ -192,10 +239,11 @@ impl<'a, 'r> Shared<'a, 'r> {
         for mut job in jobs {
             let cost = job.cost();
             // What waits is taken off the queue all the same, or readers would wait for ever.
-            if !self.stop.load(Ordering::Relaxed)
-                && let Err(error) = self.verify_segment(&mut job, &mut plain)
-            {
-                self.fail(error);
+            if !self.stop.load(Ordering::Relaxed) {
+                match self.verify_segment(&mut job, &mut plain) {
+                    Ok(()) => self.part_done(&job.pack),
+                    Err(error) => self.fail(error),
+                }
             }
             drop(job);
             plain.clear();
@@ -233,6 +281,7 @@ impl<'a, 'r> Shared<'a, 'r> {
             };
             let number = self.found.judge(&object, error)?;
             self.found.damage().segments.insert((pack.id, segment.offset), number);
+            pack.damage();
             return Ok(());
         }
         let namer = self.found.repo.namer();
@@ -248,6 +297,7 @@ impl<'a, 'r> Shared<'a, 'r> {
                 let what = format!("the segment at {}: blob {} has other bytes", segment.offset, blob.id.short());
                 let number = self.found.add(&object, what);
                 self.found.damage().in_segments.insert((pack.id, segment.offset, blob.id), number);
+                pack.damage();
             }
         }
         Ok(())

@@ -1,0 +1,368 @@
+//! Objects held against their names, by anybody who holds the store: no key, no passphrase.
+//!
+//! Every object but `config` is named by the hash of its bytes (a tombstone ends with it), so a wrong byte shows without a key.
+//! What this cannot tell: whether all objects are there that should be, and whether what is sealed makes sense.
+
+use super::{Finding, ReadData};
+use crate::{
+    error::{Error, Result, reason},
+    hash::{self, ObjectHasher},
+    id::{ID_LEN, KeyId, PackId, RepoId, SeriesTag, hex, unhex},
+    model::limits,
+    monitor::{Counter, Monitor, Phase},
+    object::{self, HEADER_LEN, Kind},
+    pack::{self, FOOTER_LEN},
+    repo::{
+        Checked, Repository,
+        checked::{self, Reading},
+    },
+    store::{Entry, Store},
+    world::{Clock, Entropy, random},
+};
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+const PIECE: usize = 1 << 20;
+/// Notes that are kept; the rest is counted.
+const NOTES_MAX: usize = 1000;
+
+/// What a check without a key is told of the world.
+pub struct Around<'a> {
+    /// Tells the time.
+    pub clock: &'a dyn Clock,
+    /// Gives random bytes.
+    pub entropy: &'a dyn Entropy,
+    /// Folder for what is derived from all repositories, with the dates of readings.
+    pub cache: Option<&'a Path>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// The repository, when `config` says.
+    pub repository: Option<RepoId>,
+    /// Objects that were read whole.
+    pub objects: u64,
+    /// Packs among them.
+    pub packs: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Objects that are not what their names say, by name. Nothing is known of what they cost.
+    pub findings: Vec<Finding>,
+    /// Files that are no objects of a repository, and the like.
+    pub notes: Vec<String>,
+}
+
+/// What a name says of an object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Config,
+    Slot,
+    Pack,
+    /// A sealed object of this kind, named by its hash.
+    Sealed(u8),
+    /// Named by its snapshot; ends with the hash of all before.
+    Tombstone,
+    /// Of a kind that this program does not know, named by its hash all the same.
+    Other,
+}
+
+/// The class of an object by its name; `None` for one that is none of a repository.
+fn class(name: &str) -> Option<(Class, Option<[u8; ID_LEN]>)> {
+    let parts: Vec<&str> = name.split('/').collect();
+    let hash = || unhex::<ID_LEN>(parts.last()?).ok();
+    match parts[..] {
+        ["config"] => Some((Class::Config, None)),
+        ["keys", id] => Some((Class::Slot, Some(KeyId::parse(id).ok()?.0))),
+        ["packs", _, id] => {
+            let id = PackId::parse(id).ok()?;
+            (pack::object_name(&id).as_str() == name).then_some((Class::Pack, Some(id.0)))
+        }
+        ["index", _] => Some((Class::Sealed(Kind::Index as u8), Some(hash()?))),
+        ["gc", _] => Some((Class::Sealed(Kind::Note as u8), Some(hash()?))),
+        ["snapshots", tag, _] => {
+            SeriesTag::parse(tag).ok()?;
+            Some((Class::Sealed(Kind::Snapshot as u8), Some(hash()?)))
+        }
+        ["sessions", _] => Some((Class::Other, Some(hash()?))),
+        ["gone", tag, _] => {
+            SeriesTag::parse(tag).ok()?;
+            hash().map(|_| (Class::Tombstone, None))
+        }
+        ["notes", tag, _] => {
+            SeriesTag::parse(tag).ok()?;
+            Some((Class::Sealed(Kind::Annotation as u8), Some(hash()?)))
+        }
+        _ => None,
+    }
+}
+
+/// Reads objects and holds them against their names: all but packs, and of these the share that is asked for
+/// ([`ReadData::None`]: all). `threads`: how many read at once, 0 for one a core.
+pub fn check(
+    store: &dyn Store,
+    read: ReadData,
+    threads: usize,
+    around: &Around<'_>,
+    monitor: &dyn Monitor,
+) -> Result<Report> {
+    monitor.phase(Phase::Opening);
+    let mut report = Report::default();
+    let mut run = Run { store, monitor, repo: None, found: Mutex::default(), stop: AtomicBool::new(false) };
+    match Repository::identify(store) {
+        Ok(repo) => run.repo = Some(repo),
+        Err(Error::Corrupt { object, what }) => run.add(&object, what),
+        Err(error) => return Err(error),
+    }
+    report.repository = run.repo;
+    let (mut objects, mut packs, mut foreign) = (Vec::new(), Vec::new(), 0);
+    store.list("", &mut |entry| {
+        match class(entry.name.as_str()) {
+            Some((Class::Pack, _)) => packs.push(entry),
+            Some(_) => objects.push(entry),
+            None => {
+                foreign += 1;
+                if report.notes.len() < NOTES_MAX {
+                    report.notes.push(format!("{}: no object of this repository, left alone", entry.name));
+                }
+            }
+        }
+        Ok(())
+    })?;
+    if foreign > NOTES_MAX {
+        report.notes.push(format!("and {} more", foreign - NOTES_MAX));
+    }
+    let folder = around.cache.zip(run.repo).map(|(root, repo)| checked::folder_of(root, repo));
+    let mut dates = Checked::open(folder.as_deref());
+    let exists: HashSet<PackId> = packs.iter().filter_map(pack_id).collect();
+    let packs = choose(packs, read, &dates, around.entropy)?;
+    report.packs = packs.len() as u64;
+    objects.sort();
+    objects.extend(packs);
+
+    monitor.phase(Phase::Verifying);
+    monitor.expect(Counter::Objects, objects.len() as u64);
+    monitor.expect(Counter::Stored, objects.iter().map(|entry| entry.len).sum());
+    let threads = if threads == 0 { thread::available_parallelism().map_or(2, |n| n.get()) } else { threads };
+    let result = run.all(&objects, threads);
+    let sec = around.clock.now().sec;
+    let found = run.found.into_inner().unwrap_or_else(|e| e.into_inner());
+    // Only a client that opens the repository has this folder; dates are kept where there is one.
+    if folder.is_some_and(|folder| folder.is_dir()) {
+        let read = found.read.iter().map(|(id, whole)| (*id, Reading { sec, whole: *whole }));
+        dates.save(read, &|id| exists.contains(id));
+    }
+    result?;
+    report.objects = found.objects;
+    report.bytes = found.bytes;
+    report.findings = found.findings;
+    report.findings.sort_by(|a, b| a.object.cmp(&b.object));
+    Ok(report)
+}
+
+fn pack_id(entry: &Entry) -> Option<PackId> {
+    PackId::parse(entry.name.leaf()).ok()
+}
+
+/// The packs that were not read for the longest time, up to a share of their bytes, and those that were damaged then.
+fn choose(mut packs: Vec<Entry>, read: ReadData, dates: &Checked, entropy: &dyn Entropy) -> Result<Vec<Entry>> {
+    let ReadData::Percent(percent) = read else {
+        packs.sort();
+        return Ok(packs);
+    };
+    let seed: [u8; 32] = random(entropy)?;
+    let mut left = super::data::share_of(percent, packs.iter().map(|entry| entry.len).sum())?;
+    packs.sort_by_cached_key(|entry| {
+        super::data::turn(pack_id(entry).and_then(|id| dates.last(&id)), &seed, entry.name.leaf().as_bytes())
+    });
+    packs.retain(|entry| {
+        let damaged = pack_id(entry).and_then(|id| dates.last(&id)).is_some_and(|last| !last.whole);
+        if damaged {
+            return true;
+        }
+        let take = left > 0;
+        left = left.saturating_sub(entry.len);
+        take
+    });
+    packs.sort();
+    Ok(packs)
+}
+
+#[derive(Default)]
+struct Found {
+    findings: Vec<Finding>,
+    read: Vec<(PackId, bool)>,
+    objects: u64,
+    bytes: u64,
+    failed: Option<Error>,
+}
+
+struct Run<'a> {
+    store: &'a dyn Store,
+    monitor: &'a dyn Monitor,
+    repo: Option<RepoId>,
+    found: Mutex<Found>,
+    stop: AtomicBool,
+}
+
+impl Run<'_> {
+    fn add(&self, object: &str, what: String) {
+        self.monitor.problem(&format!("{object}: {what}"));
+        let finding = Finding { object: object.to_owned(), what, lost: Vec::new(), lost_count: 0 };
+        self.found.lock().unwrap_or_else(|e| e.into_inner()).findings.push(finding);
+    }
+
+    fn all(&self, objects: &[Entry], threads: usize) -> Result<()> {
+        let next = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..threads.min(objects.len()) {
+                let work = || {
+                    let mut piece = vec![0; PIECE];
+                    while let Some(entry) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if self.stop.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        if let Err(error) = self.monitor.check().and_then(|()| self.one(entry, &mut piece)) {
+                            self.stop.store(true, Ordering::Relaxed);
+                            self.found.lock().unwrap_or_else(|e| e.into_inner()).failed.get_or_insert(error);
+                            return;
+                        }
+                    }
+                };
+                let spawned = thread::Builder::new().name("check".into()).spawn_scoped(scope, work);
+                spawned.map(drop).map_err(|e| Error::store("start a thread for", "objects", e))?;
+            }
+            Ok::<(), Error>(())
+        })?;
+        match self.found.lock().unwrap_or_else(|e| e.into_inner()).failed.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads one object to its end.
+    fn one(&self, entry: &Entry, piece: &mut [u8]) -> Result<()> {
+        let Some((class, hash)) = class(entry.name.as_str()) else { return Ok(()) };
+        let (mut hasher, mut at) = (ObjectHasher::default(), 0u64);
+        let (mut header, mut footer) = ([0; HEADER_LEN], [0; FOOTER_LEN]);
+        while at < entry.len {
+            self.monitor.check()?;
+            let len = (entry.len - at).min(piece.len() as u64) as usize;
+            let part = &mut piece[..len];
+            if let Err(error) = self.store.get_range(&entry.name, at, part) {
+                return self.unread(entry, error);
+            }
+            hasher.update(part);
+            if at == 0 {
+                let len = part.len().min(HEADER_LEN);
+                header[..len].copy_from_slice(&part[..len]);
+            }
+            // The last bytes, though pieces end anywhere.
+            match part.last_chunk::<FOOTER_LEN>() {
+                Some(last) => footer = *last,
+                None => {
+                    footer.rotate_left(part.len());
+                    let keep = FOOTER_LEN - part.len();
+                    footer[keep..].copy_from_slice(part);
+                }
+            }
+            at += len as u64;
+            self.monitor.add(Counter::Stored, len as u64);
+        }
+        let mut faults = Vec::new();
+        // Short enough to have come in one piece.
+        if class == Class::Tombstone && !ends_with_sum(piece.get(..entry.len as usize).unwrap_or_default()) {
+            faults.push("its bytes are not those of the hash at its end".to_owned());
+        }
+        if hash.is_some_and(|hash| hash != hasher.finish()) {
+            faults.push("its bytes are not those of its name".to_owned());
+            faults.extend(looks_cut(class, entry.len, &footer));
+        }
+        let (expected, also) = match class {
+            Class::Config => (Some(Kind::Config as u8), None),
+            Class::Slot => (Some(Kind::Slot as u8), None),
+            Class::Pack => (Some(Kind::DataPack as u8), Some(Kind::TreePack as u8)),
+            Class::Sealed(kind) => (Some(kind), None),
+            Class::Tombstone => (Some(Kind::Tombstone as u8), None),
+            Class::Other => (None, None),
+        };
+        let read = &header[..(entry.len as usize).min(HEADER_LEN)];
+        match object::read_any_header(read, &entry.name) {
+            Ok((kind, _)) if expected.is_some_and(|expected| kind != expected) && also != Some(kind) => {
+                faults.push(format!("it is an object of kind {kind}, which does not belong there"));
+            }
+            // Slots of other repositories are skipped by everybody.
+            Ok((_, repo)) if class != Class::Slot && self.repo.is_some_and(|own| own != repo) => {
+                faults.push(format!("it belongs to another repository ({})", hex(repo.as_bytes())));
+            }
+            Ok(_) => {}
+            Err(Error::Unsupported { object, what }) if faults.is_empty() => {
+                return Err(Error::Unsupported { object, what });
+            }
+            // Said of `config` before anything else.
+            Err(_) if class == Class::Config && self.repo.is_none() => {}
+            Err(Error::Corrupt { what, .. } | Error::Unsupported { what, .. }) => faults.push(what),
+            Err(error) => return Err(error),
+        }
+        let whole = faults.is_empty();
+        if !whole {
+            self.add(entry.name.as_str(), faults.join("; "));
+        }
+        self.count(entry, whole);
+        Ok(())
+    }
+
+    /// An object that cannot be read: a bad sector is its own, a cable that was pulled is not.
+    fn unread(&self, entry: &Entry, error: Error) -> Result<()> {
+        let name = entry.name.as_str();
+        match error {
+            // A prune has removed it since it was listed.
+            Error::Missing { .. } => return Ok(()),
+            Error::Corrupt { what, .. } => self.add(name, what),
+            Error::Store { source, .. } if self.store.stat(&entry.name).is_ok() => {
+                self.add(name, format!("it cannot be read: {}", reason(&source)));
+            }
+            error => return Err(error),
+        }
+        self.count(entry, false);
+        Ok(())
+    }
+
+    fn count(&self, entry: &Entry, whole: bool) {
+        let mut found = self.found.lock().unwrap_or_else(|e| e.into_inner());
+        found.objects += 1;
+        found.bytes += entry.len;
+        if entry.name.as_str().starts_with("packs/") {
+            found.read.extend(pack_id(entry).map(|id| (id, whole)));
+        }
+        drop(found);
+        self.monitor.add(Counter::Objects, 1);
+    }
+}
+
+fn ends_with_sum(bytes: &[u8]) -> bool {
+    bytes.split_last_chunk::<ID_LEN>().is_some_and(|(before, sum)| hash::object_name(before) == *sum)
+}
+
+/// What the length of a damaged object says.
+fn looks_cut(class: Class, len: u64, footer: &[u8; FOOTER_LEN]) -> Option<String> {
+    let step = object::ENVELOPE_STEP as u64;
+    match class {
+        _ if len == 0 => Some("it is empty".into()),
+        Class::Pack if len > limits::PACK_MAX => Some(format!("{len} bytes are too long for a pack")),
+        Class::Pack if pack::read::parse_footer(footer, len).is_none() => {
+            Some(format!("it does not end as a pack of {len} bytes does: it was cut short, or its end is damaged"))
+        }
+        Class::Sealed(_) | Class::Config if !len.is_multiple_of(step) => {
+            Some(format!("its length of {len} is not a multiple of {step}: it was cut short"))
+        }
+        _ => None,
+    }
+}
