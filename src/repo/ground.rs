@@ -94,8 +94,7 @@ impl<'r> Grounds<'r> {
 #[derive(Clone)]
 struct Found {
     segment: Rc<Located>,
-    /// The segment's place in the index: run and number.
-    at: (u32, u32),
+    at: Number,
     offset: u64,
     len: u64,
 }
@@ -106,13 +105,19 @@ impl Found {
     }
 }
 
+/// The place of a segment in the index: run and number.
+type Number = (u32, u32);
+
+/// Base blobs of one segment, found.
+type Bases = Rc<Vec<(BlobId, Found)>>;
+
 /// What was looked up for one segment: its bases share few segments, which name one another many times.
 struct Known<'r> {
     index: &'r BlobIndex,
     found: HashMap<BlobId, Option<Found>>,
-    segments: HashMap<(u32, u32), Rc<Located>>,
-    /// By the place of a segment, its bases.
-    below: HashMap<(u32, u32), Rc<Vec<(BlobId, Found)>>>,
+    segments: HashMap<Number, Rc<Located>>,
+    /// The bases of a segment.
+    below: HashMap<Number, Bases>,
 }
 
 impl Known<'_> {
@@ -140,7 +145,7 @@ impl Known<'_> {
         Some(Found { segment, at, offset: u64::from(place.row.offset), len: u64::from(place.row.len) })
     }
 
-    fn below(&mut self, found: &Found) -> Rc<Vec<(BlobId, Found)>> {
+    fn below(&mut self, found: &Found) -> Bases {
         if let Some(below) = self.below.get(&found.at) {
             return below.clone();
         }
