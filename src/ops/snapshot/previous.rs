@@ -18,6 +18,8 @@ const REACH: u64 = 8192;
 const NEAR_MAX: u64 = 16;
 /// New blobs in a row whose place is not known that are still taken to be like what follows the last known one.
 const LOST_MAX: usize = 8;
+/// Old blobs on either side of the place by proportion that a lost blob in a long stretch is taken to be like.
+const LOST_AROUND: u64 = 4;
 /// Marks a fingerprint that occurs more than once.
 const AMBIGUOUS: u64 = u64::MAX;
 
@@ -122,10 +124,11 @@ impl<'a> Previous<'a> {
             // between share it by proportion.
             let old = if met >= begin { begin..met + 1 } else { met..met + 1 };
             let (count, new) = (old.end - old.start, lost as u64 + 1);
+            // In a short stretch all are likely; in a long one those around the same place.
+            let around = if count <= NEAR_MAX { NEAR_MAX } else { LOST_AROUND };
             for (n, near) in near[at - lost..=at].iter_mut().enumerate() {
-                let from = old.start + (n as u64 * count / new).saturating_sub(u64::from(lost > 0));
-                let to = old.start + ((n as u64 + 1) * count).div_ceil(new) + u64::from(lost > 0);
-                let to = to.min(old.end);
+                let from = old.start + (n as u64 * count / new).saturating_sub(around);
+                let to = (old.start + ((n as u64 + 1) * count).div_ceil(new) + around).min(old.end);
                 *near = self.ids(from.max(to.saturating_sub(NEAR_MAX))..to);
             }
             self.met = true;
