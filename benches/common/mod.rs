@@ -42,7 +42,7 @@ pub fn text(len: usize, seed: usize) -> Vec<u8> {
             break;
         }
         // A few words are frequent, most are rare.
-        let word = usize::from(pair[0]) * usize::from(pair[0]) >> 4;
+        let word = (usize::from(pair[0]) * usize::from(pair[0])) >> 4;
         match pair[1] {
             0..16 => out.push(b'\n'),
             16..32 => out.extend_from_slice(pair[0].to_string().as_bytes()),
