@@ -78,7 +78,7 @@ fn main() {
     let sizes: Vec<_> = [1, 2, 4].map(|times| (times, folder.path().join(times.to_string()))).into();
     for (times, source) in &sizes {
         fs::create_dir(source).unwrap();
-        tree(source, times * base << 20, 0);
+        tree(source, (times * base) << 20, 0);
     }
     std::thread::sleep(std::time::Duration::from_millis(100));
     // Sizes by turns, so that a machine that slows down slows all of them down.
