@@ -277,7 +277,7 @@ fn list(folder: &Path, files: &mut Vec<(PathBuf, u64)>) {
 
 fn main() {
     let arguments = arguments();
-    let made_up = arguments.first().is_none().then(|| {
+    let made_up = arguments.is_empty().then(|| {
         let folder = tempfile::tempdir().unwrap();
         tree(folder.path(), MADE_UP, 0);
         folder
