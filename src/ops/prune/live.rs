@@ -85,6 +85,9 @@ struct Spot {
     standing: Standing,
 }
 
+/// Of several places that need nothing worse than one another: what becomes of the pack, its length, its name. The lowest is the best.
+type Rank = (Standing, Reverse<u64>, PackId);
+
 /// Liveness of all that the index lists. Shared by threads.
 pub(super) struct Live {
     parts: Vec<Part>,
@@ -191,7 +194,7 @@ impl Live {
         above: &mut Path,
         each: &mut dyn FnMut(usize, usize, u32, Option<Spot>),
     ) -> Option<Spot> {
-        let mut best: Option<(Spot, (u64, PackId))> = None;
+        let mut best: Option<(Spot, Rank)> = None;
         for (n, part) in self.parts.iter().enumerate() {
             for (number, row) in part.run.find_numbered(id) {
                 let standing = self.standing_of(n, row.segment, above);
@@ -199,12 +202,11 @@ impl Live {
                 each(n, number, row.len, spot);
                 let Some(spot) = spot else { continue };
                 let Some((pack, _, _)) = part.run.extent_of(row.segment) else { continue };
-                let Some((id, len, _)) = part.packs.get(pack as usize) else { continue };
-                let better = best.as_ref().is_none_or(|(than, (than_len, than_id))| {
-                    (spot.standing, Reverse(*len), *id) < (than.standing, Reverse(*than_len), *than_id)
-                });
-                if better {
-                    best = Some((spot, (*len, *id)));
+                let Some((id, len, own)) = part.packs.get(pack as usize) else { continue };
+                // What it leans on may lie worse than it does: then it must not go in favour of one that a mark names for damage.
+                let rank = (*own, Reverse(*len), *id);
+                if best.as_ref().is_none_or(|(than, of)| (spot.standing, rank) < (than.standing, *of)) {
+                    best = Some((spot, rank));
                 }
             }
         }

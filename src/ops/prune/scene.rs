@@ -5,6 +5,7 @@ use crate::{
     id::{IndexId, PackId, SeriesTag, SnapshotId},
     index::{BlobIndex, Source},
     keys::Role,
+    model::snapshot::Snapshot,
     monitor::Monitor,
     object::{self, HEADER_LEN, Kind},
     pack,
@@ -12,7 +13,9 @@ use crate::{
         Listed, Repository,
         gc::Notes,
         session::{ALIVE, Stay},
+        snapshots::object_name,
     },
+    series::Series,
     store::ObjectName,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -107,10 +110,11 @@ impl Scene {
 
     /// A snapshot that another names as the one before, and that is neither there nor forgotten.
     pub(super) fn gap(&self, repo: &Repository) -> Option<(String, SnapshotId)> {
-        let there: HashSet<SnapshotId> = self.snapshots.iter().map(|listed| listed.id).collect();
+        let mut there: HashSet<SnapshotId> = self.snapshots.iter().map(|listed| listed.id).collect();
+        there.extend(self.snapshots.iter().filter_map(|listed| listed.snapshot.repaired_from()));
         self.snapshots.iter().find_map(|listed| {
             let previous = listed.snapshot.head.previous.filter(|previous| !there.contains(previous))?;
-            let series = crate::series::Series::parse(&listed.snapshot.series).ok()?;
+            let series = Series::parse(&listed.snapshot.series).ok()?;
             let tag = repo.keys().series_tag(&series);
             let label = format!("{}@{}", listed.snapshot.series, listed.id.short());
             (!self.is_gone(repo, &tag, &previous)).then_some((label, previous))
@@ -157,8 +161,15 @@ fn snapshots(repo: &Repository, monitor: &dyn Monitor) -> Result<Found> {
     for (_, error) in &found.doubtful {
         monitor.problem(&format!("{error}; it hides nothing"));
     }
-    if let Some((object, error)) = found.unreadable.into_iter().next() {
+    // The object of a snapshot that another was made in the place of, in the same series: all that could be had of it is needed there.
+    let stand_ins: HashSet<String> =
+        found.listed.iter().filter_map(|listed| stands_for(repo, &listed.snapshot)).collect();
+    for (object, error) in found.unreadable {
         return Err(match error {
+            Error::Corrupt { .. } if stand_ins.contains(&object) => {
+                monitor.note(&format!("{error}; a snapshot that was made in its place is there"));
+                continue;
+            }
             // Somebody forgets at the same time.
             Error::Missing { .. } => Error::refused(format!("{object} went away while it was read: run it again")),
             Error::Corrupt { what, .. } => Error::corrupt(
@@ -170,6 +181,12 @@ fn snapshots(repo: &Repository, monitor: &dyn Monitor) -> Result<Found> {
     }
     // Read after the snapshots: what is forgotten meanwhile has its tombstone before it goes.
     Ok((found.listed, found.leftovers, repo.tombstone_names(None)?))
+}
+
+/// The object of the damaged snapshot that this one was made in the place of.
+fn stands_for(repo: &Repository, snapshot: &Snapshot) -> Option<String> {
+    let (from, series) = (snapshot.repaired_from()?, Series::parse(&snapshot.series).ok()?);
+    Some(object_name(&repo.keys().series_tag(&series), &from).to_string())
 }
 
 /// The packs in the store; what else lies among them is told of.

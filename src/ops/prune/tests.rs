@@ -6,6 +6,7 @@ use crate::{
     id::SeriesTag,
     keys::Role,
     model::{
+        gc::Step,
         node::{Body, Extent},
         paging::each_extent,
         snapshot::Snapshot,
@@ -16,9 +17,11 @@ use crate::{
         check::{self, ReadData},
         fixture::{self, Fixture},
         forget::{self, Actor},
+        repair,
         snapshot::{Input, Request, SourceRequest, snapshot},
     },
-    repo::{BlobReader, session::Stay},
+    pack::PackEntry,
+    repo::{BlobReader, mover::Mover, session::Stay},
     series::{Address, Series},
     store::{
         Capabilities, Entry, ObjectName, Put, Store, Upload,
@@ -700,6 +703,62 @@ fn packs_that_are_damaged_are_not_moved() {
         assert_eq!(report.damaged, [moved]);
     }
     assert!(world.fixture.store.names().contains(&name));
+}
+
+#[test]
+fn of_a_segment_that_lies_twice_the_copy_in_the_pack_that_no_mark_names_is_kept() {
+    let mut world = World::new();
+    world.snapshot(&[(1, 0)]);
+    world.snapshot(&[(1, 1), (2, 0), (3, 0)]);
+    let repo = world.repo();
+    let index = world.fixture.index();
+    let mut entries = Vec::new();
+    for source in index.runs().iter().flat_map(|run| run.sources().collect::<Vec<_>>()) {
+        entries.extend(repo.read_index_object(&source.id).unwrap().packs);
+    }
+    // The segment that leans on others gets a copy; what it leans on lies in packs that a mark names.
+    repo.note(Step::Mark, entries.iter().map(|entry| entry.id).collect()).unwrap();
+    let leans = |entry: &PackEntry| entry.directory.segments.iter().any(|segment| !segment.bases.is_empty());
+    let damaged = entries.iter().find(|entry| leans(entry)).unwrap();
+    let before: BTreeSet<PackId> = repo.list_packs().unwrap().into_keys().collect();
+    let mut mover = Mover::new(repo, &index, &Silent);
+    assert!(mover.copy(damaged, &|segment| !segment.bases.is_empty()).unwrap());
+    mover.finish().unwrap();
+    let after = repo.list_packs().unwrap();
+    let copy: Vec<_> = after.iter().filter(|(id, _)| !before.contains(*id)).collect();
+    let [(copy, len)] = copy[..] else { panic!("{copy:?}") };
+    assert!(*len < damaged.len, "the longer one would be kept in any case");
+    let planned = plan(repo, &Options { grace: DAY, ..at_once() }, &Silent).unwrap();
+    assert!(!planned.dead.contains(copy), "{planned:?}");
+}
+
+#[test]
+fn a_damaged_snapshot_that_another_was_made_in_the_place_of_holds_nothing_up() {
+    for has_next in [false, true] {
+        let mut world = World::new();
+        let id = world.snapshot(&[(1, 0)]);
+        if has_next {
+            world.snapshot(&[(1, 1)]);
+        }
+        let donor = MemoryStore::new();
+        for name in world.fixture.store.names() {
+            donor.put(&name, &world.fixture.store.get(&name, u64::MAX).unwrap()).unwrap();
+        }
+        let donor = world.fixture.reopen(Arc::new(donor));
+        let object = ObjectName::new(format!("snapshots/{}/{id}", tag(&world))).unwrap();
+        assert!(world.fixture.store.tamper(&object, |bytes| bytes[200] ^= 1));
+        let careful = Options { force: false, ..at_once() };
+        assert!(refused(&world, &careful).contains(object.as_str()));
+        let what = repair::What { index: false, packs: false, snapshots: true };
+        let request = repair::Request { what, from: Some(&donor), read_data: false, host: "host", dry_run: false };
+        let repaired = repair::repair(world.repo(), &request, &Silent).unwrap();
+        let [repair::Repaired { new: Some(new), .. }] = repaired.snapshots.as_deref().unwrap() else {
+            panic!("{repaired:?}")
+        };
+        plan(world.repo(), &careful, &Silent).unwrap();
+        world.forget(*new);
+        assert!(refused(&world, &careful).contains(object.as_str()), "its stand-in has gone");
+    }
 }
 
 #[test]
