@@ -234,7 +234,7 @@ impl<'w> Lane<'w> {
         }
     }
 
-    /// Stores a blob unless it is known, and names it. Durable when [`Repository::write`] returns.
+    /// Stores a blob unless it is known, and names it. Durable when [`crate::repo::Session::write`] returns.
     pub fn store(&mut self, kind: BlobKind, bytes: &[u8]) -> Result<BlobId> {
         self.store_near(kind, bytes, Vec::new)
     }

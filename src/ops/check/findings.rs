@@ -237,16 +237,16 @@ impl Damage {
 
     /// The finding through which a blob is lost; `None` for one that is not.
     pub(super) fn loss(&self, index: &BlobIndex, id: &BlobId) -> Option<Number> {
-        self.loss_at_depth(index, id, 0)
+        self.loss_below(index, id, &mut Below::default(), 0)
     }
 
-    fn loss_at_depth(&self, index: &BlobIndex, id: &BlobId, depth: usize) -> Option<Number> {
+    fn loss_below(&self, index: &BlobIndex, id: &BlobId, below: &mut Below, depth: usize) -> Option<Number> {
         if let Some(number) = self.pages.get(id) {
             return Some(*number);
         }
         let mut first = None;
         for place in index.places(id) {
-            match self.loss_of_place(index, id, place, depth) {
+            match self.loss_of_place(index, id, place, below, depth) {
                 Some(number) => first.get_or_insert(number),
                 None => return None,
             };
@@ -255,7 +255,14 @@ impl Damage {
         first.or_else(|| self.unlisted.get(&half(id)).copied().flatten()).or(self.index)
     }
 
-    fn loss_of_place(&self, index: &BlobIndex, id: &BlobId, place: Place, depth: usize) -> Option<Number> {
+    fn loss_of_place(
+        &self,
+        index: &BlobIndex,
+        id: &BlobId,
+        place: Place,
+        below: &mut Below,
+        depth: usize,
+    ) -> Option<Number> {
         let located = index.locate(place)?;
         let at = (located.pack, located.offset);
         let own = self.packs.get(&at.0).or_else(|| self.segments.get(&at));
@@ -265,6 +272,16 @@ impl Damage {
         if depth >= limits::DELTA_DEPTH_MAX {
             return None;
         }
-        located.bases.iter().find_map(|base| self.loss_at_depth(index, base, depth + 1))
+        if let Some(known) = below.get(&at) {
+            return *known;
+        }
+        // Until it is known: a forged segment may lean on itself.
+        below.insert(at, None);
+        let loss = located.bases.iter().find_map(|base| self.loss_below(index, base, below, depth + 1));
+        below.insert(at, loss);
+        loss
     }
 }
+
+/// What is lost of the segments that one blob needs, each looked at once: they share their bases.
+type Below = HashMap<(PackId, u64), Option<Number>>;

@@ -70,7 +70,7 @@ pub struct Report {
 
 /// Checks the repository. Needs a key that opens snapshots; one that opens no contents of files leaves these out, with a note.
 ///
-/// Fails when the store as a whole does, or with [`Error::Unsupported`] when it holds objects of a newer format, of which nothing is
+/// Fails when the store as a whole does, or with [`Unsupported`](crate::error::Error::Unsupported) when it holds objects of a newer format, of which nothing is
 /// assumed. `threads`: workers, 0 for one a core. Packs of the wrong length, and those that were damaged when this
 /// client read them last, are read whatever `read` says, to know what is left.
 ///
