@@ -204,6 +204,29 @@ fn a_damaged_version_before_is_not_leaned_on() {
 }
 
 #[test]
+fn what_leans_on_a_lost_pack_is_stored_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("dump.sql");
+    let store = Arc::new(MemoryStore::default());
+    let repo = repository(store.clone());
+    let mut dump = Dump::new(8000);
+    fs::write(&file, dump.bytes()).unwrap();
+    snapshot(&repo, request(&file), &Silent).unwrap();
+    let first: Vec<_> = store.names().into_iter().filter(|name| name.folder().starts_with("packs")).collect();
+    dump.next(40);
+    fs::write(&file, dump.bytes()).unwrap();
+    let second = snapshot(&repo, request(&file), &Silent).unwrap();
+    assert!(second.written.leaning_new > 0);
+    for name in &first {
+        store.remove(name).unwrap();
+    }
+    // The packs of the second night are there; what they hold is of no use without those of the first.
+    let third = snapshot(&repo, request(&file), &Silent).unwrap();
+    assert!(third.snapshot.head.complete);
+    assert_eq!(contents(&repo, &third.snapshot).values().next(), Some(&dump.bytes()));
+}
+
+#[test]
 fn what_does_not_pay_is_stored_by_itself() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("noise");
