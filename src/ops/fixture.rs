@@ -2,8 +2,9 @@
 
 use crate::{
     compress::Compression,
+    error::Result,
     hash::{self, BlobKind},
-    id::{BlobId, IndexId, SnapshotId},
+    id::{BlobId, IndexId, SeriesTag, SnapshotId},
     index::{self, BlobIndex, IndexObject},
     keys::{
         Role,
@@ -12,23 +13,29 @@ use crate::{
     model::{
         config::Config,
         node::{Body, Content, Extent, Meta, Node, Xattr},
-        paging::{ListBuilder, TreeBuilder},
+        paging::{ListBuilder, TreeBuilder, each_extent},
         snapshot::{DeviceClass, Head, Snapshot, Source, SourceKind, Totals, Work},
     },
     monitor::Silent,
     name::Name,
     object::{self, Kind},
+    ops::snapshot::{Input, Request, SourceRequest},
     pack::{self, PackWriter, write::Sealed},
-    repo::{Lane, Listed, Repository, Session, Surroundings, Unlock, WriteOptions, Writer, Written},
+    repo::{
+        BlobReader, Lane, Listed, Repository, Session, Surroundings, Unlock, WriteOptions, Writer, Written, snapshots,
+    },
     seal::SealKey,
     segment::{BlobEntry, Sealer},
     series::Series,
     store::{ObjectName, SharedStore, Store as _, memory::MemoryStore},
     world::{FixedClock, SeededEntropy, Time},
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// A stretch of a file that is to be.
@@ -120,6 +127,37 @@ pub fn noise(len: usize, seed: u64) -> Vec<u8> {
     out
 }
 
+/// A source of bytes that the caller holds.
+pub fn stream(name: impl AsRef<[u8]>, bytes: Vec<u8>) -> SourceRequest {
+    let name = Name::new(name.as_ref()).expect("name");
+    SourceRequest { name, input: Input::Stream(Box::new(std::io::Cursor::new(bytes))) }
+}
+
+/// A source that is a file or directory.
+pub fn path(name: impl AsRef<[u8]>, path: &Path) -> SourceRequest {
+    let name = Name::new(name.as_ref()).expect("name");
+    SourceRequest { name, input: Input::Path(path.as_os_str().as_encoded_bytes().to_vec()) }
+}
+
+/// A request for a snapshot of these sources, made by two threads whatever the machine.
+pub fn request(series: &str, sources: Vec<SourceRequest>) -> Request {
+    Request { threads: 2, ..Request::new(Series::parse(series).expect("series"), sources, "host", "user") }
+}
+
+/// What a file holds, holes as zeros.
+pub fn contents_of(reader: &BlobReader<'_>, size: u64, content: &Content) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    each_extent(reader, content, size, &mut |extent| {
+        match extent {
+            Extent::Hole { len } => bytes.resize(bytes.len() + len as usize, 0),
+            Extent::Data { id, .. } => bytes.extend(reader.blob(BlobKind::Data, &id)?),
+        }
+        Ok(())
+    })?;
+    assert_eq!(bytes.len() as u64, size);
+    Ok(bytes)
+}
+
 /// A repository in memory.
 pub struct Fixture {
     pub store: MemoryStore,
@@ -127,7 +165,6 @@ pub struct Fixture {
 }
 
 const OWNER: [u8; 32] = [1; 32];
-const MAINTAINER: [u8; 32] = [2; 32];
 
 fn around(seed: u64) -> Surroundings {
     Surroundings {
@@ -162,9 +199,19 @@ impl Fixture {
 
     /// The same repository opened in the maintainer's role.
     pub fn as_maintainer(&self) -> Repository {
-        let secret = Secret::KeyFile(SealKey::new(MAINTAINER));
-        if self.store.names().iter().filter(|name| name.as_str().starts_with("keys/")).count() == 1 {
-            self.repo.add_slot(Role::Maintainer, &secret, Costs::LOW, "maintainer").expect("slot");
+        self.opened_by(Role::Maintainer)
+    }
+
+    /// The same repository opened in a writer's role.
+    pub fn as_writer(&self) -> Repository {
+        self.opened_by(Role::Writer)
+    }
+
+    fn opened_by(&self, role: Role) -> Repository {
+        let (secret, label) = (Secret::KeyFile(SealKey::new([100 + role as u8; 32])), role.to_string());
+        let (slots, _) = self.repo.list_slots().expect("slots");
+        if !slots.iter().any(|slot| slot.note.label == label) {
+            self.repo.add_slot(role, &secret, Costs::LOW, &label).expect("slot");
         }
         Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), of_another()).expect("open")
     }
@@ -175,16 +222,40 @@ impl Fixture {
         Repository::open(store, &Unlock::Secret(secret), of_another()).expect("open")
     }
 
-    /// The same repository as another secret opens it.
-    pub fn open_with(&self, secret: Secret) -> Repository {
-        Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), of_another()).expect("open")
-    }
-
     /// The same repository, opened at a time, with a folder for derived tables.
     pub fn reopen_at(&self, sec: i64, cache: Option<std::path::PathBuf>) -> Repository {
         let secret = Secret::KeyFile(SealKey::new(OWNER));
         let around = Surroundings { clock: Arc::new(FixedClock(Time::from_sec(sec))), cache, ..of_another() };
         Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), around).expect("open")
+    }
+
+    /// Another repository of the same objects.
+    pub fn copy(&self) -> Fixture {
+        let store = MemoryStore::new();
+        for name in self.store.names() {
+            store.put(&name, &self.store.get(&name, u64::MAX).expect("get")).expect("put");
+        }
+        self.with_store(store)
+    }
+
+    /// The same repository over another store, which holds the same objects.
+    pub fn with_store(&self, store: MemoryStore) -> Fixture {
+        Fixture { repo: self.reopen(Arc::new(store.clone())), store }
+    }
+
+    /// Names of the objects whose name begins like that, in order.
+    pub fn names(&self, prefix: &str) -> Vec<ObjectName> {
+        self.store.names().into_iter().filter(|name| name.as_str().starts_with(prefix)).collect()
+    }
+
+    /// The name that a series has in the store.
+    pub fn tag(&self, series: &str) -> SeriesTag {
+        self.repo.keys().series_tag(&Series::parse(series).expect("series"))
+    }
+
+    /// The object that a snapshot of a series is.
+    pub fn object(&self, series: &str, id: &SnapshotId) -> ObjectName {
+        snapshots::object_name(&self.tag(series), id)
     }
 
     /// All that is in the index now.

@@ -123,8 +123,7 @@ mod tests {
         let lost = fixture::dir(vec![("f", fixture::file(b"f"))]);
         let kept = fixture::dir(vec![("old", fixture::file(b"old"))]);
         let snapshot = fixture.snapshot("h/-/s", 1, vec![("app", kept), ("lost", lost)]);
-        let packs = fixture.store.names().into_iter().filter(|name| !before.contains(name));
-        packs.filter(|name| name.as_str().starts_with("packs/")).for_each(|name| {
+        fixture.names("packs/").into_iter().filter(|name| !before.contains(name)).for_each(|name| {
             fixture.store.tamper(&name, |bytes| bytes.truncate(40));
         });
         assert_eq!(listed(&fixture, &snapshot, None, true), (["app", "app/old", "lost"].map(String::from).to_vec(), 1));

@@ -15,7 +15,6 @@ use crate::{
     object::Kind,
     ops::fixture::{self, Fixture, Item, Piece},
     pack,
-    series::Series,
     store::{
         ObjectName, Store as _,
         faulty::{Fault, FaultyStore, Op},
@@ -64,10 +63,6 @@ fn packs_of(fixture: &Fixture, kind: Kind) -> Vec<ObjectName> {
     packs.map(|(id, ..)| pack::object_name(&id)).collect()
 }
 
-fn names(fixture: &Fixture, folder: &str) -> Vec<ObjectName> {
-    fixture.store.names().into_iter().filter(|name| name.as_str().starts_with(folder)).collect()
-}
-
 fn bytes(fixture: &Fixture, name: &ObjectName) -> Vec<u8> {
     fixture.store.get(name, u64::MAX).unwrap()
 }
@@ -101,7 +96,7 @@ fn a_whole_repository_has_no_findings() {
         let report = run(&fixture.repo, read);
         assert_eq!(report.findings, []);
         assert_eq!(report.notes, Vec::<String>::new());
-        let stored = names(&fixture, "packs/").len() as u64;
+        let stored = fixture.names("packs/").len() as u64;
         assert_eq!((report.snapshots, report.packs), (3, stored));
         assert_eq!(report.packs_read, if read == ReadData::None { 0 } else { stored });
         assert!(report.blobs > 60 && stored > 8, "{report:?}");
@@ -117,13 +112,13 @@ fn repository_with_marks() -> Fixture {
     let fixture = repository();
     for _ in 0..2 {
         let listed = fixture.snapshot("h/-/s", 9, vec![("f", fixture::file(b"f"))]);
-        let series = fixture.repo.keys().series_tag(&Series::parse("h/-/s").unwrap());
+        let series = fixture.tag("h/-/s");
         let head = GoneHead { series, snapshot: listed.id, head: listed.snapshot.head.clone() };
         let text = String::new;
         let time = Time::from_sec(9);
         let tombstone = Tombstone { head, time, host: text(), user: text(), reason: text() };
         fixture.repo.bury(&tombstone).unwrap();
-        fixture.store.remove(&crate::repo::snapshots::object_name(&series, &listed.id)).unwrap();
+        fixture.store.remove(&fixture.object("h/-/s", &listed.id)).unwrap();
         let snapshot = fixture.repo.snapshots(None).unwrap().listed[0].id;
         let changes = vec![Change::Pin { on: true, reason: None }];
         let note = Annotation { series, snapshot, counter: 1, time, host: text(), user: text(), changes };
@@ -161,7 +156,7 @@ fn objects_in_the_place_of_others_of_their_class_are_found_and_named() {
     let fixture = repository_with_marks();
     fixture.as_maintainer();
     for folder in ["keys/", "packs/", "index/", "snapshots/", "gone/", "notes/"] {
-        let names = names(&fixture, folder);
+        let names = fixture.names(folder);
         for (name, other) in names.iter().zip(names.iter().cycle().skip(1)) {
             assert_ne!(name, other);
             let other = bytes(&fixture, other);
@@ -173,7 +168,7 @@ fn objects_in_the_place_of_others_of_their_class_are_found_and_named() {
 #[test]
 fn removed_objects_are_found() {
     let fixture = repository();
-    let owner = names(&fixture, "keys/").remove(0);
+    let owner = fixture.names("keys/").remove(0);
     let mut last_snapshot = 0;
     for name in fixture.store.names() {
         let before = bytes(&fixture, &name);
@@ -285,7 +280,7 @@ fn packs_that_no_index_lists_are_notes() {
 fn a_damaged_index_names_what_nobody_finds_any_more() {
     let fixture = Fixture::new();
     fixture.snapshot("h/-/s", 1, vec![("f", fixture::file(b"f"))]);
-    let index = names(&fixture, "index/").remove(0);
+    let index = fixture.names("index/").remove(0);
     let report = with_change(&fixture, &index, &|bytes| bytes[100] ^= 1).unwrap();
     let [finding] = &report.findings[..] else { panic!("{report:?}") };
     assert_eq!((finding.object.as_str(), finding.lost_count), (index.as_str(), 1));
@@ -401,8 +396,7 @@ fn pages_that_make_no_sense_are_findings_and_name_their_directories() {
         let report = run(&fixture.repo, ReadData::None);
         let lost: Vec<&String> = report.findings.iter().flat_map(|finding| &finding.lost).collect();
         assert!(matches!(lost[..], [path] if path.contains("bad")), "{what}: {report:?}");
-        let tag = fixture.repo.keys().series_tag(&crate::series::Series::parse("h/-/forged").unwrap());
-        fixture.store.remove(&crate::repo::snapshots::object_name(&tag, &listed.id)).unwrap();
+        fixture.store.remove(&fixture.object("h/-/forged", &listed.id)).unwrap();
         assert_eq!(run(&fixture.repo, ReadData::None).findings, [], "{what}");
     }
 }
@@ -518,8 +512,7 @@ fn losses_are_told_by_series_snapshot_and_path_with_their_bytes() {
     let [of_two] = &b.snapshots[..] else { panic!("{b:?}") };
     assert_eq!((of_two.id, of_two.bytes, &of_two.paths[0].path[..]), (two.id, 3000, &b"db"[..]));
     // A snapshot that cannot be read itself.
-    let tag = fixture.repo.keys().series_tag(&crate::series::Series::parse("h/-/b").unwrap());
-    fixture.store.tamper(&crate::repo::snapshots::object_name(&tag, &three.id), |bytes| bytes[400] ^= 1);
+    fixture.store.tamper(&fixture.object("h/-/b", &three.id), |bytes| bytes[400] ^= 1);
     let report = whole(&fixture);
     let last = report.losses[1].snapshots.last().unwrap();
     assert_eq!((last.id, last.whole, last.time), (three.id, true, Some(300)));

@@ -55,12 +55,11 @@ fn damage_and_cancellation_end_a_dump_with_an_error() {
     let monitor = Recording::default();
     monitor.cancel();
     assert!(matches!(dumped(&fixture, &listed, Some("data"), &monitor), Err(Error::Cancelled)));
-    let pack =
-        fixture.store.names().into_iter().filter(|name| name.as_str().starts_with("packs/")).max_by_key(|name| {
-            let mut len = 0;
-            fixture.store.tamper(name, |bytes| len = bytes.len());
-            len
-        });
+    let pack = fixture.names("packs/").into_iter().max_by_key(|name| {
+        let mut len = 0;
+        fixture.store.tamper(name, |bytes| len = bytes.len());
+        len
+    });
     fixture.store.tamper(&pack.unwrap(), |bytes| bytes[5000] ^= 1);
     assert!(matches!(dumped(&fixture, &listed, Some("data"), &Silent), Err(Error::Corrupt { .. })));
 }

@@ -3,20 +3,18 @@
 use super::*;
 use crate::{
     error::{Error, Result},
-    fs::exclude::ExcludeOptions,
-    id::{SeriesTag, SnapshotId},
+    id::SnapshotId,
     keys::{
         Role,
         slot::{Costs, Secret},
     },
     model::tombstone::GoneHead,
     monitor::Silent,
-    name::Name,
     ops::{
         fixture::{self, Fixture},
-        snapshot::{Input, Request, SourceRequest, snapshot},
+        snapshot::snapshot,
     },
-    repo::{Listed, Repository, Rollback, Surroundings, Unlock, snapshots, tombstones},
+    repo::{Listed, Repository, Rollback, Surroundings, Unlock, tombstones},
     seal::SealKey,
     series::{Address, Series},
     store::{ObjectName, Store as _, memory::MemoryStore},
@@ -70,7 +68,7 @@ impl World {
 
     /// Takes an object away; putting the bytes back is [`World::put_back`].
     fn hide(&self, series: &str, listed: &Listed) -> (ObjectName, Vec<u8>) {
-        let name = snapshots::object_name(&self.tag(series), &listed.id);
+        let name = self.fixture.object(series, &listed.id);
         let bytes = self.fixture.store.get(&name, 1 << 20).unwrap();
         self.fixture.store.remove(&name).unwrap();
         (name, bytes)
@@ -78,10 +76,6 @@ impl World {
 
     fn put_back(&self, (name, bytes): (ObjectName, Vec<u8>)) {
         self.fixture.store.put(&name, &bytes).unwrap();
-    }
-
-    fn tag(&self, series: &str) -> SeriesTag {
-        self.fixture.repo.keys().series_tag(&Series::parse(series).unwrap())
     }
 
     fn forget(&self, ids: &[SnapshotId]) {
@@ -110,22 +104,7 @@ fn latest(client: &Repository) -> Result<SnapshotId> {
 }
 
 fn take_by(client: &Repository) -> Result<Option<SnapshotId>> {
-    let request = Request {
-        series: series(SERIES),
-        sources: vec![SourceRequest { name: Name::new(*b"s").unwrap(), input: Input::Stream(Box::new(&b"bytes"[..])) }],
-        excludes: ExcludeOptions::default(),
-        compression: Default::default(),
-        delta: false,
-        with_atime: false,
-        tags: vec![],
-        description: None,
-        configuration: None,
-        host: "h".into(),
-        user: "u".into(),
-        protect: None,
-        dry_run: false,
-        threads: 1,
-    };
+    let request = fixture::request(SERIES, vec![fixture::stream("s", b"bytes".to_vec())]);
     snapshot(client, request, &Silent).map(|report| report.id)
 }
 
@@ -230,13 +209,13 @@ fn an_older_state_of_the_whole_store_is_told() {
 fn a_forged_tombstone_explains_nothing_to_those_who_can_tell() {
     let (world, all, client) = World::seen(3, Role::Maintainer);
     world.hide(SERIES, &all[2]);
-    let name = tombstones::object_name(&world.tag(SERIES), &all[2].id);
+    let name = tombstones::object_name(&world.fixture.tag(SERIES), &all[2].id);
     world.fixture.store.put(&name, &[0; 4096]).unwrap();
     let found = look(&client);
     assert_eq!(missing(&found), [all[2].id]);
     assert!(found[0].missing[0].tombstone.is_some() && found[0].to_string().contains("gone/"));
     // A real one of another snapshot does no better.
-    let head = GoneHead { series: world.tag(SERIES), snapshot: all[1].id, head: all[1].snapshot.head.clone() };
+    let head = GoneHead { series: world.fixture.tag(SERIES), snapshot: all[1].id, head: all[1].snapshot.head.clone() };
     let tombstone = crate::model::tombstone::Tombstone {
         head,
         time: Time::from_sec(5),
@@ -260,7 +239,7 @@ fn what_is_accepted_is_told_no_more_and_later_losses_are() {
         assert_eq!(missing(&client.look(Some(&series(SERIES)), true).unwrap()), [all[1].id, all[4].id]);
         assert_eq!(look(&client), []);
         let next = take_by(&client).unwrap().unwrap();
-        assert_eq!(client.head(&world.tag(SERIES), &next).unwrap().sequence, 5);
+        assert_eq!(client.head(&world.fixture.tag(SERIES), &next).unwrap().sequence, 5);
         world.put_back(hidden);
         assert_eq!(look(&client), []);
         world.hide(SERIES, &all[2]);
@@ -278,7 +257,7 @@ fn series_are_judged_one_by_one_and_a_memory_that_does_not_open_is_told() {
     assert_eq!(latest(&client).unwrap(), all[1].id);
     assert_eq!(look(&client)[0].series, OTHER);
     for folder in std::fs::read_dir(world.state.path()).unwrap() {
-        let path = folder.unwrap().path().join(world.tag(SERIES).to_string());
+        let path = folder.unwrap().path().join(world.fixture.tag(SERIES).to_string());
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[50] ^= 1;
         std::fs::write(&path, &bytes).unwrap();

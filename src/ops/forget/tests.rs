@@ -1,14 +1,9 @@
 use super::{policy::*, *};
 use crate::{
-    compress::Compression,
     error::{Error, Result},
-    fs::exclude::ExcludeOptions,
     hash,
     id::{RepoId, SeriesTag, SnapshotId},
-    keys::{
-        Keyring, Role,
-        slot::{Costs, Secret},
-    },
+    keys::Keyring,
     model::{
         annotation::{Annotation, Change},
         codec,
@@ -16,16 +11,15 @@ use crate::{
         tombstone::{GoneHead, Tombstone},
     },
     monitor::{Recording, Silent},
-    name::Name,
     object,
     ops::{
         annotate::annotate,
         check::{self, ReadData},
         fixture::{self, Fixture},
-        snapshot::{Input, Request, SourceRequest, snapshot},
+        snapshot::snapshot,
     },
     repo::{
-        Listed, Repository, Surroundings, Unlock, annotations,
+        Listed, Repository, annotations,
         snapshots::object_name,
         tombstones::{self, seal_tombstone},
     },
@@ -36,7 +30,7 @@ use crate::{
         faulty::{Fault, FaultyStore},
         memory::MemoryStore,
     },
-    world::{FixedClock, SeededEntropy, Time},
+    world::{SeededEntropy, Time},
 };
 use jiff::tz::TimeZone;
 use std::{collections::BTreeMap, io::ErrorKind, sync::Arc};
@@ -76,10 +70,6 @@ fn forget_ids(repo: &Repository, ids: &[SnapshotId]) {
     apply(repo, &by_id(repo, ids, true).unwrap(), &actor(), &Silent).unwrap();
 }
 
-fn tag_of(repo: &Repository, series: &str) -> SeriesTag {
-    repo.keys().series_tag(&Series::parse(series).unwrap())
-}
-
 fn listed(repo: &Repository) -> Vec<SnapshotId> {
     repo.snapshots(None).unwrap().listed.iter().map(|listed| listed.id).collect()
 }
@@ -93,20 +83,8 @@ fn findings(repo: &Repository) -> Vec<String> {
     report.findings.into_iter().map(|finding| finding.object).collect()
 }
 
-fn names(store: &MemoryStore, folder: &str) -> Vec<ObjectName> {
-    store.names().into_iter().filter(|name| name.as_str().starts_with(folder)).collect()
-}
-
 fn pin(on: bool) -> Vec<Change> {
     vec![Change::Pin { on, reason: None }]
-}
-
-fn writer(fixture: &Fixture) -> Repository {
-    let secret = Secret::KeyFile(SealKey::new([3; 32]));
-    fixture.repo.add_slot(Role::Writer, &secret, Costs::LOW, "writer").unwrap();
-    let clock = Arc::new(FixedClock(Time::from_sec(1_700_000_000)));
-    let around = Surroundings { clock, entropy: Arc::new(SeededEntropy::new(7)), cache: None, state: None };
-    Repository::open(Arc::new(fixture.store.clone()), &Unlock::Secret(secret), around).unwrap()
 }
 
 /// A tombstone made by somebody who holds a writer key and knows the format: its head is right, its proof cannot be.
@@ -143,7 +121,7 @@ fn what_no_rule_keeps_is_forgotten_with_a_tombstone_and_the_rest_is_whole() {
     let report = apply(&fixture.repo, &planned, &actor(), &Silent).unwrap();
     assert_eq!(report.forgotten, ids(&one[..3]));
     assert_eq!(listed(&fixture.repo), [ids(&one[3..]), ids(&two)].concat());
-    let tag = tag_of(&fixture.repo, SERIES);
+    let tag = fixture.tag(SERIES);
     for gone in &one[..3] {
         assert!(!fixture.store.names().contains(&object_name(&tag, &gone.id)));
         let tombstone = fixture.repo.tombstone(&tag, &gone.id).unwrap();
@@ -213,7 +191,7 @@ fn single_snapshots_are_forgotten_unless_they_are_pinned_or_the_last() {
 fn a_damaged_snapshot_is_forgotten_only_by_force_and_what_it_was_is_kept_where_it_shows() {
     let fixture = Fixture::new();
     let all = days(&fixture, SERIES, 3);
-    let tag = tag_of(&fixture.repo, SERIES);
+    let tag = fixture.tag(SERIES);
     // One whose body is damaged, and one whose head is too.
     for (one, at) in [(&all[0], 400), (&all[1], 200)] {
         fixture.store.tamper(&object_name(&tag, &one.id), |bytes| bytes[at] ^= 1);
@@ -230,7 +208,7 @@ fn a_damaged_snapshot_is_forgotten_only_by_force_and_what_it_was_is_kept_where_i
 fn a_tombstone_counts_before_the_snapshot_is_removed() {
     let fixture = Fixture::new();
     let all = days(&fixture, SERIES, 3);
-    let tag = tag_of(&fixture.repo, SERIES);
+    let tag = fixture.tag(SERIES);
     annotate(&fixture.repo, &all[2..], &pin(false), &actor(), &Silent).unwrap();
     // Killed after the tombstone of the newest was written.
     fixture.repo.bury(&tombstone(head_of(tag, &all[2]))).unwrap();
@@ -238,7 +216,7 @@ fn a_tombstone_counts_before_the_snapshot_is_removed() {
     let latest = fixture.repo.resolve(&Address::parse(SERIES.as_bytes()).unwrap(), &|_| unreachable!()).unwrap();
     assert_eq!(latest.surely().unwrap().id, all[1].id);
     assert!(fixture.repo.find(None, &all[2].id.to_string()).is_err());
-    for repo in [fixture.as_maintainer(), writer(&fixture)] {
+    for repo in [fixture.as_maintainer(), fixture.as_writer()] {
         let end = repo.series_end(&Series::parse(SERIES).unwrap()).unwrap();
         assert_eq!(
             (end.last.map(|(id, head)| (id, head.sequence)), end.living),
@@ -249,7 +227,7 @@ fn a_tombstone_counts_before_the_snapshot_is_removed() {
     assert_eq!((report.snapshots, report.findings.len(), report.notes.len()), (2, 0, 1), "{report:?}");
     let report = forget(&fixture.repo, &last(9)).unwrap();
     assert_eq!((report.finished, report.forgotten.len()), (1, 0));
-    assert_eq!(names(&fixture.store, "snapshots/").len(), 2);
+    assert_eq!(fixture.names("snapshots/").len(), 2);
 }
 
 #[test]
@@ -262,27 +240,8 @@ fn numbers_are_never_given_again() {
     // Not even when none is left, and not by one who cannot open tombstones.
     forget_ids(&fixture.repo, &[all[0].id, all[1].id, next.id]);
     assert_eq!(listed(&fixture.repo), []);
-    let source = SourceRequest {
-        name: Name::new(*b"f").unwrap(),
-        input: Input::Stream(Box::new(std::io::Cursor::new(b"by a writer".to_vec()))),
-    };
-    let request = Request {
-        series: Series::parse(SERIES).unwrap(),
-        sources: vec![source],
-        excludes: ExcludeOptions::default(),
-        compression: Compression::default(),
-        with_atime: false,
-        tags: vec![],
-        description: None,
-        configuration: None,
-        host: "h".into(),
-        user: "u".into(),
-        protect: None,
-        dry_run: false,
-        delta: true,
-        threads: 1,
-    };
-    let head = snapshot(&writer(&fixture), request, &Silent).unwrap().snapshot.head;
+    let request = fixture::request(SERIES, vec![fixture::stream("f", b"by a writer".to_vec())]);
+    let head = snapshot(&fixture.as_writer(), request, &Silent).unwrap().snapshot.head;
     assert_eq!((head.sequence, head.previous), (5, Some(next.id)));
     assert_eq!(findings(&fixture.repo), Vec::<String>::new());
 }
@@ -292,7 +251,7 @@ fn a_tombstone_that_a_writer_made_explains_nothing() {
     let fixture = Fixture::new();
     let all = days(&fixture, SERIES, 3);
     let maintainer = fixture.as_maintainer();
-    let (tag, writer) = (tag_of(&fixture.repo, SERIES), writer(&fixture));
+    let (tag, writer) = (fixture.tag(SERIES), fixture.as_writer());
     assert!(matches!(writer.bury(&tombstone(head_of(tag, &all[1]))), Err(Error::NotPermitted { .. })));
     assert!(matches!(forget(&writer, &last(1)), Err(Error::NotPermitted { .. })));
     let name = tombstones::object_name(&tag, &all[1].id);
@@ -319,7 +278,7 @@ fn a_tombstone_that_a_writer_made_explains_nothing() {
 fn tombstones_are_for_one_snapshot_of_one_series_of_one_repository() {
     let fixture = Fixture::new();
     let (all, others) = (days(&fixture, SERIES, 3), days(&fixture, "h/-/t", 2));
-    let (tag, other) = (tag_of(&fixture.repo, SERIES), tag_of(&fixture.repo, "h/-/t"));
+    let (tag, other) = (fixture.tag(SERIES), fixture.tag("h/-/t"));
     let entropy = SeededEntropy::new(1);
     let keys = fixture.repo.keys();
     let right = seal_tombstone(keys, &tombstone(head_of(tag, &all[1])), &entropy).unwrap();
@@ -350,7 +309,7 @@ fn a_snapshot_that_is_hidden_behind_forgotten_ones_is_found() {
     let all = days(&fixture, SERIES, 4);
     forget_ids(&fixture.repo, &[all[1].id, all[2].id]);
     assert_eq!(findings(&fixture.repo), Vec::<String>::new());
-    let tag = tag_of(&fixture.repo, SERIES);
+    let tag = fixture.tag(SERIES);
     for hidden in [object_name(&tag, &all[0].id), tombstones::object_name(&tag, &all[2].id)] {
         let bytes = fixture.store.get(&hidden, u64::MAX).unwrap();
         fixture.store.remove(&hidden).unwrap();
@@ -364,7 +323,7 @@ fn a_snapshot_that_is_hidden_behind_forgotten_ones_is_found() {
 fn tags_and_pins_hold_and_go_with_their_snapshot() {
     let fixture = Fixture::new();
     let all = days(&fixture, SERIES, 4);
-    let tag = tag_of(&fixture.repo, SERIES);
+    let tag = fixture.tag(SERIES);
     let release = |on| vec![Change::Tag { tag: "release".into(), on }];
     let say = |some: &[Listed], changes: &[Change]| annotate(&fixture.repo, some, changes, &actor(), &Silent).unwrap();
     assert_eq!(say(&all[..2], &release(true)).changed.len(), 2);
@@ -373,12 +332,12 @@ fn tags_and_pins_hold_and_go_with_their_snapshot() {
     say(&all[2..3], &[pin(true), release(true)].concat());
     let tagged = Policy { tags: vec!["release".into()], ..last(1) };
     assert_eq!(forget(&fixture.repo, &tagged).unwrap().forgotten, [all[1].id]);
-    assert_eq!(names(&fixture.store, "notes/").len(), 2);
+    assert_eq!(fixture.names("notes/").len(), 2);
     assert_eq!(forget(&fixture.repo, &last(1)).unwrap().forgotten, [all[0].id]);
     assert_eq!(listed(&fixture.repo), ids(&all[2..]));
     say(&all[2..3], &pin(false));
     assert_eq!(forget(&fixture.repo, &last(1)).unwrap().forgotten, [all[2].id]);
-    assert_eq!(names(&fixture.store, "notes/"), []);
+    assert_eq!(fixture.names("notes/"), []);
     assert_eq!(fixture.repo.annotations(None).unwrap().of(&tag, &all[2].id), Default::default());
     assert_eq!(findings(&fixture.repo), Vec::<String>::new());
 }
@@ -398,7 +357,7 @@ fn an_annotation_that_cannot_be_read_pins_its_series() {
     let fixture = Fixture::new();
     let (all, others) = (days(&fixture, SERIES, 3), days(&fixture, "h/-/t", 3));
     annotate(&fixture.repo, &all[..1], &pin(true), &actor(), &Silent).unwrap();
-    let note = names(&fixture.store, "notes/").remove(0);
+    let note = fixture.names("notes/").remove(0);
     fixture.store.tamper(&note, |bytes| bytes[100] ^= 1);
     let planned = plan(&fixture.repo, &last(1));
     assert_eq!(planned.series[0].illegible.as_deref(), Some(note.as_str()));
@@ -412,8 +371,8 @@ fn an_annotation_that_cannot_be_read_pins_its_series() {
 #[test]
 fn annotations_of_writers_and_of_other_series_do_not_count() {
     let fixture = Fixture::new();
-    let (all, writer) = (days(&fixture, SERIES, 2), writer(&fixture));
-    let (tag, other) = (tag_of(&fixture.repo, SERIES), tag_of(&fixture.repo, "h/-/t"));
+    let (all, writer) = (days(&fixture, SERIES, 2), fixture.as_writer());
+    let (tag, other) = (fixture.tag(SERIES), fixture.tag("h/-/t"));
     assert!(matches!(annotate(&writer, &all, &pin(true), &actor(), &Silent), Err(Error::NotPermitted { .. })));
     let said = Annotation {
         series: tag,
@@ -455,7 +414,7 @@ fn a_newer_format_anywhere_ends_it_before_anything_is_done() {
         let all = days(&fixture, SERIES, 3);
         annotate(&fixture.repo, &all[..1], &pin(true), &actor(), &Silent).unwrap();
         // A later version is named by its bytes like any other.
-        let name = names(&fixture.store, folder).remove(0);
+        let name = fixture.names(folder).remove(0);
         let mut bytes = fixture.store.get(&name, u64::MAX).unwrap();
         bytes[8] = 2;
         let newer = format!("{}/{}", name.folder(), SnapshotId(hash::object_name(&bytes)));
@@ -477,7 +436,7 @@ fn a_cancelled_run_is_ended_by_the_next() {
     assert!(matches!(apply(&fixture.repo, &planned, &actor(), &monitor), Err(Error::Cancelled)));
     assert_eq!(listed(&fixture.repo).len(), 3);
     forget(&fixture.repo, &last(1)).unwrap();
-    assert_eq!(names(&fixture.store, "snapshots/").len(), 1);
+    assert_eq!(fixture.names("snapshots/").len(), 1);
 }
 
 /// Objects of the snapshots, tombstones and annotations: what a forget may change.
@@ -504,7 +463,7 @@ fn any_step_may_fail_once_and_nothing_is_lost() {
         faulty.total() - before
     };
     assert!(count > 20, "{count}");
-    let (mut stopped, tag) = (0, tag_of(&fixture.repo, SERIES));
+    let (mut stopped, tag) = (0, fixture.tag(SERIES));
     for applied in [false, true] {
         for nth in 1..=count {
             let (fixture, _) = build();
@@ -528,11 +487,7 @@ fn any_step_may_fail_once_and_nothing_is_lost() {
             assert_eq!(findings(&fixture.repo), Vec::<String>::new(), "step {nth}");
             forget(&fixture.reopen(faulty), &last(2)).unwrap();
             assert_eq!(listed(&fixture.repo), ids(&all[2..]), "step {nth}");
-            assert_eq!(
-                (self::names(&fixture.store, "notes/"), self::names(&fixture.store, "gone/").len()),
-                (vec![], 2),
-                "step {nth}"
-            );
+            assert_eq!((fixture.names("notes/"), fixture.names("gone/").len()), (vec![], 2), "step {nth}");
             assert_eq!(findings(&fixture.repo), Vec::<String>::new(), "step {nth}");
         }
     }

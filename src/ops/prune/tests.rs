@@ -1,28 +1,21 @@
 use super::*;
 use crate::{
-    compress::Compression,
-    fs::exclude::ExcludeOptions,
-    hash::BlobKind,
-    id::SeriesTag,
-    keys::Role,
     model::{
         gc::Step,
-        node::{Body, Extent},
-        paging::each_extent,
-        snapshot::Snapshot,
+        node::Body,
+        snapshot::{Snapshot, Source},
     },
     monitor::{Recording, Silent},
-    name::Name,
     ops::{
         check::{self, ReadData},
         fixture::{self, Fixture},
         forget::{self, Actor},
         repair,
-        snapshot::{Input, Request, SourceRequest, snapshot},
+        snapshot::{Request, snapshot},
     },
     pack::PackEntry,
     repo::{BlobReader, mover::Mover, session::Stay},
-    series::{Address, Series},
+    series::Address,
     store::{
         Capabilities, Entry, ObjectName, Put, Store, Upload,
         faulty::{Fault, FaultyStore, Op},
@@ -31,7 +24,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{Cursor, ErrorKind},
+    io::ErrorKind,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -50,31 +43,10 @@ fn bytes_of(file: u64, version: u64) -> Vec<u8> {
     bytes
 }
 
-fn request(contents: &Contents) -> Request {
-    let source = |(file, version): (&u64, &u64)| SourceRequest {
-        name: Name::new(format!("f{file}").into_bytes()).unwrap(),
-        input: Input::Stream(Box::new(Cursor::new(bytes_of(*file, *version)))),
-    };
-    Request {
-        series: Series::parse(SERIES).unwrap(),
-        sources: contents.iter().map(source).collect(),
-        excludes: ExcludeOptions::default(),
-        compression: Compression::default(),
-        delta: true,
-        with_atime: false,
-        tags: Vec::new(),
-        description: None,
-        configuration: None,
-        host: "host".into(),
-        user: "user".into(),
-        protect: None,
-        dry_run: false,
-        threads: 1,
-    }
-}
-
 fn take(repo: &Repository, contents: &Contents) -> Result<SnapshotId> {
-    snapshot(repo, request(contents), &Silent).map(|report| report.id.unwrap())
+    let source = |(file, version): (&u64, &u64)| fixture::stream(format!("f{file}"), bytes_of(*file, *version));
+    let request = Request { threads: 1, ..fixture::request(SERIES, contents.iter().map(source).collect()) };
+    snapshot(repo, request, &Silent).map(|report| report.id.unwrap())
 }
 
 /// A repository in memory, and what its snapshots hold.
@@ -123,7 +95,7 @@ impl World {
     }
 
     fn names(&self, folder: &str) -> BTreeSet<ObjectName> {
-        self.fixture.store.names().into_iter().filter(|name| name.as_str().starts_with(folder)).collect()
+        self.fixture.names(folder).into_iter().collect()
     }
 
     /// All snapshots that were acknowledged are there and hold what they should, and a check finds nothing.
@@ -155,16 +127,9 @@ impl World {
 }
 
 fn bytes_in(reader: &BlobReader<'_>, snapshot: &Snapshot) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let of = |source: &crate::model::snapshot::Source| {
+    let of = |source: &Source| {
         let Body::File { size, content } = &source.root.body else { panic!() };
-        let mut bytes = Vec::new();
-        each_extent(reader, content, *size, &mut |extent| {
-            let Extent::Data { id, .. } = extent else { panic!() };
-            bytes.extend(reader.blob(BlobKind::Data, &id)?);
-            Ok(())
-        })
-        .unwrap();
-        (source.root.name.as_bytes().to_vec(), bytes)
+        (source.root.name.as_bytes().to_vec(), fixture::contents_of(reader, *size, content).unwrap())
     };
     snapshot.sources.iter().map(of).collect()
 }
@@ -319,10 +284,7 @@ fn a_maintainer_prunes_and_a_writer_does_not() {
     let (_, report) = prune(&maintainer, &at_once(), &Silent).unwrap();
     assert!(report.removed.packs > 0);
     world.verify();
-    let secret = crate::keys::slot::Secret::KeyFile(crate::seal::SealKey::new([77; 32]));
-    world.repo().add_slot(Role::Writer, &secret, crate::keys::slot::Costs::LOW, "writer").unwrap();
-    let writer = world.fixture.open_with(secret);
-    assert!(matches!(prune(&writer, &at_once(), &Silent), Err(Error::NotPermitted { .. })));
+    assert!(matches!(prune(&world.fixture.as_writer(), &at_once(), &Silent), Err(Error::NotPermitted { .. })));
 }
 
 /// A writer is stopped before each of its operations in turn; meanwhile everything that prune can do is done. It ends with a whole
@@ -484,8 +446,7 @@ fn a_snapshot_whose_writer_died_at_the_last_moment_is_finished() {
 fn an_intent_of_a_forgotten_snapshot_is_dropped() {
     let mut world = forgotten(0);
     let id = world.snapshot(&[(9, 0)]);
-    let tag = tag(&world);
-    let name = crate::repo::snapshots::object_name(&tag, &id);
+    let name = world.fixture.object(SERIES, &id);
     let bytes = world.fixture.store.get(&name, u64::MAX).unwrap();
     world.fixture.store.put(&crate::repo::session::intent_name(&id), &bytes).unwrap();
     world.forget(id);
@@ -493,10 +454,6 @@ fn an_intent_of_a_forgotten_snapshot_is_dropped() {
     let (_, report) = world.prune();
     assert!(report.published.is_empty() && world.names("sessions/").is_empty());
     world.settle();
-}
-
-fn tag(world: &World) -> SeriesTag {
-    world.repo().keys().series_tag(&Series::parse(SERIES).unwrap())
 }
 
 #[test]
@@ -534,7 +491,7 @@ fn what_looks_like_a_loss_is_refused() {
     // A snapshot is gone without a tombstone.
     let mut world = World::new();
     let ids: Vec<SnapshotId> = (0..4).map(|n| world.snapshot(&[(3 * n, 0), (3 * n + 1, 0), (3 * n + 2, 0)])).collect();
-    let name = crate::repo::snapshots::object_name(&tag(&world), &ids[1]);
+    let name = world.fixture.object(SERIES, &ids[1]);
     let bytes = world.fixture.store.get(&name, u64::MAX).unwrap();
     world.fixture.store.remove(&name).unwrap();
     assert!(refused(&world, &careful).contains(&ids[1].short()));
@@ -585,7 +542,7 @@ fn what_looks_like_a_loss_is_refused() {
 fn a_repository_without_any_sign_of_snapshots_is_left_alone() {
     let mut world = World::new();
     let id = world.snapshot(&[(1, 0)]);
-    world.fixture.store.remove(&crate::repo::snapshots::object_name(&tag(&world), &id)).unwrap();
+    world.fixture.store.remove(&world.fixture.object(SERIES, &id)).unwrap();
     assert!(refused(&world, &at_once()).contains("no snapshots"));
     assert!(plan(&Fixture::new().repo, &at_once(), &Silent).unwrap().is_empty());
 }
@@ -658,7 +615,7 @@ fn a_newer_format_anywhere_stops_it() {
         let bytes = newer(&like);
         let hex = crate::id::hex(&crate::hash::object_name(&bytes));
         let name = match folder {
-            "snapshots/" => format!("snapshots/{}/{hex}", tag(&world)),
+            "snapshots/" => format!("snapshots/{}/{hex}", world.fixture.tag(SERIES)),
             "packs/" => format!("packs/{}/{hex}", &hex[..2]),
             _ => format!("{folder}{hex}"),
         };
@@ -740,12 +697,8 @@ fn a_damaged_snapshot_that_another_was_made_in_the_place_of_holds_nothing_up() {
         if has_next {
             world.snapshot(&[(1, 1)]);
         }
-        let donor = MemoryStore::new();
-        for name in world.fixture.store.names() {
-            donor.put(&name, &world.fixture.store.get(&name, u64::MAX).unwrap()).unwrap();
-        }
-        let donor = world.fixture.reopen(Arc::new(donor));
-        let object = ObjectName::new(format!("snapshots/{}/{id}", tag(&world))).unwrap();
+        let donor = world.fixture.copy().repo;
+        let object = world.fixture.object(SERIES, &id);
         assert!(world.fixture.store.tamper(&object, |bytes| bytes[200] ^= 1));
         let careful = Options { force: false, ..at_once() };
         assert!(refused(&world, &careful).contains(object.as_str()));

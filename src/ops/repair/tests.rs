@@ -1,26 +1,21 @@
 use super::*;
 use crate::{
-    compress::Compression,
-    fs::exclude::ExcludeOptions,
-    hash::BlobKind,
     id::PackId,
-    model::{node::Body, paging::each_extent},
+    model::node::Body,
     monitor::{Recording, Silent},
-    name::Name,
     object::Kind,
     ops::{
         check::{self, ReadData},
         fixture::{self, Fixture, Item, Piece},
-        snapshot::{self, Input, SourceRequest},
+        snapshot,
         walk::{Event, TreeWalk},
     },
     pack,
     repo::Listed,
-    series::{Address, Series},
+    series::Address,
     store::{
         ObjectName, Store as _,
         faulty::{Fault, FaultyStore},
-        memory::MemoryStore,
     },
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -67,21 +62,14 @@ fn contents(repo: &Repository, snapshot: &crate::model::snapshot::Snapshot) -> C
     let reader = BlobReader::new(repo, &index);
     let mut out = Contents::new();
     let file = |path: &[u8], body: &Body, out: &mut Contents| {
-        let Body::File { size, content } = body else {
-            out.insert(path.to_vec(), None);
-            return;
-        };
-        let mut bytes = Vec::new();
-        let read = each_extent(&reader, content, *size, &mut |extent| {
-            match extent {
-                crate::model::node::Extent::Data { id, .. } => bytes.extend(reader.blob(BlobKind::Data, &id)?),
-                crate::model::node::Extent::Hole { len } => bytes.resize(bytes.len() + len as usize, 0),
+        match body {
+            Body::File { size, content } => {
+                if let Ok(bytes) = fixture::contents_of(&reader, *size, content) {
+                    out.insert(path.to_vec(), Some(bytes));
+                }
             }
-            Ok(())
-        });
-        if read.is_ok() {
-            out.insert(path.to_vec(), Some(bytes));
-        }
+            _ => drop(out.insert(path.to_vec(), None)),
+        };
     };
     for source in &snapshot.sources {
         let name = source.root.name.as_bytes();
@@ -95,23 +83,6 @@ fn contents(repo: &Repository, snapshot: &crate::model::snapshot::Snapshot) -> C
         }
     }
     out
-}
-
-/// A store with the same objects.
-fn copy(fixture: &Fixture) -> MemoryStore {
-    let store = MemoryStore::new();
-    for name in fixture.store.names() {
-        store.put(&name, &fixture.store.get(&name, u64::MAX).unwrap()).unwrap();
-    }
-    store
-}
-
-fn other(fixture: &Fixture, store: &MemoryStore) -> Fixture {
-    Fixture { store: store.clone(), repo: fixture.reopen(Arc::new(store.clone())) }
-}
-
-fn names(fixture: &Fixture, folder: &str) -> Vec<ObjectName> {
-    fixture.store.names().into_iter().filter(|name| name.as_str().starts_with(folder)).collect()
 }
 
 /// The snapshot that stands for another one now: itself, or the one that was made in its place.
@@ -145,13 +116,13 @@ fn each_damage(fixture: &Fixture, each: &mut dyn FnMut(Fixture, &ObjectName, &st
             continue;
         }
         for (how, change) in CHANGES {
-            let store = copy(fixture);
-            store.tamper(&name, change);
-            each(other(fixture, &store), &name, how);
+            let damaged = fixture.copy();
+            damaged.store.tamper(&name, change);
+            each(damaged, &name, how);
         }
-        let store = copy(fixture);
-        store.remove(&name).unwrap();
-        each(other(fixture, &store), &name, "removed");
+        let damaged = fixture.copy();
+        damaged.store.remove(&name).unwrap();
+        each(damaged, &name, "removed");
     }
 }
 
@@ -159,17 +130,17 @@ fn each_damage(fixture: &Fixture, each: &mut dyn FnMut(Fixture, &ObjectName, &st
 fn a_lost_index_is_made_anew_from_the_packs() {
     let (fixture, all) = repository();
     let whole: Vec<Contents> = all.iter().map(|listed| contents(&fixture.repo, &listed.snapshot)).collect();
-    for name in names(&fixture, "index/") {
+    for name in fixture.names("index/") {
         fixture.store.remove(&name).unwrap();
     }
     assert!(!findings(&fixture.repo).findings.is_empty());
     let request = Request { what: INDEX, from: None, read_data: false, host: "host", dry_run: false };
     let planned = repair(&fixture.repo, &Request { dry_run: true, ..request }, &Silent).unwrap();
-    assert_eq!(names(&fixture, "index/"), []);
+    assert_eq!(fixture.names("index/"), []);
     let report = repair(&fixture.repo, &request, &Silent).unwrap();
     assert_eq!(planned, report);
     let index = report.index.unwrap();
-    assert_eq!(index.listed, names(&fixture, "packs/").len() as u64);
+    assert_eq!(index.listed, fixture.names("packs/").len() as u64);
     let checked = findings(&fixture.repo);
     assert_eq!((checked.findings, checked.notes), (vec![], vec![]));
     for (listed, whole) in all.iter().zip(whole) {
@@ -184,10 +155,10 @@ fn a_lost_index_is_made_anew_from_the_packs() {
 fn a_pack_with_a_damaged_header_or_footer_tells_what_it_holds_all_the_same() {
     let (fixture, all) = repository();
     let whole = contents(&fixture.repo, &all[2].snapshot);
-    for name in names(&fixture, "index/") {
+    for name in fixture.names("index/") {
         fixture.store.remove(&name).unwrap();
     }
-    for (n, name) in names(&fixture, "packs/").iter().enumerate() {
+    for (n, name) in fixture.names("packs/").iter().enumerate() {
         fixture.store.tamper(name, |bytes| {
             let len = bytes.len();
             let at = [10, 20, len - 32, len - 24, len - 16, len - 1][n % 6];
@@ -279,7 +250,7 @@ fn whatever_is_damaged_what_is_left_is_kept_and_the_rest_is_named() {
 fn whatever_is_damaged_comes_back_from_a_replica() {
     let (fixture, all) = repository();
     let whole: Vec<Contents> = all.iter().map(|listed| contents(&fixture.repo, &listed.snapshot)).collect();
-    let replica = other(&fixture, &copy(&fixture));
+    let replica = fixture.copy();
     let mut fetched = 0;
     each_damage(&fixture, &mut |damaged, name, how| {
         let at = format!("{how}: {name}");
@@ -316,12 +287,12 @@ fn whatever_is_damaged_comes_back_from_a_replica() {
 fn an_index_and_packs_that_are_lost_together_come_back_from_a_copy() {
     let (fixture, all) = repository();
     let whole: Vec<Contents> = all.iter().map(|listed| contents(&fixture.repo, &listed.snapshot)).collect();
-    let replica = other(&fixture, &copy(&fixture));
-    for name in names(&fixture, "index/") {
+    let replica = fixture.copy();
+    for name in fixture.names("index/") {
         fixture.store.remove(&name).unwrap();
     }
     // Nothing is left that says what was in them.
-    for name in names(&fixture, "packs/").iter().step_by(2) {
+    for name in fixture.names("packs/").iter().step_by(2) {
         fixture.store.remove(name).unwrap();
     }
     let report = run(&fixture.repo, Some(&replica.repo));
@@ -337,17 +308,17 @@ fn a_maintainer_repairs_data_from_packs_that_are_whole_elsewhere() {
     let (fixture, all) = repository();
     let whole = contents(&fixture.repo, &all[2].snapshot);
     let maintainer = fixture.as_maintainer();
-    let replica = other(&fixture, &copy(&fixture));
-    for name in names(&fixture, "packs/") {
+    let replica = fixture.copy();
+    for name in fixture.names("packs/") {
         fixture.store.tamper(&name, |bytes| bytes[1000] ^= 1);
     }
     // Alone it cannot tell what of the data is whole, and calls none of it lost.
-    let before = names(&fixture, "snapshots/");
+    let before = fixture.names("snapshots/");
     let monitor = Recording::default();
     let report = repair(&maintainer, &request(None), &monitor).unwrap();
     assert!(report.snapshots.is_none() && report.packs.unwrap().missing > 0);
     assert!(monitor.problems().iter().any(|text| text.contains("owner's key")), "{:?}", monitor.problems());
-    assert_eq!(names(&fixture, "snapshots/"), before);
+    assert_eq!(fixture.names("snapshots/"), before);
     let report = run(&maintainer, Some(&replica.as_maintainer()));
     assert_eq!(report.shortfall(), 0, "{report:?}");
     assert_eq!(contents(&fixture.repo, &all[2].snapshot), whole);
@@ -363,23 +334,7 @@ fn another_repository_is_not_fetched_from() {
 }
 
 fn snapshot_of(repo: &Repository, path: &std::path::Path) -> snapshot::Report {
-    let input = Input::Path(path.as_os_str().as_encoded_bytes().to_vec());
-    let request = snapshot::Request {
-        series: Series::parse("h/-/real").unwrap(),
-        sources: vec![SourceRequest { name: Name::new(*b"data").unwrap(), input }],
-        excludes: ExcludeOptions::default(),
-        compression: Compression::default(),
-        delta: true,
-        with_atime: false,
-        tags: Vec::new(),
-        description: None,
-        configuration: None,
-        host: "host".into(),
-        user: "user".into(),
-        protect: None,
-        dry_run: false,
-        threads: 2,
-    };
+    let request = fixture::request("h/-/real", vec![fixture::path("data", path)]);
     snapshot::snapshot(repo, request, &Silent).unwrap()
 }
 
@@ -421,16 +376,15 @@ fn the_next_snapshot_of_the_same_data_heals_what_is_missing() {
 fn a_repair_that_fails_anywhere_is_done_by_the_next() {
     let (fixture, all) = repository();
     let whole: Vec<Contents> = all.iter().map(|listed| contents(&fixture.repo, &listed.snapshot)).collect();
-    let replica = other(&fixture, &copy(&fixture));
-    let packs = names(&fixture, "packs/");
+    let replica = fixture.copy();
+    let packs = fixture.names("packs/");
     fixture.store.tamper(&packs[0], |bytes| bytes[1000] ^= 1);
     fixture.store.remove(&packs[1]).unwrap();
-    let index = names(&fixture, "index/").remove(0);
+    let index = fixture.names("index/").remove(0);
     fixture.store.tamper(&index, |bytes| bytes[100] ^= 1);
-    let tag = fixture.repo.keys().series_tag(&Series::parse("h/-/s").unwrap());
-    fixture.store.tamper(&crate::repo::snapshots::object_name(&tag, &all[0].id), |bytes| bytes[200] ^= 1);
+    fixture.store.tamper(&fixture.object("h/-/s", &all[0].id), |bytes| bytes[200] ^= 1);
     let total = {
-        let faulty = Arc::new(FaultyStore::new(copy(&fixture)));
+        let faulty = Arc::new(FaultyStore::new(fixture.copy().store));
         let repo = fixture.reopen(faulty.clone());
         let before = faulty.total();
         run(&repo, Some(&replica.repo));
@@ -438,14 +392,13 @@ fn a_repair_that_fails_anywhere_is_done_by_the_next() {
     };
     assert!(total > 100);
     for nth in (1..=total).step_by(3) {
-        let faulty = Arc::new(FaultyStore::new(copy(&fixture)));
+        let faulty = Arc::new(FaultyStore::new(fixture.copy().store));
         let repo = fixture.reopen(faulty.clone());
         faulty.plan(Fault::any(nth, std::io::ErrorKind::Other));
         // What fails may be one object that counts as damaged then, or the whole run.
         let first = repair(&repo, &request(Some(&replica.repo)), &Silent);
         faulty.heal();
-        let store = faulty.inner().clone();
-        let damaged = other(&fixture, &store);
+        let damaged = fixture.with_store(faulty.inner().clone());
         let report = run(&damaged.repo, Some(&replica.repo));
         assert_eq!(report.shortfall(), 0, "operation {nth}, {first:?}: {report:?}");
         for (listed, whole) in all.iter().zip(&whole) {
@@ -459,11 +412,10 @@ fn a_repair_that_fails_anywhere_is_done_by_the_next() {
 #[test]
 fn damaged_snapshots_are_stepped_over_and_said_until_they_are_made_up_for() {
     let (fixture, all) = repository();
-    let replica = other(&fixture, &copy(&fixture));
+    let replica = fixture.copy();
     let address = Address::parse(b"h/-/s").unwrap();
     let resolve = || fixture.repo.resolve(&address, &|_| unreachable!());
-    let tag = fixture.repo.keys().series_tag(&Series::parse("h/-/s").unwrap());
-    let newest = crate::repo::snapshots::object_name(&tag, &all[2].id);
+    let newest = fixture.object("h/-/s", &all[2].id);
     // Its head still says that it is the one: another must not pass for it.
     fixture.store.tamper(&newest, |bytes| bytes[1000] ^= 1);
     assert!(matches!(resolve(), Err(Error::Corrupt { .. })));
@@ -485,7 +437,7 @@ fn what_only_the_newest_check_knows_is_repaired_without_reading_all() {
     let folder = tempfile::tempdir().unwrap();
     let (fixture, _) = repository();
     let repo = fixture.reopen_at(5, Some(folder.path().to_owned()));
-    let name = names(&fixture, "packs/").remove(0);
+    let name = fixture.names("packs/").remove(0);
     fixture.store.tamper(&name, |bytes| bytes[1000] ^= 1);
     let quick = Request { read_data: false, ..request(None) };
     let report = repair(&repo, &quick, &Silent).unwrap();
@@ -502,7 +454,7 @@ fn a_repair_needs_the_right_role_and_stops_when_asked() {
     let (fixture, _) = repository();
     let monitor = Recording::default();
     monitor.cancel();
-    fixture.store.remove(&names(&fixture, "packs/")[0]).unwrap();
+    fixture.store.remove(&fixture.names("packs/")[0]).unwrap();
     let before = fixture.store.names();
     assert!(matches!(repair(&fixture.repo, &request(None), &monitor), Err(Error::Cancelled)));
     assert_eq!(fixture.store.names(), before);

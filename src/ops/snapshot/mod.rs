@@ -87,6 +87,29 @@ pub struct Request {
     pub threads: usize,
 }
 
+impl Request {
+    /// A snapshot of all of these sources, made by this user on this machine: nothing is left out, nothing is said of it, and all
+    /// that has a choice is as it usually is.
+    pub fn new(series: Series, sources: Vec<SourceRequest>, host: &str, user: &str) -> Self {
+        Request {
+            series,
+            sources,
+            excludes: ExcludeOptions::default(),
+            compression: Compression::default(),
+            delta: true,
+            with_atime: false,
+            tags: Vec::new(),
+            description: None,
+            configuration: None,
+            host: host.into(),
+            user: user.into(),
+            protect: None,
+            dry_run: false,
+            threads: 0,
+        }
+    }
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub struct Report {
