@@ -4,8 +4,6 @@
 use std::{fs, os::unix::ffi::OsStrExt, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use vault::{
-    compress::Compression,
-    fs::exclude::ExcludeOptions,
     keys::slot::{Costs, Secret},
     model::config::Config,
     monitor::Silent,
@@ -124,22 +122,8 @@ pub fn take(repo: &Repository, folder: &Path) -> snapshot::Report {
 
 /// Takes a snapshot of several sources.
 pub fn take_all(repo: &Repository, sources: Vec<SourceRequest>) -> snapshot::Report {
-    let request = snapshot::Request {
-        series: Series::parse("bench/-/data").unwrap(),
-        sources,
-        excludes: ExcludeOptions::default(),
-        compression: Compression::default(),
-        delta: true,
-        with_atime: false,
-        tags: Vec::new(),
-        description: None,
-        configuration: None,
-        host: "bench".into(),
-        user: "bench".into(),
-        protect: None,
-        dry_run: false,
-        threads: 0,
-    };
+    let series = Series::parse("bench/-/data").unwrap();
+    let request = snapshot::Request::new(series, sources, "bench", "bench");
     let report = snapshot(repo, request, &Silent).unwrap();
     assert_eq!(report.snapshot.problem_count, 0, "{:?}", report.snapshot.problems);
     report

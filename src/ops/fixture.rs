@@ -20,7 +20,7 @@ use crate::{
     name::Name,
     object::{self, Kind},
     ops::snapshot::{Input, Request, SourceRequest},
-    pack::{self, PackWriter, write::Sealed},
+    pack::{self, PackEntry, PackWriter, write::Sealed},
     repo::{
         BlobReader, Lane, Listed, Repository, Session, Surroundings, Unlock, WriteOptions, Writer, Written, snapshots,
     },
@@ -156,6 +156,14 @@ pub fn contents_of(reader: &BlobReader<'_>, size: u64, content: &Content) -> Res
     })?;
     assert_eq!(bytes.len() as u64, size);
     Ok(bytes)
+}
+
+/// All packs that the index lists, as it lists them.
+pub fn listed_packs(repo: &Repository) -> Vec<PackEntry> {
+    let (index, unreadable) = repo.load_index(true).expect("index");
+    assert!(unreadable.is_empty(), "{unreadable:?}");
+    let sources: Vec<_> = index.runs().iter().flat_map(|run| run.sources()).map(|source| source.id).collect();
+    sources.iter().flat_map(|id| repo.read_index_object(id).expect("index object").packs).collect()
 }
 
 /// A repository in memory.

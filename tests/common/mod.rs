@@ -6,8 +6,6 @@ pub mod tiny;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
 use vault::{
-    compress::Compression,
-    fs::exclude::ExcludeOptions,
     hash::{BlobKind, object_name},
     id::hex,
     keys::{
@@ -54,22 +52,8 @@ pub fn small_config() -> Config {
 
 /// A request for a snapshot of one folder, under the source name `data`.
 pub fn request(series: &str, sources: Vec<SourceRequest>) -> Request {
-    Request {
-        series: Series::parse(series).unwrap(),
-        sources,
-        excludes: ExcludeOptions::default(),
-        compression: Compression::default(),
-        delta: true,
-        with_atime: false,
-        tags: vec!["sample".into()],
-        description: None,
-        configuration: None,
-        host: "alpha.example.org".into(),
-        user: "root".into(),
-        protect: None,
-        dry_run: false,
-        threads: 1,
-    }
+    let series = Series::parse(series).unwrap();
+    Request { tags: vec!["sample".into()], threads: 1, ..Request::new(series, sources, "alpha.example.org", "root") }
 }
 
 /// A source from a path.

@@ -669,10 +669,7 @@ fn of_a_segment_that_lies_twice_the_copy_in_the_pack_that_no_mark_names_is_kept(
     world.snapshot(&[(1, 1), (2, 0), (3, 0)]);
     let repo = world.repo();
     let index = world.fixture.index();
-    let mut entries = Vec::new();
-    for source in index.runs().iter().flat_map(|run| run.sources().collect::<Vec<_>>()) {
-        entries.extend(repo.read_index_object(&source.id).unwrap().packs);
-    }
+    let entries = fixture::listed_packs(repo);
     // The segment that leans on others gets a copy; what it leans on lies in packs that a mark names.
     repo.note(Step::Mark, entries.iter().map(|entry| entry.id).collect()).unwrap();
     let leans = |entry: &PackEntry| entry.directory.segments.iter().any(|segment| !segment.bases.is_empty());

@@ -3,9 +3,8 @@
 use super::*;
 use crate::{
     id::{BlobId, PackId},
-    index::{BlobIndex, IndexObject},
+    index::BlobIndex,
     keys::Role,
-    model::limits,
     ops::check::{ReadData, check},
     pack::SegmentEntry,
 };
@@ -45,18 +44,35 @@ impl Dump {
     }
 }
 
+/// A dump that a file holds anew each night, and the repository that it goes to.
+struct Nights {
+    dir: tempfile::TempDir,
+    dump: Dump,
+    store: MemoryStore,
+    repo: Repository,
+}
+
+impl Nights {
+    fn new(rows: u64) -> Self {
+        let store = MemoryStore::default();
+        let repo = repository(Arc::new(store.clone()));
+        Nights { dir: tempfile::tempdir().unwrap(), dump: Dump::new(rows), store, repo }
+    }
+
+    /// Writes the dump and asks for a snapshot of it.
+    fn request(&self) -> Request {
+        let file = self.dir.path().join("dump.sql");
+        fs::write(&file, self.dump.bytes()).unwrap();
+        request(&file)
+    }
+
+    fn take(&self) -> Report {
+        snapshot(&self.repo, self.request(), &Silent).unwrap()
+    }
+}
+
 fn segments(repo: &Repository) -> Vec<SegmentEntry> {
-    let mut names = Vec::new();
-    let mut add = |entry: crate::store::Entry| {
-        names.push(entry.name);
-        Ok(())
-    };
-    repo.store().list("index/", &mut add).unwrap();
-    let objects = names.iter().map(|name| {
-        let bytes = repo.store().get(name, limits::META_MAX).unwrap();
-        IndexObject::open(&bytes, repo.keys().repo(), &repo.keys().index_key(), name).unwrap()
-    });
-    objects.flat_map(|object| object.packs).flat_map(|pack| pack.directory.segments).collect()
+    fixture::listed_packs(repo).into_iter().flat_map(|pack| pack.directory.segments).collect()
 }
 
 fn is_sound(repo: &Repository) {
@@ -77,15 +93,11 @@ fn depth(index: &BlobIndex, id: &BlobId, known: &mut HashMap<(PackId, u64), usiz
 
 #[test]
 fn many_nights_of_a_dump_cost_little_and_come_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("dump.sql");
-    let repo = repository(Arc::new(MemoryStore::default()));
-    let mut dump = Dump::new(12_000);
-    let mut nights = Vec::new();
+    let mut nights = Nights::new(12_000);
+    let mut taken = Vec::new();
     let (mut first, mut later) = (0, 0);
     for night in 0..20 {
-        fs::write(&file, dump.bytes()).unwrap();
-        let report = snapshot(&repo, request(&file), &Silent).unwrap();
+        let report = nights.take();
         if night == 0 {
             first = report.written.bytes_stored;
             assert_eq!(report.written.leaning_new, 0);
@@ -93,22 +105,23 @@ fn many_nights_of_a_dump_cost_little_and_come_back() {
             assert!(report.written.leaning_new > report.written.bytes_new / 2, "{night}: {:?}", report.written);
             later += report.written.bytes_stored;
         }
-        nights.push((report.snapshot, dump.bytes()));
-        dump.next(80);
+        taken.push((report.snapshot, nights.dump.bytes()));
+        nights.dump.next(80);
     }
     // A quarter of what the nights would cost by themselves, though each eighth leans on one that is eight nights older.
     assert!(later < 19 * first / 4, "{later} after {first}");
-    for (snapshot, bytes) in &nights {
-        assert_eq!(contents(&repo, snapshot).values().next(), Some(bytes));
+    let repo = &nights.repo;
+    for (snapshot, bytes) in &taken {
+        assert_eq!(contents(repo, snapshot).values().next(), Some(bytes));
     }
     let (index, _) = repo.load_index(true).unwrap();
-    let segments = segments(&repo);
-    let stats = crate::ops::stats::stats(&repo, &Silent).unwrap();
+    let segments = segments(repo);
+    let stats = crate::ops::stats::stats(repo, &Silent).unwrap();
     assert!(stats.leaning.segments > 50 && stats.leaning.saved > 3 * stats.leaning.stored, "{stats:?}");
     let mut known = HashMap::new();
     let deepest = segments.iter().flat_map(|s| &s.blobs).map(|blob| depth(&index, &blob.id, &mut known)).max().unwrap();
     assert_eq!(deepest, 3);
-    is_sound(&repo);
+    is_sound(repo);
 }
 
 #[test]
@@ -116,9 +129,7 @@ fn streams_lean_on_the_stream_before() {
     let repo = repository(Arc::new(MemoryStore::default()));
     let mut dump = Dump::new(8000);
     let take = |bytes: Vec<u8>| {
-        let input = Input::Stream(Box::new(std::io::Cursor::new(bytes)));
-        let sources = vec![SourceRequest { name: Name::new(*b"db").unwrap(), input }];
-        snapshot(&repo, Request { sources, ..request(Path::new("/")) }, &Silent).unwrap()
+        snapshot(&repo, fixture::request("host/-/tree", vec![fixture::stream("db", bytes)]), &Silent).unwrap()
     };
     take(dump.bytes());
     dump.next(30);
@@ -147,83 +158,66 @@ fn pages_of_a_tree_lean_on_those_before() {
 
 #[test]
 fn nothing_leans_when_it_must_not_or_cannot() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("dump.sql");
-    let store = Arc::new(MemoryStore::default());
-    let repo = repository(store.clone());
-    let mut dump = Dump::new(8000);
-    fs::write(&file, dump.bytes()).unwrap();
-    snapshot(&repo, request(&file), &Silent).unwrap();
+    let mut nights = Nights::new(8000);
+    nights.take();
 
-    dump.next(40);
-    fs::write(&file, dump.bytes()).unwrap();
-    let off = snapshot(&repo, Request { delta: false, ..request(&file) }, &Silent).unwrap();
+    nights.dump.next(40);
+    let off = snapshot(&nights.repo, Request { delta: false, ..nights.request() }, &Silent).unwrap();
     assert_eq!(off.written.leaning_new, 0);
 
     // A key that cannot read has nothing to lean on.
-    dump.next(40);
-    fs::write(&file, dump.bytes()).unwrap();
+    nights.dump.next(40);
     let secret = Secret::KeyFile(SealKey::new([8; 32]));
-    repo.add_slot(Role::Writer, &secret, Costs::LOW, "writer").unwrap();
+    nights.repo.add_slot(Role::Writer, &secret, Costs::LOW, "writer").unwrap();
+    let store = Arc::new(nights.store.clone());
     let writer = Repository::open(store, &crate::repo::Unlock::Secret(secret), surroundings()).unwrap();
-    let blind = snapshot(&writer, request(&file), &Silent).unwrap();
+    let blind = snapshot(&writer, nights.request(), &Silent).unwrap();
     assert_eq!(blind.written.leaning_new, 0);
-    assert!(segments(&repo).iter().all(|segment| segment.generation == 0));
-    is_sound(&repo);
+    assert!(segments(&nights.repo).iter().all(|segment| segment.generation == 0));
+    is_sound(&nights.repo);
 }
 
 #[test]
 fn a_damaged_version_before_is_not_leaned_on() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("dump.sql");
-    let store = Arc::new(MemoryStore::default());
-    let repo = repository(store.clone());
-    let mut dump = Dump::new(8000);
-    fs::write(&file, dump.bytes()).unwrap();
-    snapshot(&repo, request(&file), &Silent).unwrap();
+    let mut nights = Nights::new(8000);
+    nights.take();
     let mut packs = Vec::new();
     let mut add = |entry| {
         packs.push(entry);
         Ok(())
     };
-    repo.store().list("packs/", &mut add).unwrap();
+    nights.store.list("packs/", &mut add).unwrap();
     for pack in packs {
         // Every segment of data, and none of the tree, whose pack is short.
         if pack.len > 60_000 {
             let flip = |bytes: &mut Vec<u8>| (100..bytes.len() - 20_000).step_by(2000).for_each(|at| bytes[at] ^= 1);
-            assert!(store.tamper(&pack.name, flip));
+            assert!(nights.store.tamper(&pack.name, flip));
         }
     }
-    dump.next(40);
-    fs::write(&file, dump.bytes()).unwrap();
-    let second = snapshot(&repo, request(&file), &Silent).unwrap();
+    nights.dump.next(40);
+    let second = nights.take();
     assert!(second.snapshot.head.complete);
-    for segment in segments(&repo).iter().filter(|segment| segment.generation > 0) {
+    for segment in segments(&nights.repo).iter().filter(|segment| segment.generation > 0) {
         assert!(segment.blobs.iter().all(|blob| blob.kind != crate::hash::BlobKind::Data as u8));
     }
 }
 
 #[test]
 fn what_leans_on_a_lost_pack_is_stored_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("dump.sql");
-    let store = Arc::new(MemoryStore::default());
-    let repo = repository(store.clone());
-    let mut dump = Dump::new(8000);
-    fs::write(&file, dump.bytes()).unwrap();
-    snapshot(&repo, request(&file), &Silent).unwrap();
-    let first: Vec<_> = store.names().into_iter().filter(|name| name.folder().starts_with("packs")).collect();
-    dump.next(40);
-    fs::write(&file, dump.bytes()).unwrap();
-    let second = snapshot(&repo, request(&file), &Silent).unwrap();
+    let mut nights = Nights::new(8000);
+    nights.take();
+    let first = nights.store.names().into_iter().filter(|name| name.folder().starts_with("packs"));
+    let first: Vec<_> = first.collect();
+    nights.dump.next(40);
+    let second = nights.take();
     assert!(second.written.leaning_new > 0);
     for name in &first {
-        store.remove(name).unwrap();
+        nights.store.remove(name).unwrap();
     }
     // The packs of the second night are there; what they hold is of no use without those of the first.
-    let third = snapshot(&repo, request(&file), &Silent).unwrap();
+    let third = nights.take();
     assert!(third.snapshot.head.complete);
-    assert_eq!(contents(&repo, &third.snapshot).values().next(), Some(&dump.bytes()));
+    assert_eq!(contents(&nights.repo, &third.snapshot).values().next(), Some(&nights.dump.bytes()));
 }
 
 #[test]
@@ -236,7 +230,7 @@ fn what_does_not_pay_is_stored_by_itself() {
     fs::write(&file, &bytes).unwrap();
     snapshot(&repo, request(&file), &Silent).unwrap();
     for (n, part) in bytes.chunks_mut(600).enumerate().filter(|(n, _)| n % 4 != 0) {
-        part.copy_from_slice(&noise(part.len(), n as u8));
+        part.copy_from_slice(&noise(part.len(), n as u64));
     }
     fs::write(&file, &bytes).unwrap();
     let second = snapshot(&repo, request(&file), &Silent).unwrap();
@@ -261,7 +255,7 @@ proptest! {
             let at = (at * bytes.len() as f64) as usize;
             let end = (at + len).min(bytes.len());
             match kind {
-                0 => drop(bytes.splice(at..at, noise(len, seed))),
+                0 => drop(bytes.splice(at..at, noise(len, seed.into()))),
                 1 => drop(bytes.drain(at..end)),
                 2 => bytes[at..end].fill(seed),
                 _ => bytes.rotate_left(at),

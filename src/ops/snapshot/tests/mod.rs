@@ -7,10 +7,12 @@ use crate::{
     model::{
         config::{ChunkerConfig, Config},
         node::{Body, Content, Extent, Node},
-        paging::{PageSource, each_extent},
     },
     monitor::{Recording, Silent},
-    ops::walk::each_entry,
+    ops::{
+        fixture::{self, noise},
+        walk::each_entry,
+    },
     repo::Surroundings,
     seal::SealKey,
     store::{
@@ -44,34 +46,12 @@ pub(super) fn repository(store: Arc<dyn Store>) -> Repository {
 }
 
 fn request(path: &Path) -> Request {
-    let input = Input::Path(path.as_os_str().as_encoded_bytes().to_vec());
-    Request {
-        series: Series::parse("host/-/tree").unwrap(),
-        sources: vec![SourceRequest { name: Name::new(*b"data").unwrap(), input }],
-        excludes: ExcludeOptions::default(),
-        compression: Compression::default(),
-        delta: true,
-        with_atime: false,
-        tags: Vec::new(),
-        description: None,
-        configuration: None,
-        host: "host".into(),
-        user: "tester".into(),
-        protect: None,
-        dry_run: false,
-        threads: 2,
-    }
+    fixture::request("host/-/tree", vec![fixture::path("data", path)])
 }
 
 fn command(name: &str, words: &[&str]) -> SourceRequest {
     let words = words.iter().map(|word| word.as_bytes().to_vec()).collect();
     SourceRequest { name: Name::new(name.as_bytes()).unwrap(), input: Input::Command(words) }
-}
-
-fn noise(len: usize, seed: u8) -> Vec<u8> {
-    let mut out = vec![0; len];
-    blake3::Hasher::new_keyed(&[seed; 32]).finalize_xof().fill(&mut out);
-    out
 }
 
 /// A tree with files of many sizes, several directories, links, a hole and a name that is no UTF-8.
@@ -84,7 +64,7 @@ fn tree() -> tempfile::TempDir {
     {
         let folder = root.join(format!("folder-{}", i % 3)).join("deep");
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(format!("file-{i}")), noise(size, i as u8)).unwrap();
+        fs::write(folder.join(format!("file-{i}")), noise(size, i as u64)).unwrap();
     }
     for i in 0..500 {
         fs::write(root.join(format!("small-{i}")), format!("number {i}")).unwrap();
@@ -126,18 +106,7 @@ fn contents_by(repo: &Repository, snapshot: &Snapshot, index: &crate::index::Blo
 
 fn bytes_of(reader: &BlobReader<'_>, node: &Node) -> Result<Vec<u8>> {
     Ok(match &node.body {
-        Body::File { size, content } => {
-            let mut bytes = Vec::new();
-            each_extent(reader as &dyn PageSource, content, *size, &mut |extent| {
-                match extent {
-                    Extent::Hole { len } => bytes.resize(bytes.len() + len as usize, 0),
-                    Extent::Data { id, .. } => bytes.extend(reader.blob(crate::hash::BlobKind::Data, &id)?),
-                }
-                Ok(())
-            })?;
-            assert_eq!(bytes.len() as u64, *size);
-            bytes
-        }
+        Body::File { size, content } => fixture::contents_of(reader, *size, content)?,
         Body::Symlink { target } => target.clone(),
         Body::Directory { .. } => b"directory".to_vec(),
         _ => b"special".to_vec(),
@@ -328,8 +297,7 @@ fn missing_paths_are_recorded_and_nothing_at_all_is_an_error() {
     let dir = tree();
     let repo = repository(Arc::new(MemoryStore::default()));
     let mut both = request(dir.path());
-    both.sources
-        .push(SourceRequest { name: Name::new(*b"gone").unwrap(), input: Input::Path(b"/nonexistent/path".to_vec()) });
+    both.sources.push(fixture::path("gone", Path::new("/nonexistent/path")));
     let report = snapshot(&repo, both, &Silent).unwrap();
     assert!(!report.snapshot.head.complete);
     assert_eq!(report.snapshot.problems[0].path, b"/nonexistent/path");
@@ -438,10 +406,7 @@ fn files_that_grow_or_shrink_are_recorded() {
     let repo = repository(Arc::new(MemoryStore::default()));
     // Files of the kernel claim other lengths than they have, which is what a change while reading looks like.
     let mut grown = request(Path::new("/proc/version"));
-    grown.sources.push(SourceRequest {
-        name: Name::new(*b"shrunk").unwrap(),
-        input: Input::Path(b"/sys/kernel/uevent_seqnum".to_vec()),
-    });
+    grown.sources.push(fixture::path("shrunk", Path::new("/sys/kernel/uevent_seqnum")));
     let report = snapshot(&repo, grown, &Silent).unwrap();
     assert!(!report.snapshot.head.complete);
     let said: Vec<&str> = report.snapshot.problems.iter().map(|problem| &problem.what[..]).collect();
