@@ -10,10 +10,6 @@ mod apply;
 mod plan;
 pub mod policy;
 #[cfg(test)]
-mod policy_tests;
-#[cfg(test)]
-mod rollback_tests;
-#[cfg(test)]
 mod tests;
 
 pub use apply::{Report, apply};

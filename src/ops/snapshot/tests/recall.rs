@@ -1,7 +1,12 @@
 //! Writers, which cannot open the snapshot before.
 
 use super::*;
-use crate::{id::hex, keys::Role, repo::Unlock, store::faulty::Op};
+use crate::{
+    id::hex,
+    keys::Role,
+    repo::Unlock,
+    store::faulty::{Fault, FaultyStore, Op},
+};
 use std::path::PathBuf;
 
 /// A repository with an owner, and the folder of a machine that has only a writer's key.

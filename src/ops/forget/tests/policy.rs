@@ -1,5 +1,5 @@
-use super::policy::*;
 use crate::id::SnapshotId;
+use crate::ops::forget::policy::*;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use proptest::prelude::*;
 

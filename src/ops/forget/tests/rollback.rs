@@ -1,6 +1,6 @@
 //! A store that is put back, and snapshots that are hidden: what a client that remembers makes of it, and what is no alarm.
 
-use super::*;
+use crate::ops::forget::*;
 use crate::{
     error::{Error, Result},
     id::SnapshotId,

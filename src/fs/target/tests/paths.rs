@@ -1,0 +1,211 @@
+//! Names and paths: what is made, replaced and removed, and that nothing leads outside.
+
+use super::beneath;
+use super::*;
+
+#[test]
+fn planted_symbolic_links_lead_nowhere() {
+    let place = Place::new();
+    symlink(place.outside(""), place.inside("dir")).unwrap();
+    symlink(place.outside("precious"), place.inside("file")).unwrap();
+    symlink(place.outside("new"), place.inside("dangling")).unwrap();
+    let root = &place.root;
+    assert!(root.open_dir(&name("dir")).is_err());
+    assert!(root.make_dir(&name("dir")).is_err());
+    assert!(root.descend(&[name("dir")]).is_err());
+    fs::create_dir(place.inside("real")).unwrap();
+    symlink("..", place.inside("real/up")).unwrap();
+    assert!(root.descend(&[name("real"), name("up"), name("real")]).is_err());
+    assert!(root.create_file(&name("file")).is_err());
+    assert!(root.create_file(&name("dangling")).is_err());
+    assert!(root.open_existing(&name("file")).is_err());
+    assert!(root.open_to_compare(&name("file")).is_err());
+    assert!(root.apply_to(&name("file"), Kind::File, &plain(0o777), &Policy::default()).is_err());
+    assert_eq!(root.stat(&name("file")).unwrap().unwrap().kind, Kind::Symlink);
+
+    let temp = root.temp_file().unwrap();
+    write_at(temp.file(), b"new", 0).unwrap();
+    root.rename_over(temp, &name("file")).unwrap();
+    assert_eq!(fs::read(place.inside("file")).unwrap(), b"new");
+    assert!(place.inside("file").symlink_metadata().unwrap().is_file());
+    root.remove(&name("dir")).unwrap();
+    place.assert_outside_untouched();
+    assert_eq!(fs::metadata(place.outside("precious")).unwrap().permissions().mode() & 0o777, 0o644);
+}
+
+#[test]
+fn without_openat2_the_same_holds() {
+    let place = Place::new();
+    fs::create_dir_all(place.inside("a/b")).unwrap();
+    symlink(place.outside(""), place.inside("a/link")).unwrap();
+    let root = place.root.fd();
+    assert!(beneath::chain_by_component(root, &[name("a"), name("b")], false).unwrap().is_some());
+    assert!(beneath::chain_by_component(root, &[name("a"), name("link")], false).is_err());
+    let a = beneath::open_by_component(root, &name("a"), beneath::DIRECTORY, Mode::empty()).unwrap();
+    assert!(beneath::open_by_component(a.as_fd(), &name("link"), beneath::DIRECTORY, Mode::empty()).is_err());
+    let create = OFlags::RDWR | OFlags::CREATE;
+    assert!(beneath::open_by_component(a.as_fd(), &name("link"), create, Mode::RUSR).is_err());
+    place.assert_outside_untouched();
+}
+
+#[test]
+fn no_name_leads_up() {
+    for bad in [&b".."[..], b".", b"/etc", b"a/../..", b""] {
+        assert!(Name::new(bad).is_err());
+    }
+}
+
+#[test]
+fn a_file_with_other_names_is_not_written_in_place() {
+    let place = Place::new();
+    fs::hard_link(place.outside("precious"), place.inside("file")).unwrap();
+    let error = place.root.open_existing(&name("file")).unwrap_err().to_string();
+    assert!(error.contains("other names"), "{error}");
+    assert!(place.root.apply_to(&name("file"), Kind::File, &plain(0o777), &Policy::default()).is_err());
+    assert!(place.root.open_to_compare(&name("file")).is_ok());
+    assert!(!place.root.xattrs_differ(&name("file"), &plain(0o777), &Policy::default()).unwrap());
+
+    let temp = place.root.temp_file().unwrap();
+    write_at(temp.file(), b"other", 0).unwrap();
+    place.root.rename_over(temp, &name("file")).unwrap();
+    assert_eq!(fs::read(place.inside("file")).unwrap(), b"other");
+    assert_eq!(place.root.list().unwrap(), [name("file")]);
+    place.assert_outside_untouched();
+}
+
+#[test]
+fn only_regular_files_are_opened() {
+    let place = Place::new();
+    assert!(place.root.special(&name("pipe"), Special::Fifo).unwrap().is_some());
+    assert!(place.root.open_existing(&name("pipe")).is_err());
+    assert!(place.root.open_to_compare(&name("pipe")).is_err());
+    place.root.make_dir(&name("dir")).unwrap();
+    assert!(place.root.open_existing(&name("dir")).is_err());
+    assert!(place.root.open_existing(&name("none")).is_err());
+}
+
+#[test]
+fn nothing_is_created_over_anything() {
+    let place = Place::new();
+    let root = &place.root;
+    root.create_file(&name("a")).unwrap();
+    assert_eq!(root.create_file(&name("a")).unwrap_err().source.kind(), io::ErrorKind::AlreadyExists);
+    assert!(root.symlink(&name("a"), b"x").is_err());
+    assert!(root.special(&name("a"), Special::Fifo).is_err());
+    assert!(root.make_dir(&name("a")).is_err());
+    assert!(root.make_dir(&name("d")).unwrap().is_new());
+    assert!(!root.make_dir(&name("d")).unwrap().is_new());
+    let temp = root.temp_file().unwrap();
+    assert!(root.rename_over(temp, &name("d")).is_err());
+    assert_eq!(root.list().unwrap(), [name("a"), name("d")]);
+    assert_eq!(fs::metadata(place.inside("a")).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(fs::metadata(place.inside("d")).unwrap().permissions().mode() & 0o7777, 0o700);
+}
+
+#[test]
+fn a_hard_link_is_made_to_the_inode_that_was_made_and_no_other() {
+    let place = Place::new();
+    let root = &place.root;
+    let id = Identity::of(&root.create_file(&name("a")).unwrap()).unwrap();
+    assert_eq!(root.stat(&name("a")).unwrap().unwrap().id, id);
+    let dir = root.make_dir(&name("dir")).unwrap();
+    dir.hard_link((root, &name("a")), id, &name("b")).unwrap();
+    assert_eq!(dir.stat(&name("b")).unwrap().unwrap().id, id);
+    assert_eq!(dir.stat(&name("b")).unwrap().unwrap().links, 2);
+
+    fs::remove_file(place.inside("a")).unwrap();
+    fs::hard_link(place.outside("precious"), place.inside("a")).unwrap();
+    assert!(dir.hard_link((root, &name("a")), id, &name("c")).is_err());
+    assert!(dir.stat(&name("c")).unwrap().is_none());
+    fs::remove_file(place.inside("a")).unwrap();
+    symlink(place.outside("precious"), place.inside("a")).unwrap();
+    assert!(dir.hard_link((root, &name("a")), id, &name("c")).is_err());
+    assert!(dir.stat(&name("c")).unwrap().is_none());
+    fs::remove_file(place.inside("a")).unwrap();
+    place.assert_outside_untouched();
+
+    let link = root.symlink(&name("s"), b"anything").unwrap();
+    root.hard_link((root, &name("s")), link, &name("t")).unwrap();
+    assert_eq!(root.read_link(&name("t")).unwrap(), b"anything");
+}
+
+#[test]
+fn paths_longer_than_the_system_takes_are_made_and_removed() {
+    let place = Place::new();
+    let names: Vec<Name> = (0..600).map(|i| name(format!("{i}-{}", "x".repeat(100 + i % 150)))).collect();
+    let mut dir = place.root.clone();
+    for n in &names {
+        dir = dir.make_dir(n).unwrap();
+        dir.symlink(&name("out"), place.outside("").as_os_str().as_bytes()).unwrap();
+    }
+    dir.create_file(&name("end")).unwrap();
+    assert!(dir.path().len() > 60_000);
+    let again = place.root.descend(&names).unwrap();
+    assert_eq!(again.path(), dir.path());
+    assert!(again.stat(&name("end")).unwrap().is_some());
+    assert!(beneath::chain_by_component(place.root.fd(), &names, false).unwrap().is_some());
+    place.root.remove(&names[0]).unwrap();
+    assert!(place.root.list().unwrap().is_empty());
+    place.assert_outside_untouched();
+}
+
+#[test]
+fn a_tree_is_removed_and_what_it_points_to_is_not() {
+    let place = Place::new();
+    for i in 0..50 {
+        fs::create_dir_all(place.inside(&format!("t/{}/{i}/sub", i % 7))).unwrap();
+        fs::write(place.inside(&format!("t/{}/{i}/sub/file", i % 7)), b"x").unwrap();
+        symlink(place.outside(""), place.inside(&format!("t/{}/{i}/link", i % 7))).unwrap();
+    }
+    fs::hard_link(place.outside("precious"), place.inside("t/precious")).unwrap();
+    fs::write(place.inside("kept"), b"x").unwrap();
+    place.root.remove(&name("t")).unwrap();
+    assert_eq!(place.root.list().unwrap(), [name("kept")]);
+    assert_eq!(place.root.remove(&name("t")).unwrap_err().source.kind(), io::ErrorKind::NotFound);
+    place.assert_outside_untouched();
+}
+
+#[test]
+fn names_are_bytes() {
+    let place = Place::new();
+    let mut names = vec![name(b"\xff\xfe\n\x1b[31m"), name([b'x'; 255]), name(b"-rf"), name("ä")];
+    for n in &names {
+        place.root.create_file(n).unwrap();
+    }
+    names.sort();
+    assert_eq!(place.root.list().unwrap(), names);
+    let error = place.root.create_file(&name(b"\xff\xfe\n\x1b[31m")).unwrap_err().to_string();
+    assert!(error.contains("/\\xff\\xfe\\n\\x1b[31m: "), "{error}");
+    for n in &names {
+        place.root.remove(n).unwrap();
+    }
+}
+
+#[test]
+fn case_is_probed_and_leaves_nothing() {
+    let place = Place::new();
+    // The temporary directory of a test machine on Linux does not fold; `vault` is told otherwise by folding ones.
+    assert!(!place.root.folds_case().unwrap());
+    assert!(place.root.list().unwrap().is_empty());
+    assert_eq!(folded(&name("README")), folded(&name("ReadMe")));
+    assert_eq!(folded(&name("ÄΣ")), folded(&name("äς")));
+    assert_ne!(folded(&name(b"\xffA")), folded(&name(b"\xfea")));
+    let temp = place.root.temp_file().unwrap();
+    assert!(is_temporary(&place.root.list().unwrap()[0]) && !is_temporary(&name(".vault-restore-x")));
+    place.root.discard(temp).unwrap();
+}
+
+#[test]
+fn a_target_that_is_no_directory_is_an_error() {
+    let place = Place::new();
+    let file = place.outside("precious");
+    assert!(matches!(Target::create_or_open(file.as_os_str().as_bytes()), Err(Error::Target { .. })));
+    assert!(matches!(Target::open(b"/nonexistent/x"), Err(Error::Target { .. })));
+    assert!(Target::create_or_open(b"a\0b").is_err());
+    // The user's own links are followed.
+    symlink(place.outside(""), place.inside("mine")).unwrap();
+    let target = Target::create_or_open(place.inside("mine").as_os_str().as_bytes()).unwrap();
+    assert_eq!(target.root().list().unwrap(), [name("precious")]);
+    target.sync().unwrap();
+    let _: &File = &target.root().open_to_compare(&name("precious")).unwrap();
+}

@@ -1,0 +1,169 @@
+//! What a prune removes, moves and leaves.
+
+use super::*;
+use crate::{model::gc::Step, pack::PackEntry, repo::mover::Mover};
+
+#[test]
+fn what_nobody_needs_is_marked_and_then_removed() {
+    let mut world = forgotten(0);
+    let before = world.names("packs/");
+    let options = Options { force: true, ..Options::default() };
+    let (planned, first) = prune(world.repo(), &options, &Silent).unwrap();
+    assert!(first.marked > 0 && first.removed == Amount::default(), "{first:?}");
+    assert!(planned.numbers.dead_bytes > 0 && planned.numbers.condemned.packs == first.marked);
+    assert!(world.names("packs/").is_superset(&before));
+    world.verify();
+    // Too young still; and nothing is marked twice.
+    let notes = world.names("gc/");
+    world.pass(DAY - 1);
+    let (_, again) = prune(world.repo(), &options, &Silent).unwrap();
+    assert_eq!((again.removed.packs, again.marked, world.names("gc/")), (0, 0, notes));
+    world.pass(1);
+    let (_, second) = prune(world.repo(), &options, &Silent).unwrap();
+    assert_eq!(second.removed.packs, first.marked);
+    world.verify();
+    world.settle();
+    // The packs that are left hold little beside what is needed.
+    let (live, stored) = {
+        let plan = plan(world.repo(), &options, &Silent).unwrap();
+        (plan.numbers.live.bytes, plan.numbers.dead_bytes)
+    };
+    assert!(stored * 10 < live, "{stored} of {live}");
+}
+
+#[test]
+fn a_dry_run_says_what_the_real_one_does_and_changes_nothing() {
+    for prunes in 0..3 {
+        let world = forgotten(prunes);
+        let before = world.fixture.store.names();
+        let planned = plan(world.repo(), &at_once(), &Silent).unwrap();
+        assert_eq!(world.fixture.store.names(), before);
+        let (real, report) = world.prune();
+        assert_eq!(planned, real);
+        assert_eq!(report.removed, real.numbers.removed);
+        assert_eq!(report.moved.packs, real.numbers.moved.packs);
+    }
+}
+
+#[test]
+fn base_blobs_of_what_is_needed_are_needed() {
+    let mut world = World::new();
+    let old = world.snapshot(&[(1, 0)]);
+    world.snapshot(&[(1, 1)]);
+    let index = world.fixture.index();
+    let leaning = index.runs().iter().any(|run| (0..run.segment_count()).any(|s| run.bases_of(s).count() > 0));
+    assert!(leaning, "this test is about segments that lean on others");
+    world.forget(old);
+    world.settle();
+    assert_eq!(world.held.len(), 1);
+}
+
+#[test]
+fn a_maintainer_prunes_and_a_writer_does_not() {
+    let world = forgotten(0);
+    let maintainer = world.fixture.as_maintainer();
+    prune(&maintainer, &at_once(), &Silent).unwrap();
+    let (_, report) = prune(&maintainer, &at_once(), &Silent).unwrap();
+    assert!(report.removed.packs > 0);
+    world.verify();
+    assert!(matches!(prune(&world.fixture.as_writer(), &at_once(), &Silent), Err(Error::NotPermitted { .. })));
+}
+
+#[test]
+fn live_sessions_hold_sweeps_and_dead_ones_do_not() {
+    let mut world = forgotten(1);
+    let repo = world.repo().clone();
+    let session = repo.begin("host", false, &Silent).unwrap();
+    // It has seen the mark.
+    assert!(world.prune().1.removed.packs > 0);
+    let old = world.snapshot(&[(20, 0), (21, 0), (22, 0)]);
+    world.forget(old);
+    assert!(world.prune().1.marked > 0);
+    // This mark it has not.
+    assert_eq!(world.prune().1.removed.packs, 0);
+    let (store, now) = (world.fixture.store.clone(), world.now);
+    store.set_now(now + DAY - 1);
+    assert_eq!(world.prune().1.removed.packs, 0);
+    store.set_now(now + DAY);
+    assert!(world.prune().1.removed.packs > 0);
+    assert!(world.names("sessions/").is_empty());
+    drop(session);
+    world.verify();
+}
+
+#[test]
+fn many_small_index_objects_become_few() {
+    let mut world = World::new();
+    for n in 0..40 {
+        world.snapshot(&[(n, 0)]);
+    }
+    let before = world.names("index/").len();
+    assert!(before >= 40);
+    world.prune();
+    assert!(world.names("index/").len() < 5);
+    world.verify();
+}
+
+#[test]
+fn packs_that_are_damaged_are_not_moved() {
+    let mut world = World::new();
+    let old = world.snapshot(&[(1, 0), (2, 0), (3, 0), (4, 0)]);
+    world.snapshot(&[(1, 0)]);
+    world.forget(old);
+    let planned = plan(world.repo(), &Options { max_unused: Some(Unused::Bytes(0)), ..at_once() }, &Silent).unwrap();
+    let moved = *planned.moves.iter().next().unwrap();
+    let name = crate::pack::object_name(&moved);
+    // In a stretch that no segment lies in: the pack is not what its name says, and nothing that is needed is lost.
+    assert!(world.fixture.store.tamper(&name, |bytes| {
+        let end = bytes.len() - 1;
+        bytes[end] ^= 1;
+    }));
+    let options = Options { max_unused: Some(Unused::Bytes(0)), ..at_once() };
+    for _ in 0..3 {
+        let (_, report) = prune(world.repo(), &options, &Silent).unwrap();
+        assert_eq!(report.damaged, [moved]);
+    }
+    assert!(world.fixture.store.names().contains(&name));
+}
+
+#[test]
+fn of_a_segment_that_lies_twice_the_copy_in_the_pack_that_no_mark_names_is_kept() {
+    let mut world = World::new();
+    world.snapshot(&[(1, 0)]);
+    world.snapshot(&[(1, 1), (2, 0), (3, 0)]);
+    let repo = world.repo();
+    let index = world.fixture.index();
+    let entries = fixture::listed_packs(repo);
+    // The segment that leans on others gets a copy; what it leans on lies in packs that a mark names.
+    repo.note(Step::Mark, entries.iter().map(|entry| entry.id).collect()).unwrap();
+    let leans = |entry: &PackEntry| entry.directory.segments.iter().any(|segment| !segment.bases.is_empty());
+    let damaged = entries.iter().find(|entry| leans(entry)).unwrap();
+    let before: BTreeSet<PackId> = repo.list_packs().unwrap().into_keys().collect();
+    let mut mover = Mover::new(repo, &index, &Silent);
+    assert!(mover.copy(damaged, &|segment| !segment.bases.is_empty()).unwrap());
+    mover.finish().unwrap();
+    let after = repo.list_packs().unwrap();
+    let copy: Vec<_> = after.iter().filter(|(id, _)| !before.contains(*id)).collect();
+    let [(copy, len)] = copy[..] else { panic!("{copy:?}") };
+    assert!(*len < damaged.len, "the longer one would be kept in any case");
+    let planned = plan(repo, &Options { grace: DAY, ..at_once() }, &Silent).unwrap();
+    assert!(!planned.dead.contains(copy), "{planned:?}");
+}
+
+#[test]
+fn moves_are_bounded_by_what_the_user_says() {
+    let mut world = World::new();
+    let old = world.snapshot(&(0..30).map(|n| (n, 0)).collect::<Vec<_>>());
+    world.snapshot(&(0..30).filter(|n| n % 2 == 0).map(|n| (n, 0)).collect::<Vec<_>>());
+    world.forget(old);
+    let with = |max_unused, max_repack| {
+        plan(world.repo(), &Options { max_unused, max_repack, ..at_once() }, &Silent).unwrap().numbers
+    };
+    let all = with(Some(Unused::Bytes(0)), None);
+    assert!(all.moved.bytes > 0 && all.unused_after == 0, "{all:?}");
+    assert_eq!(with(Some(Unused::Unlimited), None).moved.bytes, 0);
+    let some = with(Some(Unused::Bytes(0)), Some(all.moved.bytes / 2));
+    assert!(some.moved.bytes > 0 && some.moved.bytes <= all.moved.bytes / 2, "{some:?}");
+    let usual = with(None, None);
+    assert!(usual.moved.bytes <= 2 * usual.dead_bytes);
+}

@@ -1,0 +1,106 @@
+//! Sources that are not there, change or fail: recorded, and the rest is kept.
+
+use super::*;
+
+fn command(name: &str, words: &[&str]) -> SourceRequest {
+    let words = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+    SourceRequest { name: Name::new(name.as_bytes()).unwrap(), input: Input::Command(words) }
+}
+
+#[test]
+fn missing_paths_are_recorded_and_nothing_at_all_is_an_error() {
+    let dir = tree();
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let mut both = request(dir.path());
+    both.sources.push(fixture::path("gone", Path::new("/nonexistent/path")));
+    let report = snapshot(&repo, both, &Silent).unwrap();
+    assert!(!report.snapshot.head.complete);
+    assert_eq!(report.snapshot.problems[0].path, b"/nonexistent/path");
+    assert_eq!(report.snapshot.sources.len(), 1);
+    let nothing = snapshot(&repo, request(Path::new("/nonexistent/path")), &Silent);
+    assert!(matches!(nothing, Err(Error::Refused { .. })));
+}
+
+#[test]
+fn streams_count_only_when_their_command_succeeds() {
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let mut fine = request(Path::new("/"));
+    fine.sources =
+        vec![command("dump.sql", &["sh", "-c", "seq 1 500000"]), command("bad", &["sh", "-c", "seq 9; exit 3"])];
+    let report = snapshot(&repo, fine, &Silent).unwrap();
+    assert!(!report.snapshot.head.complete);
+    assert_eq!(report.snapshot.sources.len(), 1);
+    let want: String = (1..=500_000).map(|n| format!("{n}\n")).collect();
+    assert!(contents(&repo, &report.snapshot)[&b"dump.sql"[..]] == want.as_bytes());
+    assert!(report.snapshot.problems[0].what.contains("exit status: 3"), "{:?}", report.snapshot.problems);
+}
+
+#[test]
+fn files_that_grow_or_shrink_are_recorded() {
+    let repo = repository(Arc::new(MemoryStore::default()));
+    // Files of the kernel claim other lengths than they have, which is what a change while reading looks like.
+    let mut grown = request(Path::new("/proc/version"));
+    grown.sources.push(fixture::path("shrunk", Path::new("/sys/kernel/uevent_seqnum")));
+    let report = snapshot(&repo, grown, &Silent).unwrap();
+    assert!(!report.snapshot.head.complete);
+    let said: Vec<&str> = report.snapshot.problems.iter().map(|problem| &problem.what[..]).collect();
+    assert!(
+        said.iter().any(|what| what.contains("grew")) && said.iter().any(|what| what.contains("shrank")),
+        "{said:?}"
+    );
+    let shrunk = contents(&repo, &report.snapshot)[&b"shrunk"[..]].clone();
+    assert!(!shrunk.is_empty() && shrunk.len() < 100);
+}
+
+#[test]
+fn files_that_change_while_they_are_read_are_recorded() {
+    for size in [100, 3 << 20] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, noise(size, 1)).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        struct Rewrite(std::path::PathBuf);
+        impl Monitor for Rewrite {
+            fn add(&self, counter: Counter, _: u64) {
+                if counter == Counter::Read {
+                    fs::OpenOptions::new().write(true).open(&self.0).unwrap().write_all_at(b"x", 50).unwrap();
+                }
+            }
+        }
+        let repo = repository(Arc::new(MemoryStore::default()));
+        let report = snapshot(&repo, request(dir.path()), &Rewrite(file)).unwrap();
+        assert!(!report.snapshot.head.complete);
+        assert!(
+            report.snapshot.problems[0].what.contains("changed while it was read"),
+            "{:?}",
+            report.snapshot.problems
+        );
+        assert_eq!(report.snapshot.totals.files, 1);
+    }
+}
+
+#[test]
+fn files_that_vanish_or_turn_into_something_else_are_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["gone", "kept", "pipe"] {
+        fs::write(dir.path().join(name), name).unwrap();
+    }
+    struct Meddle(std::path::PathBuf, AtomicU64);
+    impl Monitor for Meddle {
+        fn add(&self, counter: Counter, n: u64) {
+            // After the walk has seen them all and before any is read: a run of files is handed on at its end.
+            if counter == Counter::Entries && self.1.fetch_add(n, Ordering::Relaxed) == 3 {
+                fs::remove_file(self.0.join("gone")).unwrap();
+                fs::remove_file(self.0.join("pipe")).unwrap();
+                let made = std::process::Command::new("mkfifo").arg(self.0.join("pipe")).status().unwrap();
+                assert!(made.success());
+            }
+        }
+    }
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let monitor = Meddle(dir.path().to_owned(), AtomicU64::new(0));
+    let report = snapshot(&repo, request(dir.path()), &monitor).unwrap();
+    assert!(!report.snapshot.head.complete);
+    assert_eq!(report.snapshot.problem_count, 2, "{:?}", report.snapshot.problems);
+    assert_eq!(contents(&repo, &report.snapshot).into_keys().collect::<Vec<_>>(), [b"kept"]);
+}
