@@ -1,5 +1,5 @@
 //! What several benches share: made-up sources, repositories, and how time and memory are read.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each benchmark is a program of its own and uses a part")]
 
 use std::{fs, os::unix::ffi::OsStrExt, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;

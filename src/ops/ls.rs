@@ -65,7 +65,7 @@ fn below(
 ) -> Result<()> {
     let Body::Directory { tree, .. } = node.body else { return Ok(()) };
     let mut walk = TreeWalk::new(reader, tree, path);
-    while let Some(event) = walk.next() {
+    while let Some(event) = walk.next_event() {
         match event {
             Event::Entry { node, user, group } => {
                 each(walk.path(), &node, user.as_deref(), group.as_deref())?;

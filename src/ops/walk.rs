@@ -84,8 +84,7 @@ impl<'s> TreeWalk<'s> {
     }
 
     /// The next event; `None` after the directory that the walk began in was left.
-    #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<Event> {
         if let Some(tree) = self.pending.take() {
             let path_len = self.path.len();
             let leaves = if self.salvages {
@@ -146,7 +145,7 @@ pub fn each_entry(
     each: &mut dyn FnMut(&[u8], &Node) -> Result<()>,
 ) -> Result<()> {
     let mut walk = TreeWalk::new(source, tree, path);
-    while let Some(event) = walk.next() {
+    while let Some(event) = walk.next_event() {
         match event {
             Event::Entry { node, .. } => each(walk.path(), &node)?,
             Event::Unreadable(error) => return Err(error),

@@ -262,7 +262,7 @@ fn is_file(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
-#[allow(clippy::unnecessary_cast)] // The field is of another type on other machines.
+#[allow(clippy::unnecessary_cast, reason = "the widths of these fields depend on the architecture")]
 fn entry(name: ObjectName, stat: &Stat) -> Entry {
     Entry { name, len: stat.st_size as u64, stored: stat.st_mtime as i64 }
 }

@@ -1,5 +1,5 @@
 //! What several test programs share: repositories made and read through the crate's own interface.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test program uses a part")]
 
 pub mod tiny;
 

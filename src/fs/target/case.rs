@@ -14,8 +14,7 @@ fn swap_case(byte: &u8) -> u8 {
     if byte.is_ascii_alphabetic() { byte ^ 0x20 } else { *byte }
 }
 
-// The widths of these fields depend on the architecture.
-#[allow(clippy::unnecessary_cast)]
+#[allow(clippy::unnecessary_cast, reason = "the widths of these fields depend on the architecture")]
 fn times(stat: &Stat) -> Result<Timestamps, std::num::TryFromIntError> {
     let time = |sec, nsec: i64| Timespec { tv_sec: sec, tv_nsec: nsec as _ };
     Ok(Timestamps {

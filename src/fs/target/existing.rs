@@ -93,8 +93,7 @@ pub struct Existing {
 }
 
 impl Existing {
-    // The widths of these fields depend on the architecture.
-    #[allow(clippy::unnecessary_cast)]
+    #[allow(clippy::unnecessary_cast, reason = "the widths of these fields depend on the architecture")]
     pub(super) fn from_stat(stat: &Stat) -> io::Result<Existing> {
         let kind = Kind::of_mode(stat.st_mode as u32).ok_or_else(|| io::Error::other("is of an unknown kind"))?;
         Ok(Existing {

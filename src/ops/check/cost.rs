@@ -101,7 +101,7 @@ impl Losses<'_, '_> {
             |tree, entries, bytes| Level { tree, unseen: Unseen::below(entries, bytes), lost: None, intact: true };
         let mut levels = vec![level(tree, entries, bytes)];
         let mut walk = TreeWalk::salvaging(self.pages, tree, name);
-        while let Some(event) = walk.next() {
+        while let Some(event) = walk.next_event() {
             self.found.monitor.check()?;
             match event {
                 Event::Entry { node, .. } => {

@@ -76,7 +76,7 @@ fn tree(
     one(archive, stream, root.name.as_bytes(), root, user, group)?;
     let Body::Directory { tree, .. } = root.body else { return Ok(()) };
     let mut walk = TreeWalk::new(stream.reader(), tree, root.name.as_bytes());
-    while let Some(event) = walk.next() {
+    while let Some(event) = walk.next_event() {
         match event {
             Event::Entry { node, user, group } => {
                 one(archive, stream, walk.path(), &node, user.as_deref(), group.as_deref())?

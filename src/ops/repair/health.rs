@@ -225,8 +225,8 @@ fn good_segments(repo: &Repository, entry: &PackEntry, monitor: &dyn Monitor) ->
 
 /// Which blobs can be had.
 pub(super) struct Sound<'a> {
-    index: &'a BlobIndex,
-    bad: &'a BTreeMap<PackId, Bad>,
+    pub(super) index: &'a BlobIndex,
+    pub(super) bad: &'a BTreeMap<PackId, Bad>,
     /// Blobs that are about to be fetched.
     pub(super) coming: HashSet<BlobId>,
     /// Segments with bases that were looked at.

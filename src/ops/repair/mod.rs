@@ -164,7 +164,7 @@ pub fn repair(repo: &Repository, request: &Request<'_>, monitor: &dyn Monitor) -
         let mut sound = Sound::new(&index, &health);
         sound.coming = coming;
         let from = donor.filter(|_| request.dry_run && request.what.packs);
-        let repaired = snapshots::repair(repo, &index, &sound, &health, from, found, request, monitor)?;
+        let repaired = snapshots::repair(repo, &sound, from, found, request, monitor)?;
         report.snapshots = Some(repaired);
     }
     Ok(report)

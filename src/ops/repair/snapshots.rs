@@ -2,7 +2,7 @@
 
 use super::{
     Donor, Request,
-    health::{Health, Sound},
+    health::Sound,
     objects::{Donated, Found, Unreadable},
     survey::{Pages, judge, lost_of, survey},
 };
@@ -50,12 +50,9 @@ impl Repaired {
 }
 
 /// Repairs all snapshots that need it and have not been repaired before.
-#[allow(clippy::too_many_arguments)]
 pub(super) fn repair(
     repo: &Repository,
-    index: &BlobIndex,
     sound: &Sound<'_>,
-    health: &Health,
     donor: Option<&Donor<'_>>,
     found: Found,
     request: &Request<'_>,
@@ -66,7 +63,7 @@ pub(super) fn repair(
     let Found { mut listed, unreadable, stood_in_for } = found;
     let session = repo.begin(request.host, dry_run, monitor)?;
     // Pages of new trees are not to rely on packs that are damaged.
-    let trusted = session.load_index_without(&health.bad.keys().copied().collect(), monitor)?.index;
+    let trusted = session.load_index_without(&sound.bad.keys().copied().collect(), monitor)?.index;
     for mut one in unreadable {
         let donated = one.donated.take();
         match donated {
@@ -74,7 +71,7 @@ pub(super) fn repair(
             None => repaired.push(one.beyond_repair()),
         }
     }
-    let here = BlobReader::new(repo, index);
+    let here = BlobReader::new(repo, sound.index);
     let there = donor.map(|donor| BlobReader::new(donor.repo, donor.index));
     let pages = Pages::new(&here, there.as_ref());
     let damaged = survey(repo, &pages, sound, listed.iter(), monitor)?.damaged;
@@ -228,7 +225,7 @@ impl Rest<'_, '_> {
         let Body::Directory { tree, .. } = level.node.body else { return Ok(None) };
         let mut above: Vec<Level> = Vec::new();
         let mut walk = TreeWalk::salvaging(self.pages, tree, source.root.name.as_bytes());
-        while let Some(event) = walk.next() {
+        while let Some(event) = walk.next_event() {
             self.monitor.check()?;
             match event {
                 Event::Entry { node, user, group } => {

@@ -86,7 +86,7 @@ pub(super) fn survey<'l>(
             }
             let mut levels = vec![Level { tree, intact: true }];
             let mut walk = TreeWalk::salvaging(pages, tree, source.root.name.as_bytes());
-            while let Some(event) = walk.next() {
+            while let Some(event) = walk.next_event() {
                 monitor.check()?;
                 let came = std::mem::take(&mut *pages.came.borrow_mut());
                 if !came.is_empty() {

@@ -131,7 +131,7 @@ impl<'a> Collector<'a> {
 
     fn walk(&mut self, tree: BlobId, path: &[u8]) -> Result<()> {
         let mut walk = TreeWalk::new(self.job.reader, tree, path);
-        while let Some(event) = walk.next() {
+        while let Some(event) = walk.next_event() {
             self.job.tally.check()?;
             match event {
                 Event::Entry { node, user, group } => {

@@ -58,7 +58,7 @@ impl<'s> LocalUpload<'s> {
     }
 
     /// The time that the store's file system gives the file when it is touched.
-    #[allow(clippy::unnecessary_cast)] // The field is of another type on other machines.
+    #[allow(clippy::unnecessary_cast, reason = "the width of this field depends on the architecture")]
     pub(super) fn touched_now(self) -> Result<i64> {
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         rustix::fs::futimens(&self.file, &Timestamps { last_access: now, last_modification: now })

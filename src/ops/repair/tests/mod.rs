@@ -74,7 +74,7 @@ fn contents(repo: &Repository, snapshot: &crate::model::snapshot::Snapshot) -> C
         file(name, &source.root.body, &mut out);
         let Body::Directory { tree, .. } = source.root.body else { continue };
         let mut walk = TreeWalk::salvaging(&reader, tree, name);
-        while let Some(event) = walk.next() {
+        while let Some(event) = walk.next_event() {
             if let Event::Entry { node, .. } = event {
                 file(walk.path(), &node.body, &mut out);
             }
