@@ -1,5 +1,11 @@
 //! What the program promises, held with the program itself on real trees: exactness, growth, memory, secrecy.
 
+mod common;
+
+use common::{
+    noise,
+    world::{PROGRAM, World},
+};
 use rustix::{
     fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags},
     io::Errno,
@@ -17,9 +23,6 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// A folder with a repository `repo` in it.
-struct World(tempfile::TempDir);
-
 /// What a run took.
 struct Cost {
     /// Peak memory in bytes.
@@ -27,63 +30,30 @@ struct Cost {
     out: String,
 }
 
-impl World {
-    fn new() -> Self {
-        let world = World(tempfile::tempdir().unwrap());
-        world.run(&["init", "--kdf", "low"]);
-        world
-    }
+/// Runs the program, which must succeed.
+#[track_caller]
+fn run(world: &World, args: &[&str]) -> Cost {
+    let report = world.path("cost");
+    let mut command = Command::new("/usr/bin/time");
+    world.surround(command.args(["-f", "%M", "-o"]).arg(&report).arg(PROGRAM).args(args));
+    let output = command.output().expect("GNU time runs the program");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "vault {args:?}: {}: {text}", output.status);
+    let memory = fs::read_to_string(&report).unwrap().trim().parse::<u64>().unwrap() * 1024;
+    Cost { memory, out: String::from_utf8_lossy(&output.stdout).into_owned() }
+}
 
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
+fn snapshot(world: &World, path: &Path) -> Cost {
+    run(world, &["snapshot", "--as", "alpha/-/tree", path.to_str().unwrap()])
+}
 
-    /// Runs the program, which must succeed.
-    #[track_caller]
-    fn run(&self, arguments: &[&str]) -> Cost {
-        let report = self.at("cost");
-        let output = Command::new("/usr/bin/time")
-            .args(["-f", "%M", "-o"])
-            .arg(&report)
-            .arg(env!("CARGO_BIN_EXE_vault"))
-            .args(arguments)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("VAULT_REPO", self.at("repo"))
-            .env("VAULT_PASSWORD", "a passphrase")
-            .env("VAULT_CACHE_DIR", self.at("cache"))
-            .stdin(Stdio::null())
-            .output()
-            .expect("GNU time runs the program");
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "vault {arguments:?}: {}: {text}", output.status);
-        let memory = fs::read_to_string(&report).unwrap().trim().parse::<u64>().unwrap() * 1024;
-        Cost { memory, out: String::from_utf8_lossy(&output.stdout).into_owned() }
-    }
+fn restore(world: &World, target: &Path) -> Cost {
+    run(world, &["restore", "alpha/-/tree", "--target", target.to_str().unwrap()])
+}
 
-    fn snapshot(&self, path: &Path) -> Cost {
-        self.run(&["snapshot", "--as", "alpha/-/tree", path.to_str().unwrap()])
-    }
-
-    fn restore(&self, target: &Path) -> Cost {
-        self.run(&["restore", "alpha/-/tree", "--target", target.to_str().unwrap()])
-    }
-
-    /// Bytes of all objects, and the names of data packs.
-    fn size(&self) -> u64 {
-        self.objects().iter().map(|path| fs::metadata(path).unwrap().len()).sum()
-    }
-
-    fn objects(&self) -> Vec<PathBuf> {
-        let (mut files, mut stack) = (Vec::new(), vec![self.at("repo")]);
-        while let Some(dir) = stack.pop() {
-            for entry in fs::read_dir(dir).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() { stack.push(path) } else { files.push(path) }
-            }
-        }
-        files
-    }
+/// Bytes of all objects.
+fn size(world: &World) -> u64 {
+    world.objects("").iter().map(|path| fs::metadata(path).unwrap().len()).sum()
 }
 
 /// Fails unless two trees are equal to the last bit of metadata that rsync knows.
@@ -96,12 +66,6 @@ fn assert_equal(a: &Path, b: &Path) {
     assert!(output.status.success() && text.is_empty(), "{}", text.chars().take(3000).collect::<String>());
 }
 
-fn noise(len: usize, seed: u8) -> Vec<u8> {
-    let mut out = vec![0; len];
-    blake3::Hasher::new_keyed(&[seed; 32]).finalize_xof().fill(&mut out);
-    out
-}
-
 fn shell(script: &str, dir: &Path) {
     let status = Command::new("bash").args(["-euc", script]).current_dir(dir).status().unwrap();
     assert!(status.success(), "{script}");
@@ -111,21 +75,21 @@ const MIB: u64 = 1 << 20;
 
 #[test]
 fn a_real_system_tree_comes_back_exactly() {
-    let world = World::new();
+    let world = World::with_repository();
     // More than a hundred thousand entries on a usual machine: links, hard links, set-id programs, capabilities.
     let tree = Path::new("/usr");
-    let first = world.snapshot(tree);
+    let first = snapshot(&world, tree);
     assert!(first.memory < 200 * MIB, "{} MiB", first.memory / MIB);
-    let restored = world.restore(&world.at("out"));
+    let restored = restore(&world, &world.path("out"));
     assert!(restored.memory < 200 * MIB, "{} MiB", restored.memory / MIB);
-    assert_equal(tree, &world.at("out"));
+    assert_equal(tree, &world.path("out"));
 
-    let before = world.size();
-    let json = world.run(&["--json", "snapshot", "--as", "alpha/-/tree", "/usr"]).out;
-    assert!(world.size() - before < 64 << 10, "{}", world.size() - before);
+    let before = size(&world);
+    let json = run(&world, &["--json", "snapshot", "--as", "alpha/-/tree", "/usr"]).out;
+    assert!(size(&world) - before < 64 << 10, "{}", size(&world) - before);
     let last: serde_json::Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
     assert!(json.contains("\"files_read\":0"), "{last}");
-    world.run(&["check", "--read-data"]);
+    run(&world, &["check", "--read-data"]);
 }
 
 /// Regular files below a tree of which the kernel says that they were opened while `work` ran, by path.
@@ -157,13 +121,13 @@ fn opened_meanwhile(tree: &Path, work: impl FnOnce()) -> BTreeSet<PathBuf> {
 
 #[test]
 fn what_has_not_changed_is_not_even_opened() {
-    let world = World::new();
-    let tree = world.at("tree");
+    let world = World::with_repository();
+    let tree = world.path("tree");
     let mut files = BTreeSet::new();
     for i in 0..300 {
         let path = tree.join(format!("{}/{}/{i}", i % 7, i % 3));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, noise(i * 40, i as u8)).unwrap();
+        fs::write(&path, noise(i * 40, i as u64)).unwrap();
         files.insert(path);
     }
     let long = tree.join("long");
@@ -175,24 +139,24 @@ fn what_has_not_changed_is_not_even_opened() {
     let settle = || std::thread::sleep(std::time::Duration::from_millis(50));
     settle();
     // That all are seen the first time shows that the watch sees.
-    assert_eq!(opened_meanwhile(&tree, || drop(world.snapshot(&tree))), files);
+    assert_eq!(opened_meanwhile(&tree, || drop(snapshot(&world, &tree))), files);
 
     let mut out = String::new();
     let json = ["--json", "snapshot", "--as", "alpha/-/tree", tree.to_str().unwrap()];
-    assert_eq!(opened_meanwhile(&tree, || out = world.run(&json).out), BTreeSet::new());
+    assert_eq!(opened_meanwhile(&tree, || out = run(&world, &json).out), BTreeSet::new());
     let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
     assert_eq!((&last["snapshot"]["work"]["files_read"], &last["files_opened"]), (&0.into(), &0.into()), "{last}");
     assert_eq!(last["files_unchanged"], files.len());
 
     fs::write(&long, b"short").unwrap();
     settle();
-    assert_eq!(opened_meanwhile(&tree, || drop(world.snapshot(&tree))), [long].into());
+    assert_eq!(opened_meanwhile(&tree, || drop(snapshot(&world, &tree))), [long].into());
 }
 
 #[test]
 fn odd_entries_come_back_exactly() {
-    let world = World::new();
-    let tree = world.at("tree");
+    let world = World::with_repository();
+    let tree = world.path("tree");
     fs::create_dir(&tree).unwrap();
     for name in [&b"line\nbreak"[..], b"\x1b[31mred", b"not utf-8 \xff\xfe", b" blank ", b"-rf", &[b'n'; 255]] {
         fs::write(tree.join(std::ffi::OsStr::from_bytes(name)), name).unwrap();
@@ -214,104 +178,100 @@ fn odd_entries_come_back_exactly() {
     );
     // A path longer than PATH_MAX.
     shell("for i in $(seq 60); do n=$(printf 'deep%0100d' $i); mkdir $n; cd $n; done; echo bottom > file", &tree);
-    world.snapshot(&tree);
-    world.restore(&world.at("out"));
+    snapshot(&world, &tree);
+    restore(&world, &world.path("out"));
     // rsync itself cannot follow paths that long.
     shell(
         "cmp <(cd tree && find . -printf '%P %y %m %s %T@ %U:%G %n\n' | sort) <(cd out && find . -printf '%P %y %m %s %T@ %U:%G %n\n' | sort)",
-        world.0.path(),
+        world.folder(),
     );
     for root in ["tree", "out"] {
-        shell("find . -name 'deep*' -maxdepth 1 -exec rm -r {} +", &world.at(root));
+        shell("find . -name 'deep*' -maxdepth 1 -exec rm -r {} +", &world.path(root));
     }
-    shell("touch -r tree out", world.0.path());
-    assert_equal(&tree, &world.at("out"));
-    let blocks = fs::metadata(world.at("out/holes")).unwrap().blocks();
+    shell("touch -r tree out", world.folder());
+    assert_equal(&tree, &world.path("out"));
+    let blocks = fs::metadata(world.path("out/holes")).unwrap().blocks();
     assert!(blocks < 200, "holes were filled: {blocks} blocks");
 }
 
 #[test]
 fn files_met_more_often_than_they_have_links_are_no_trouble() {
-    let world = World::new();
-    let tree = world.at("tree");
+    let world = World::with_repository();
+    let tree = world.path("tree");
     fs::create_dir_all(tree.join("a")).unwrap();
     fs::create_dir_all(tree.join("b")).unwrap();
     for i in 0..300 {
-        fs::write(tree.join(format!("a/f{i}")), noise(5000, i as u8)).unwrap();
+        fs::write(tree.join(format!("a/f{i}")), noise(5000, i as u64)).unwrap();
         fs::hard_link(tree.join(format!("a/f{i}")), tree.join(format!("a/g{i}"))).unwrap();
     }
     // In a name space of its own, where the same folder is mounted a second time.
-    let script = format!(
-        "mount --bind a b && exec timeout 60 {} snapshot --quiet --as alpha/-/tree \"$PWD\"",
-        env!("CARGO_BIN_EXE_vault")
-    );
-    let status = Command::new("unshare")
+    let script = format!("mount --bind a b && exec timeout 60 {PROGRAM} snapshot --quiet --as alpha/-/tree \"$PWD\"");
+    let mut command = Command::new("unshare");
+    world.surround(&mut command);
+    let status = command
         .args(if rustix::process::geteuid().is_root() { ["-m", "--"] } else { ["-rm", "--"] })
         .args(["sh", "-c", &script])
         .current_dir(&tree)
-        .env("VAULT_REPO", world.at("repo"))
-        .env("VAULT_PASSWORD", "a passphrase")
-        .env("VAULT_CACHE_DIR", world.at("cache"))
         .status()
         .expect("unshare runs");
     assert!(status.success(), "{status}");
-    world.run(&["check"]);
-    world.restore(&world.at("out"));
-    assert_eq!(fs::read_dir(world.at("out/b")).unwrap().count(), 600);
+    run(&world, &["check"]);
+    restore(&world, &world.path("out"));
+    assert_eq!(fs::read_dir(world.path("out/b")).unwrap().count(), 600);
 }
 
 #[test]
 fn one_new_file_among_200_000_adds_little() {
-    let world = World::new();
-    let tree = world.at("tree");
+    let world = World::with_repository();
+    let tree = world.path("tree");
     fs::create_dir(&tree).unwrap();
     for i in 0..200_000 {
         fs::write(tree.join(format!("{:08x}.mail", i * 21)), format!("mail {i}")).unwrap();
     }
-    let first = world.snapshot(&tree);
+    let first = snapshot(&world, &tree);
     assert!(first.memory < 200 * MIB, "{} MiB", first.memory / MIB);
-    let before = world.size();
+    let before = size(&world);
     fs::write(tree.join("00100000.new"), "one more").unwrap();
-    world.snapshot(&tree);
-    let added = world.size() - before;
+    snapshot(&world, &tree);
+    let added = size(&world) - before;
     assert!(added < 128 << 10, "{added}");
 }
 
 #[test]
 fn a_byte_in_front_of_a_gibibyte_adds_little() {
-    let world = World::new();
-    let file = world.at("big");
+    let world = World::with_repository();
+    let file = world.path("big");
     let mut out = fs::File::create(&file).unwrap();
     for part in 0..64 {
         out.write_all(&noise(16 << 20, part)).unwrap();
     }
-    let first = world.snapshot(&file);
+    let first = snapshot(&world, &file);
     assert!(first.memory < 200 * MIB, "{} MiB", first.memory / MIB);
-    let before = world.size();
-    let shifted = world.at("shifted");
+    let before = size(&world);
+    let shifted = world.path("shifted");
     let mut out = fs::File::create(&shifted).unwrap();
     out.write_all(b"!").unwrap();
     std::io::copy(&mut fs::File::open(&file).unwrap(), &mut out).unwrap();
     fs::rename(&shifted, &file).unwrap();
-    world.snapshot(&file);
-    let added = world.size() - before;
+    snapshot(&world, &file);
+    let added = size(&world) - before;
     assert!(added < 2 * MIB, "{added}");
 }
 
 #[test]
 fn holes_cost_neither_time_nor_memory() {
-    let world = World::new();
-    let file = world.at("sparse");
+    let world = World::with_repository();
+    let file = world.path("sparse");
     let sparse = fs::File::create(&file).unwrap();
     sparse.set_len(64 << 30).unwrap();
     sparse.write_all_at(b"an island", 33 << 30).unwrap();
-    let cost = world.snapshot(&file);
+    let cost = snapshot(&world, &file);
     assert!(cost.memory < 200 * MIB, "{} MiB", cost.memory / MIB);
     // Read as bytes, 64 GiB would leave more than this in lists of extents alone.
-    assert!(world.size() < 100 << 10, "{}", world.size());
-    let cost = world.restore(&world.at("out"));
+    assert!(size(&world) < 100 << 10, "{}", size(&world));
+    let cost = restore(&world, &world.path("out"));
     assert!(cost.memory < 200 * MIB, "{} MiB", cost.memory / MIB);
-    let restored = fs::File::open(world.at("out/sparse")).unwrap();
+    let restored = fs::File::open(world.path("out/sparse")).unwrap();
     assert_eq!(restored.metadata().unwrap().len(), 64 << 30);
     assert!(restored.metadata().unwrap().blocks() < 100);
     let mut island = [0; 9];
@@ -321,19 +281,16 @@ fn holes_cost_neither_time_nor_memory() {
 
 #[test]
 fn killed_at_any_moment_it_loses_nothing_and_just_runs_again() {
-    let world = World::new();
-    let tree = world.at("tree");
+    let world = World::with_repository();
+    let tree = world.path("tree");
     fs::create_dir(&tree).unwrap();
     let mut acknowledged = 0;
     for round in 0..30u64 {
         for i in 0..20 {
-            fs::write(tree.join(format!("round-{round}-{i}")), noise(200_000, (round * 20 + i) as u8)).unwrap();
+            fs::write(tree.join(format!("round-{round}-{i}")), noise(200_000, (round * 20 + i) as u64)).unwrap();
         }
-        let mut child = Command::new(env!("CARGO_BIN_EXE_vault"))
-            .args(["snapshot", "--quiet", "--as", "alpha/-/tree", tree.to_str().unwrap()])
-            .env("VAULT_REPO", world.at("repo"))
-            .env("VAULT_PASSWORD", "a passphrase")
-            .env("VAULT_CACHE_DIR", world.at("cache"))
+        let mut child = world
+            .command(&["snapshot", "--quiet", "--as", "alpha/-/tree", tree.to_str().unwrap()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -343,27 +300,27 @@ fn killed_at_any_moment_it_loses_nothing_and_just_runs_again() {
         let _ = child.kill();
         acknowledged += u64::from(child.wait().unwrap().success());
     }
-    world.snapshot(&tree);
-    world.run(&["check", "--read-data"]);
-    let list = world.run(&["--json", "snapshots"]).out;
+    snapshot(&world, &tree);
+    run(&world, &["check", "--read-data"]);
+    let list = run(&world, &["--json", "snapshots"]).out;
     let list: serde_json::Value = serde_json::from_str(list.lines().last().unwrap()).unwrap();
     assert!(list["snapshots"].as_array().unwrap().len() as u64 > acknowledged);
-    world.restore(&world.at("out"));
-    assert_equal(&tree, &world.at("out"));
+    restore(&world, &world.path("out"));
+    assert_equal(&tree, &world.path("out"));
 }
 
 #[test]
 fn nothing_of_the_sources_shows_in_the_repository() {
-    let world = World::new();
-    let tree = world.at("treename-4711");
+    let world = World::with_repository();
+    let tree = world.path("treename-4711");
     fs::create_dir_all(tree.join("foldername-4711")).unwrap();
     // Contents that do not compress are stored as they are, but for the seal.
     let secret = noise(100_000, 3);
     fs::write(tree.join("foldername-4711/filename-4711"), &secret).unwrap();
     fs::write(tree.join("text"), "contents-4711 ".repeat(1000)).unwrap();
     let path = tree.to_str().unwrap();
-    world.run(&["snapshot", "--as", "servername-4711/vmname-4711/appname-4711", "--tag", "tag-4711", path]);
-    let objects = world.objects();
+    run(&world, &["snapshot", "--as", "servername-4711/vmname-4711/appname-4711", "--tag", "tag-4711", path]);
+    let objects = world.objects("");
     assert!(objects.len() >= 6, "{objects:?}");
     for object in objects {
         let mut bytes = Vec::new();
@@ -372,6 +329,6 @@ fn nothing_of_the_sources_shows_in_the_repository() {
         assert!(!holds(b"4711"), "{}", object.display());
         assert!(!secret.chunks(1000).any(|part| holds(&part[..32])), "{}", object.display());
         // With the dash: four digits alone turn up in one hexadecimal name of a thousand.
-        assert!(!object.strip_prefix(world.at("repo")).unwrap().to_string_lossy().contains("-4711"));
+        assert!(!object.strip_prefix(world.path("repo")).unwrap().to_string_lossy().contains("-4711"));
     }
 }

@@ -1,86 +1,39 @@
 //! Pruning with the program itself: real processes that are killed, stopped, and out of room.
 
+mod common;
+
+use common::{noise, world::World};
 use std::{
     collections::BTreeMap,
     fs,
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
-/// A folder with a repository `repo` in it.
-struct World(tempfile::TempDir);
-
-impl World {
-    fn new() -> Self {
-        let world = World(tempfile::tempdir().unwrap());
-        world.run(&["init", "--kdf", "low"]);
-        world
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn vault(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vault"));
-        command
-            .args(arguments)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("VAULT_REPO", self.at("repo"))
-            .env("VAULT_PASSWORD", "a passphrase")
-            .env("VAULT_CACHE_DIR", self.at("cache"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    /// Runs the program, which must succeed.
-    #[track_caller]
-    fn run(&self, arguments: &[&str]) -> String {
-        let output = self.vault(arguments).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "vault {arguments:?}: {}: {text}", output.status);
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn start(&self, arguments: &[&str]) -> Child {
-        self.vault(arguments).spawn().unwrap()
-    }
-
-    fn files(&self, folder: &str) -> Vec<PathBuf> {
-        let (mut files, mut stack) = (Vec::new(), vec![self.at("repo").join(folder)]);
-        while let Some(dir) = stack.pop() {
-            for entry in fs::read_dir(dir).into_iter().flatten() {
-                let path = entry.unwrap().path();
-                if path.is_dir() { stack.push(path) } else { files.push(path) }
-            }
-        }
-        files
-    }
-
-    /// The snapshot holds this and nothing else.
-    #[track_caller]
-    fn assert_holds(&self, id: &str, files: &BTreeMap<String, Vec<u8>>) {
-        let out = self.at("out");
-        self.run(&["restore", id, "--target", out.to_str().unwrap()]);
-        let mut held = BTreeMap::new();
-        for entry in fs::read_dir(&out).unwrap() {
-            let path = entry.unwrap().path();
-            held.insert(path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap());
-        }
-        assert!(held == *files, "{id}: {:?} in place of {:?}", held.keys(), files.keys());
-        fs::remove_dir_all(out).unwrap();
-    }
+/// What a run printed, which must succeed.
+#[track_caller]
+fn done(world: &World, args: &[&str]) -> String {
+    world.run(args).expect(0).out
 }
 
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut out = vec![0; len];
-    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut out);
-    out
+fn start(world: &World, args: &[&str]) -> Child {
+    world.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// The snapshot holds this and nothing else.
+#[track_caller]
+fn assert_holds(world: &World, id: &str, files: &BTreeMap<String, Vec<u8>>) {
+    let out = world.path("out");
+    done(world, &["restore", id, "--target", out.to_str().unwrap()]);
+    let mut held = BTreeMap::new();
+    for entry in fs::read_dir(&out).unwrap() {
+        let path = entry.unwrap().path();
+        held.insert(path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap());
+    }
+    assert!(held == *files, "{id}: {:?} in place of {:?}", held.keys(), files.keys());
+    fs::remove_dir_all(out).unwrap();
 }
 
 /// The id of a snapshot that was acknowledged.
@@ -101,8 +54,8 @@ fn fill(tree: &Path, files: &BTreeMap<String, Vec<u8>>) {
 
 #[test]
 fn killed_at_any_moment_neither_snapshots_nor_prunes_lose_anything() {
-    let world = World::new();
-    let tree = world.at("tree");
+    let world = World::with_repository();
+    let tree = world.path("tree");
     let mut held: BTreeMap<String, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
     for round in 0..40u64 {
         // Files come back after their snapshots were forgotten: a writer would like to rely on what prune takes away.
@@ -110,9 +63,9 @@ fn killed_at_any_moment_neither_snapshots_nor_prunes_lose_anything() {
             (0..4).map(|n| (round * (n + 1)) % 7).map(|seed| (format!("f{seed}"), noise(300_000, seed))).collect();
         fill(&tree, &files);
         let tree = tree.to_str().unwrap();
-        let mut prune = world.start(&["prune", "--quiet", "--grace", "0", "--force", "--max-unused", "0"]);
+        let mut prune = start(&world, &["prune", "--quiet", "--grace", "0", "--force", "--max-unused", "0"]);
         std::thread::sleep(Duration::from_millis(round * 5 % 37));
-        let mut snapshot = world.start(&["snapshot", "--json", "--as", "alpha/-/tree", tree]);
+        let mut snapshot = start(&world, &["snapshot", "--json", "--as", "alpha/-/tree", tree]);
         std::thread::sleep(Duration::from_millis(30 + round * 17 % 150));
         if round % 2 == 0 {
             let _ = snapshot.kill();
@@ -126,38 +79,40 @@ fn killed_at_any_moment_neither_snapshots_nor_prunes_lose_anything() {
         prune.wait().unwrap();
         if held.len() > 3 {
             let id = held.keys().next().unwrap().clone();
-            world.run(&["forget", "--yes", "--force", &id]);
+            done(&world, &["forget", "--yes", "--force", &id]);
             held.remove(&id);
         }
     }
     assert!(held.len() >= 3, "{held:?}");
     for _ in 0..3 {
-        world.run(&["check", "--read-data"]);
-        held.iter().for_each(|(id, files)| world.assert_holds(id, files));
-        world.run(&["prune", "--grace", "0", "--force"]);
+        done(&world, &["check", "--read-data"]);
+        held.iter().for_each(|(id, files)| assert_holds(&world, id, files));
+        done(&world, &["prune", "--grace", "0", "--force"]);
     }
-    world.run(&["check", "--read-data"]);
+    done(&world, &["check", "--read-data"]);
 }
 
 #[test]
 fn a_snapshot_that_is_stopped_across_mark_and_sweep_is_whole_or_fails() {
     for session_dies in [false, true] {
-        let world = World::new();
-        let tree = world.at("tree");
+        let world = World::with_repository();
+        let tree = world.path("tree");
         let (old, kept) = (noise(3_000_000, 1), noise(500_000, 2));
         fill(&tree, &BTreeMap::from([("old".into(), old.clone())]));
         let tree_text = tree.to_str().unwrap();
-        world.run(&["snapshot", "--as", "alpha/-/old", tree_text]);
+        done(&world, &["snapshot", "--as", "alpha/-/old", tree_text]);
         fill(&tree, &BTreeMap::from([("kept".into(), kept.clone())]));
-        world.run(&["snapshot", "--as", "alpha/-/kept", tree_text]);
+        done(&world, &["snapshot", "--as", "alpha/-/kept", tree_text]);
 
         // It has loaded the index, in which all of "old" is known, and waits for its standard input.
         let mut writer = world
-            .vault(&["snapshot", "--json", "--as", "alpha/-/stream", "--stdin", "--stdin-name", "stdin"])
+            .command(&["snapshot", "--json", "--as", "alpha/-/stream", "--stdin", "--stdin-name", "stdin"])
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        while world.files("sessions").is_empty() {
+        while world.objects("sessions").is_empty() {
             std::thread::sleep(Duration::from_millis(10));
         }
         let mut input = writer.stdin.take().unwrap();
@@ -167,17 +122,17 @@ fn a_snapshot_that_is_stopped_across_mark_and_sweep_is_whole_or_fails() {
             assert!(Command::new("kill").args([which, &writer.id().to_string()]).status().unwrap().success());
         };
         signal("-STOP");
-        world.run(&["forget", "--yes", "--force", "alpha/-/old@latest"]);
+        done(&world, &["forget", "--yes", "--force", "alpha/-/old@latest"]);
         for _ in 0..3 {
             if session_dies {
-                for object in world.files("sessions") {
+                for object in world.objects("sessions") {
                     let done = Command::new("touch").args(["-d", "3 days ago"]).arg(object).status().unwrap();
                     assert!(done.success());
                 }
             }
-            world.run(&["prune", "--grace", "0", "--force"]);
+            done(&world, &["prune", "--grace", "0", "--force"]);
         }
-        let before = world.files("packs").len();
+        let before = world.objects("packs").len();
         signal("-CONT");
         input.write_all(&old[1_000_000..]).unwrap();
         drop(input);
@@ -185,7 +140,7 @@ fn a_snapshot_that_is_stopped_across_mark_and_sweep_is_whole_or_fails() {
         match acknowledged(&output) {
             Some(id) => {
                 assert!(!session_dies);
-                let dumped = world.vault(&["dump", &format!("{id}:stdin")]).output().unwrap();
+                let dumped = world.command(&["dump", &format!("{id}:stdin")]).output().unwrap();
                 assert!(dumped.stdout == old, "{} bytes", dumped.stdout.len());
             }
             None => {
@@ -194,11 +149,11 @@ fn a_snapshot_that_is_stopped_across_mark_and_sweep_is_whole_or_fails() {
                 assert!(before < 4, "{before}");
             }
         }
-        world.run(&["check", "--read-data"]);
-        let id = world.run(&["--json", "snapshots", "alpha/-/kept"]);
+        done(&world, &["check", "--read-data"]);
+        let id = done(&world, &["--json", "snapshots", "alpha/-/kept"]);
         let list: serde_json::Value = serde_json::from_str(id.lines().last().unwrap()).unwrap();
         let id = list["snapshots"][0]["id"].as_str().unwrap();
-        world.assert_holds(id, &BTreeMap::from([("kept".into(), kept)]));
+        assert_holds(&world, id, &BTreeMap::from([("kept".into(), kept)]));
     }
 }
 

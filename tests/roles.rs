@@ -1,10 +1,13 @@
 //! What each role can do: every command with every key, and what those try who cheat.
 
+mod common;
+
+use common::world::Ran;
 use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Command,
     sync::Arc,
 };
 use vault::{
@@ -28,19 +31,11 @@ use vault::{
 const SERIES: &str = "h/-/app";
 
 /// A repository with a snapshot, and a key file of each role: `writer`, `maintainer`, `owner`.
-struct World {
-    dir: tempfile::TempDir,
-}
-
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
+struct World(common::world::World);
 
 impl World {
     fn new() -> Self {
-        let world = World { dir: tempfile::tempdir().unwrap() };
+        let world = World(common::world::World::new());
         fs::create_dir(world.path("app")).unwrap();
         fs::write(world.path("app/secret-name"), "secret contents").unwrap();
         world.good(None, &["init", "--kdf", "low"]);
@@ -54,28 +49,23 @@ impl World {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.0.path(name)
     }
 
     /// Runs a command with the key file of a role, or with the passphrase.
     fn run(&self, role: Option<&str>, args: &[&str]) -> Ran {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vault"));
-        command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("TZ", "UTC").env("HOME", self.dir.path());
-        command.env("VAULT_REPO", self.path("repo")).current_dir(self.dir.path()).stdin(Stdio::null());
-        match role {
-            Some(role) => command.args(["--key-file", role]),
-            None => command.env("VAULT_PASSWORD", "right"),
-        };
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ran { code: status.code().unwrap_or(-1), out: text(stdout), err: text(stderr) }
+        self.0.run_with(args, |command| {
+            // What it keeps for itself is looked for where a user has it.
+            command.env_remove("VAULT_CACHE_DIR").env_remove("VAULT_STATE_DIR").env("HOME", self.0.folder());
+            if let Some(role) = role {
+                command.args(["--key-file", role]).env_remove("VAULT_PASSWORD");
+            }
+        })
     }
 
     #[track_caller]
     fn good(&self, role: Option<&str>, args: &[&str]) -> Ran {
-        let ran = self.run(role, args);
-        assert_eq!(ran.code, 0, "{args:?}: {}{}", ran.out, ran.err);
-        ran
+        self.run(role, args).expect(0)
     }
 
     /// The ids of the snapshots, oldest first.
@@ -161,7 +151,7 @@ fn each_role_may_what_it_may_and_is_told_which_role_it_lacks() {
         }
     }
     let mut restored = 0;
-    for entry in fs::read_dir(world.dir.path()).unwrap() {
+    for entry in fs::read_dir(world.0.folder()).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() && path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"out-")) {
             each_file(&path, &mut |bytes| restored += usize::from(bytes == b"secret contents"));

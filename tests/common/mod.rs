@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 pub mod tiny;
+pub mod world;
 
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
@@ -28,6 +29,13 @@ use vault::{
     store::{Store, local::LocalStore, memory::MemoryStore},
     world::{FixedClock, SeededEntropy, SystemClock, Time},
 };
+
+/// Bytes that do not compress.
+pub fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut out = vec![0; len];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut out);
+    out
+}
 
 /// Reads a JSON file.
 pub fn json_file(path: &Path) -> Value {
