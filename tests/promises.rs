@@ -287,7 +287,7 @@ fn killed_at_any_moment_it_loses_nothing_and_just_runs_again() {
     let mut acknowledged = 0;
     for round in 0..30u64 {
         for i in 0..20 {
-            fs::write(tree.join(format!("round-{round}-{i}")), noise(200_000, (round * 20 + i) as u64)).unwrap();
+            fs::write(tree.join(format!("round-{round}-{i}")), noise(200_000, round * 20 + i)).unwrap();
         }
         let mut child = world
             .command(&["snapshot", "--quiet", "--as", "alpha/-/tree", tree.to_str().unwrap()])

@@ -1,5 +1,11 @@
 //! The walk over a source: depth first, each directory in the order of its names, with the snapshot before alongside.
 
+mod entries;
+mod links;
+mod run;
+
+pub use entries::meta_of;
+
 use super::{
     flow::{Control, Step, Stopped, Task, Ticket},
     job::Job,
@@ -18,41 +24,18 @@ use crate::{
     id::BlobId,
     model::{
         limits,
-        node::{Body, Content, Meta, Node, Xattr},
+        node::{Body, Node},
     },
     monitor::Counter,
     name::{Name, Shown},
-    repo::files::{ListKey, Place},
-    world::Time,
 };
 use crossbeam_channel::{Sender, TrySendError};
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-};
+use links::Links;
+use run::Run;
+use std::sync::Arc;
 
-/// Files that are read one after another go to one reader: neighbours end in one segment. A run ends at so many bytes or files.
-const RUN_BYTES: u64 = 1 << 20;
-const RUN_FILES: usize = 256;
-/// Or when its files lie in so many directories, which stay open until they are read: with all runs that wait, fewer than the 1024
-/// files that a process may usually open.
-const RUN_DIRS: usize = 32;
-/// Shorter files are stored by themselves: a segment full of them would lean on a segment for each.
-const LEAN_MIN: u64 = 256 << 10;
 /// Directories kept open above the one that is walked; those further up are opened again when the walk comes back.
 const OPEN_DIRS: usize = 128;
-
-/// Files with several names that are remembered at once: beyond, each name is read by itself, and the store knows the contents.
-const LINKS_MAX: usize = 32 << 10;
-
-/// A file of which further names may come: they share its contents.
-struct Link {
-    ticket: Ticket,
-    /// Size and times when its first name was met. An inode number is given to another file once its own is gone.
-    seen: (u64, Time, Time),
-    /// Names that may still come.
-    left: u32,
-}
 
 struct Frame<'a> {
     dir: Option<Arc<Dir>>,
@@ -79,23 +62,13 @@ pub struct Scan<'a> {
 
 #[derive(Default)]
 struct State {
-    run: Vec<Task>,
-    run_bytes: u64,
-    run_dirs: usize,
+    run: Run,
     next_ticket: Ticket,
     devices: Vec<u64>,
-    links: HashMap<(u32, u64), Link>,
+    links: Links,
     /// Name of the source, and the path below it.
     source: Vec<u8>,
     rel: Vec<u8>,
-}
-
-/// A file that has not changed.
-struct Unchanged {
-    content: Content,
-    /// None where they have to be read.
-    xattrs: Option<Vec<Xattr>>,
-    list: ListKey,
 }
 
 impl<'a> Scan<'a> {
@@ -299,154 +272,6 @@ impl<'a> Scan<'a> {
         }))
     }
 
-    fn attributes(&self, found: Result<Vec<Xattr>, PathError>) -> Vec<Xattr> {
-        found.unwrap_or_else(|error| {
-            self.control.path_problem(&error);
-            Vec::new()
-        })
-    }
-
-    /// Deals with an entry that is no directory: `entry` is its name in `dir`, `name` the one it gets.
-    fn entry(
-        &mut self,
-        dir: &Arc<Dir>,
-        entry: Name,
-        name: Name,
-        stat: &Stat,
-        before: Option<Node>,
-    ) -> Result<(), Stopped> {
-        self.control.monitor.add(Counter::Entries, 1);
-        if stat.kind == Kind::File {
-            return self.file(dir, entry, name, stat, before);
-        }
-        let unchanged = match (&before, self.parent) {
-            (Some(node), Some(parent)) => parent.knows_attributes && parent.is_unchanged(stat, node),
-            _ => false,
-        };
-        let body = match stat.kind {
-            Kind::Symlink => match dir.read_link(entry.as_bytes()) {
-                Ok(target) => Body::Symlink { target },
-                Err(error) => return self.lost(&error),
-            },
-            Kind::Fifo => Body::Fifo,
-            Kind::Socket => Body::Socket,
-            Kind::Char => Body::CharDevice { major: stat.rdev.0, minor: stat.rdev.1 },
-            Kind::Block => Body::BlockDevice { major: stat.rdev.0, minor: stat.rdev.1 },
-            Kind::Dir | Kind::File => {
-                self.control.problem(&dir.path_of(entry.as_bytes()), "it was replaced while it was looked at");
-                return Ok(());
-            }
-        };
-        let xattrs = match before {
-            Some(node) if unchanged => node.meta.xattrs,
-            _ => self.attributes(metadata::xattrs(dir, entry.as_bytes())),
-        };
-        let node = self.node(name, stat, xattrs, body);
-        self.step(Step::Entry(node))
-    }
-
-    fn file(
-        &mut self,
-        dir: &Arc<Dir>,
-        entry: Name,
-        name: Name,
-        stat: &Stat,
-        before: Option<Node>,
-    ) -> Result<(), Stopped> {
-        let device = self.device(stat.device);
-        let place = self.recall.map(|recall| recall.places.of(&self.state.source, &self.state.rel));
-        if let Some(unchanged) = self.unchanged(place.as_ref(), stat, before.as_ref()) {
-            self.control.files_unchanged.fetch_add(1, Ordering::Relaxed);
-            self.control.monitor.add(Counter::Bytes, stat.size);
-            let xattrs = match unchanged.xattrs {
-                Some(xattrs) => xattrs,
-                None => self.attributes(metadata::xattrs(dir, entry.as_bytes())),
-            };
-            let body = Body::File { size: stat.size, content: unchanged.content };
-            let node = self.node(name, stat, xattrs, body);
-            if let (Some(recall), Some(place)) = (self.recall, &place) {
-                recall.remember(place, &node, unchanged.list);
-            }
-            return self.step(Step::Entry(node));
-        }
-        if stat.links > 1
-            && let Some((ticket, more)) = self.other_name((device, stat.inode), stat)?
-        {
-            let node = self.node(name, stat, Vec::new(), empty_file());
-            return self.step(Step::File { node, ticket, more, place });
-        }
-        let before = match before.map(|node| node.body) {
-            Some(Body::File { size, content }) if stat.size >= LEAN_MIN => Some(Box::new((size, content))),
-            _ => None,
-        };
-        let ticket = self.state.next_ticket;
-        self.state.next_ticket += 1;
-        let more = stat.links > 1 && self.state.links.len() < LINKS_MAX;
-        if more {
-            let link = Link { ticket, seen: (stat.size, stat.mtime, stat.ctime), left: stat.links - 1 };
-            self.state.links.insert((device, stat.inode), link);
-        }
-        let node = self.node(name, stat, Vec::new(), empty_file());
-        if self.state.run.last().is_none_or(|last| !Arc::ptr_eq(&last.dir, dir)) {
-            self.state.run_dirs += 1;
-        }
-        self.state.run_bytes += stat.size;
-        self.state.run.push(Task { ticket, dir: dir.clone(), name: entry, before });
-        let state = &self.state;
-        if state.run_bytes >= RUN_BYTES || state.run.len() >= RUN_FILES || state.run_dirs >= RUN_DIRS {
-            self.flush_run()?;
-        }
-        self.step(Step::File { node, ticket, more, place })
-    }
-
-    /// What is known of a file that need not be read: from the snapshot before, or from what was remembered in its place.
-    fn unchanged(&self, place: Option<&Place>, stat: &Stat, before: Option<&Node>) -> Option<Unchanged> {
-        if let (Some(recall), Some(place)) = (self.recall, place) {
-            let kept = recall.unchanged(place, stat)?;
-            let xattrs = kept.bare.then(Vec::new);
-            return Some(Unchanged { content: kept.content, xattrs, list: kept.list.unwrap_or_default() });
-        }
-        let (parent, node) = (self.parent?, before?);
-        match &node.body {
-            Body::File { content, .. } if parent.still_holds(stat, node) => Some(Unchanged {
-                content: content.clone(),
-                xattrs: parent.knows_attributes.then(|| node.meta.xattrs.clone()),
-                list: ListKey::default(),
-            }),
-            _ => None,
-        }
-    }
-
-    /// The ticket of a file of which another name was met, and whether more names may come.
-    fn other_name(&mut self, file: (u32, u64), stat: &Stat) -> Result<Option<(Ticket, bool)>, Stopped> {
-        let Some(link) = self.state.links.get_mut(&file) else { return Ok(None) };
-        let ticket = link.ticket;
-        if link.seen != (stat.size, stat.mtime, stat.ctime) {
-            self.state.links.remove(&file);
-            return self.step(Step::Forget { ticket }).map(|()| None);
-        }
-        link.left = link.left.saturating_sub(1);
-        let more = link.left > 0;
-        if !more {
-            self.state.links.remove(&file);
-        }
-        Ok(Some((ticket, more)))
-    }
-
-    fn device(&mut self, device: u64) -> u32 {
-        let devices = &mut self.state.devices;
-        let at = devices.iter().position(|&known| known == device).unwrap_or_else(|| {
-            devices.push(device);
-            devices.len() - 1
-        });
-        at as u32
-    }
-
-    fn node(&mut self, name: Name, stat: &Stat, xattrs: Vec<Xattr>, body: Body) -> Box<Node> {
-        let device = self.device(stat.device);
-        Box::new(Node { name, meta: meta_of(stat, device, xattrs, self.with_atime), body })
-    }
-
     /// Tells the assembler. It may be waiting for a file of the run that is being gathered: then that goes first.
     fn step(&mut self, step: Step) -> Result<(), Stopped> {
         match self.steps.try_send(step) {
@@ -461,34 +286,13 @@ impl<'a> Scan<'a> {
 
     fn flush_run(&mut self) -> Result<(), Stopped> {
         self.control.check()?;
-        let run = std::mem::take(&mut self.state.run);
-        (self.state.run_bytes, self.state.run_dirs) = (0, 0);
+        let run = self.state.run.take();
         if run.is_empty() { Ok(()) } else { self.control.send(&self.tasks, run) }
     }
 
     fn finish(mut self) -> Result<(), Stopped> {
         self.flush_run()
     }
-}
-
-/// What every kind of entry has, from what the system told.
-pub fn meta_of(stat: &Stat, device: u32, xattrs: Vec<Xattr>, with_atime: bool) -> Meta {
-    Meta {
-        mode: stat.mode,
-        uid: stat.uid,
-        gid: stat.gid,
-        mtime: stat.mtime,
-        ctime: stat.ctime,
-        atime: with_atime.then_some(stat.atime),
-        inode: stat.inode,
-        device,
-        links: stat.links,
-        xattrs,
-    }
-}
-
-fn empty_file() -> Body {
-    Body::File { size: 0, content: Content::Extents(Vec::new()) }
 }
 
 /// A directory whose tree is not known yet.
@@ -535,7 +339,7 @@ mod tests {
         for run in &runs {
             let mut dirs: Vec<_> = run.iter().map(|task| task.dir.path()).collect();
             dirs.dedup();
-            assert!(dirs.len() <= RUN_DIRS, "{}", dirs.len());
+            assert!(dirs.len() <= run::DIRS, "{}", dirs.len());
         }
     }
 }
