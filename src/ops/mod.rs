@@ -14,3 +14,11 @@ pub mod restore;
 pub mod snapshot;
 pub mod stats;
 pub mod walk;
+
+/// Threads for so many that were asked for: 0 is one a core, and two where nobody can tell how many there are.
+fn threads(asked: usize) -> usize {
+    match asked {
+        0 => std::thread::available_parallelism().map_or(2, |n| n.get()),
+        asked => asked,
+    }
+}

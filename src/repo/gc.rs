@@ -156,6 +156,12 @@ impl Repository {
         Ok(packs)
     }
 
+    /// Marks packs, on which nobody is to rely any more, in as many notes as it takes.
+    pub fn mark(&self, packs: impl IntoIterator<Item = PackId>) -> Result<()> {
+        let packs: Vec<PackId> = packs.into_iter().collect();
+        packs.chunks(limits::NAMED_MAX).try_for_each(|some| self.note(Step::Mark, some.to_vec()).map(drop))
+    }
+
     /// Stores a note, durable when it returns. `packs` are at most [`limits::NAMED_MAX`].
     pub fn note(&self, step: Step, mut packs: Vec<PackId>) -> Result<NoteId> {
         packs.sort_unstable();

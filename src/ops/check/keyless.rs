@@ -11,6 +11,7 @@ use crate::{
     model::limits,
     monitor::{Counter, Monitor, Phase},
     object::{self, HEADER_LEN, Kind},
+    ops,
     pack::{self, FOOTER_LEN},
     repo::{
         Checked, Repository,
@@ -150,8 +151,7 @@ pub fn check(
     monitor.phase(Phase::Verifying);
     monitor.expect(Counter::Objects, objects.len() as u64);
     monitor.expect(Counter::Stored, objects.iter().map(|entry| entry.len).sum());
-    let threads = if threads == 0 { thread::available_parallelism().map_or(2, |n| n.get()) } else { threads };
-    let result = run.all(&objects, threads);
+    let result = run.all(&objects, ops::threads(threads));
     let sec = around.clock.now().sec;
     let found = run.found.into_inner().unwrap_or_else(|e| e.into_inner());
     // Only a client that opens the repository has this folder; dates are kept where there is one.

@@ -17,11 +17,11 @@ use crate::{
     error::Result,
     keys::Role,
     monitor::{Monitor, Phase},
+    ops,
     repo::{BlobReader, Repository},
 };
 use findings::Findings;
 use losses::SeriesLoss;
-use std::thread;
 
 /// How much of the packs is read.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,10 +77,7 @@ pub struct Report {
 /// Order: snapshots are listed before the index is read, and packs after it, so that a snapshot that is taken meanwhile is no finding.
 pub fn check(repo: &Repository, read: ReadData, threads: usize, monitor: &dyn Monitor) -> Result<Report> {
     repo.keys().expect(Role::Maintainer, "open snapshots, which a check does")?;
-    let threads = match threads {
-        0 => thread::available_parallelism().map_or(2, |n| n.get()),
-        n => n,
-    };
+    let threads = ops::threads(threads);
     monitor.phase(Phase::Opening);
     let found = Findings::new(repo, monitor);
     objects::config_and_slots(&found)?;

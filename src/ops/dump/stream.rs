@@ -9,6 +9,7 @@ use crate::{
         paging::each_extent,
     },
     monitor::{Counter, Monitor},
+    ops,
     repo::BlobReader,
 };
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -69,7 +70,7 @@ pub(super) fn run(
     work: impl FnOnce(&mut Stream<'_, '_>) -> Result<()>,
 ) -> Result<()> {
     let (jobs, queue) = unbounded::<(Vec<BlobId>, Sender<Answer>)>();
-    let workers = thread::available_parallelism().map_or(2, |n| n.get()).clamp(2, WORKERS_MAX);
+    let workers = ops::threads(0).clamp(2, WORKERS_MAX);
     thread::scope(|scope| {
         for _ in 0..workers {
             let queue = queue.clone();

@@ -197,16 +197,11 @@ pub(super) fn mark(
     monitor: &dyn Monitor,
 ) -> Result<()> {
     // First what costs nothing: on a full store the rest may fail.
-    if !plan.dead.is_empty() {
-        chunks(&plan.dead).into_iter().try_for_each(|names| repo.note(Step::Mark, names).map(drop))?;
-        report.marked += plan.dead.len() as u64;
-    }
+    repo.mark(plan.dead.iter().copied())?;
+    report.marked += plan.dead.len() as u64;
     let emptied = move_out(repo, survey, plan, index, report, monitor)?;
-    if !emptied.is_empty() {
-        chunks(&emptied).into_iter().try_for_each(|names| repo.note(Step::Mark, names).map(drop))?;
-        report.marked += emptied.len() as u64;
-    }
-    Ok(())
+    report.marked += emptied.len() as u64;
+    repo.mark(emptied)
 }
 
 /// Returns the packs of which nothing is needed any more.

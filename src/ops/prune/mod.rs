@@ -23,6 +23,7 @@ use crate::{
     error::{Error, Result},
     id::{PackId, SnapshotId},
     monitor::{Monitor, Phase},
+    ops,
     repo::Repository,
 };
 use survey::{Survey, Sweepable};
@@ -79,18 +80,11 @@ pub struct Report {
     pub damaged: Vec<PackId>,
 }
 
-fn threads(options: &Options) -> usize {
-    match options.threads {
-        0 => std::thread::available_parallelism().map_or(2, |n| n.get()),
-        n => n,
-    }
-}
-
 fn look(repo: &Repository, options: &Options, monitor: &dyn Monitor) -> Result<(Sweepable, Survey, Plan)> {
     monitor.phase(Phase::Opening);
     newer_slots(repo)?;
     let sweepable = Sweepable::find(repo, options.grace, monitor)?;
-    let survey = Survey::make(repo, &sweepable, None, threads(options), monitor)?;
+    let survey = Survey::make(repo, &sweepable, None, ops::threads(options.threads), monitor)?;
     let plan = plan::make(repo, &survey, &sweepable, options, None)?;
     Ok((sweepable, survey, plan))
 }
@@ -118,7 +112,7 @@ pub fn prune(repo: &Repository, options: &Options, monitor: &dyn Monitor) -> Res
     if plan.sweeps() {
         let noticed = plan.noticed.clone();
         apply::notice(repo, &plan)?;
-        survey = Survey::make(repo, &sweepable, Some(survey), threads(options), monitor)?;
+        survey = Survey::make(repo, &sweepable, Some(survey), ops::threads(options.threads), monitor)?;
         plan = plan::make(repo, &survey, &sweepable, options, Some(&noticed))?;
         index = apply::sweep(repo, &survey.scene, &plan, &mut report, monitor)?;
     }

@@ -30,7 +30,6 @@ use crate::{
     id::{BlobId, IndexId, PackId},
     index::{BlobIndex, Source},
     keys::Role,
-    model::gc::Step,
     monitor::{Monitor, Phase},
     repo::{BlobReader, Repository, mover::Mover},
     world::random,
@@ -213,7 +212,7 @@ fn repair_index(
     mover.finish()?;
     // Whoever moves what is in them marks them then.
     if !request.what.packs {
-        mark(repo, damaged)?;
+        repo.mark(damaged)?;
     }
     Ok(out)
 }
@@ -239,8 +238,7 @@ fn repair_packs(
         None => HashSet::new(),
     };
     let named = repo.notes()?.named();
-    let here = Catalog { repo, index, pending: catalog.pending };
-    let moves = Moves { here, health, sound: &sound, donor, named: &named, monitor };
+    let moves = Moves { here: catalog, health, sound: &sound, donor, named: &named, monitor };
     monitor.phase(Phase::Storing);
     let to_mark: Vec<_> =
         health.bad.iter().filter(|(id, bad)| !bad.gone && !named.contains(*id)).map(|(id, _)| *id).collect();
@@ -254,15 +252,7 @@ fn repair_packs(
     };
     moved.packs.marked = to_mark.len() as u64;
     if !dry_run {
-        mark(repo, to_mark)?;
+        repo.mark(to_mark)?;
     }
     Ok((moved.packs, moved.covered))
-}
-
-/// Says that nobody is to rely on these packs.
-fn mark(repo: &Repository, packs: Vec<PackId>) -> Result<()> {
-    for some in packs.chunks(crate::model::limits::NAMED_MAX) {
-        repo.note(Step::Mark, some.to_vec())?;
-    }
-    Ok(())
 }

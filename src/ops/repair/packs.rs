@@ -52,7 +52,7 @@ pub struct Packs {
 
 /// Where segments come from, and what is known of them.
 pub(super) struct Moves<'a> {
-    pub(super) here: Catalog<'a>,
+    pub(super) here: &'a Catalog<'a>,
     pub(super) health: &'a Health,
     pub(super) sound: &'a Sound<'a>,
     pub(super) donor: Option<&'a Donor<'a>>,

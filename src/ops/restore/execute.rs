@@ -12,7 +12,7 @@ use crate::{
     id::BlobId,
     index::{Located, Runs},
     monitor::Counter,
-    pack,
+    ops, pack,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
@@ -82,9 +82,7 @@ pub(super) fn execute(
 ) -> Result<()> {
     let budget = Budget { used: Mutex::new(0), freed: Condvar::new(), max: job.limits.in_flight };
     let fetch = Fetch { job, runs, wants, needed, reads, next: AtomicUsize::new(0), budget, files };
-    let cores = || thread::available_parallelism().map_or(1, |n| n.get());
-    let threads = if job.request.threads == 0 { cores() } else { job.request.threads };
-    let workers = threads.min(reads.len());
+    let workers = ops::threads(job.request.threads).min(reads.len());
     let failed = |e| Error::store("start a thread to read", "packs", e);
     thread::scope(|scope| {
         let (send, receive) = bounded::<Brought<'_>>(workers.max(1));

@@ -24,6 +24,7 @@ use crate::{
     },
     name::{Name, Shown},
     object::Kind,
+    ops,
     repo::Writer,
 };
 use crossbeam_channel::{Sender, bounded, unbounded};
@@ -85,7 +86,7 @@ fn spawn<'scope, T: Send + 'scope>(
 
 /// Takes all sources; returns those that could be read. Failures of the repository are known to the control.
 pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, threads: usize) -> Vec<Source> {
-    let workers = if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, |n| n.get()) };
+    let workers = ops::threads(threads);
     let chunker = Chunker::new(&job.repo.config().chunker, &job.repo.keys().chunker_table());
     let owners = Owners::of_system();
     let groups = by_device(job.control, requests);
