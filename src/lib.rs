@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! snapshot   walk → read → chunk → hash → known? → [segment: compress → seal → prove] → pack → store
-//!                                         index           about 1 MiB at a time
+//!                                         index           1 to 4 MiB at a time
 //! publish    packs → index → snapshot        (each durable before the next begins)
 //! restore    snapshot → tree pages → plan by pack → read ranges → open → decompress → verify id → write
 //! ```

@@ -64,8 +64,8 @@ fn associated_data(header: &[u8; HEADER_LEN], codec: u8, raw: u32) -> [u8; HEADE
 pub struct Sealer {
     compressor: Compressor,
     opener: Opener,
+    /// Room for a packed segment: first while it is made, then while it is proved.
     packed: Vec<u8>,
-    proof: Vec<u8>,
     plain: Vec<u8>,
 }
 
@@ -76,7 +76,6 @@ impl Sealer {
             compressor: Compressor::new(compression),
             opener: Opener::default(),
             packed: Vec::new(),
-            proof: Vec::new(),
             plain: Vec::new(),
         }
     }
@@ -112,9 +111,9 @@ impl Sealer {
     ) -> Result<()> {
         let broken =
             |why: String| Error::Hardware { what: format!("a segment that was just sealed does not prove: {why}") };
-        self.proof.clear();
-        self.proof.extend_from_slice(sealed);
-        self.opener.open(envelope, recipe, &mut self.proof, &mut self.plain).map_err(|e| broken(e.to_string()))?;
+        self.packed.clear();
+        self.packed.extend_from_slice(sealed);
+        self.opener.open(envelope, recipe, &mut self.packed, &mut self.plain).map_err(|e| broken(e.to_string()))?;
         match verify_blobs(&self.plain, blobs, namer) {
             Some(bad) => Err(broken(format!("blob {} has other bytes", bad.id))),
             None => Ok(()),

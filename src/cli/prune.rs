@@ -23,7 +23,7 @@ Examples:
 
 What no snapshot needs is marked first, and removed by a later run, when the grace time is over and every snapshot
 that was under way has ended: nobody waits for anybody. Snapshots may be taken meanwhile.
-What was stored together is kept or moved together: a part of about 1 MiB of which anything is needed stays whole.";
+What was stored together is kept or moved together: a part of 1 to 4 MiB of which anything is needed stays whole.";
 
 /// Give the space back that forgotten snapshots took
 #[derive(Debug, clap::Args)]

@@ -22,7 +22,8 @@ pub struct ChunkerConfig {
 pub struct Config {
     /// How sources are cut.
     pub chunker: ChunkerConfig,
-    /// Segments are closed when they hold this many bytes of plaintext.
+    /// Segments of whole files are closed when they hold this many bytes of plaintext; those of parts of large files at half of it, those
+    /// of trees and of differences at a quarter.
     pub segment_target: u32,
     /// Packs are closed when they hold this many bytes.
     pub pack_target: u32,
@@ -43,7 +44,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             chunker: ChunkerConfig::default(),
-            segment_target: 1 << 20,
+            segment_target: 4 << 20,
             pack_target: 64 << 20,
             features: 0,
             created: 0,

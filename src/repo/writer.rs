@@ -29,7 +29,7 @@ use std::{
 };
 
 /// Sealed segments that wait for the packer: bounds memory, and lets lanes go on while it syncs.
-const WAITING: usize = 4;
+const WAITING: usize = 2;
 /// An index object is written when the finished packs hold so many blobs, or are so many.
 const INDEX_BLOBS: usize = 64 << 10;
 const INDEX_PACKS: usize = 16;
@@ -170,8 +170,7 @@ impl<'r> Writer<'r> {
             header: object::header(kind, self.repo.keys().repo()),
             sealer: Sealer::new(self.options.compression),
             key: None,
-            alone: Filling::default(),
-            leaning: Filling::default(),
+            rooms: Default::default(),
             grounds: None,
             file: None,
             misses: 0,
@@ -198,13 +197,37 @@ pub struct Lane<'w> {
     sealer: Sealer,
     /// The key of the segments, wrapped, and how many it has sealed.
     key: Option<(SealKey, WrappedKey, u64)>,
-    alone: Filling,
-    leaning: Filling,
+    rooms: [Filling; 3],
     grounds: Option<Grounds<'w>>,
     file: Option<u64>,
     /// Segments that were not worth leaning on anything, one after another, and how many are not tried now for that.
     misses: u32,
     pause: u32,
+}
+
+/// What a segment is filled with decides how long it may become: a longer one is smaller, and costs more to take one blob from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Whole small files: alike ones lie side by side, and are mostly restored together.
+    Files,
+    /// Parts of large files, which databases and virtual machines read here and there.
+    Parts,
+    /// What leans on earlier blobs, and pages of trees: each is opened for little.
+    Leaning,
+}
+
+impl Room {
+    const ALL: [Room; 3] = [Room::Files, Room::Parts, Room::Leaning];
+
+    /// Plaintext at which a segment is closed, where whole files fill `target` bytes.
+    fn target(self, kind: Kind, target: u32) -> usize {
+        let target = target as usize;
+        match self {
+            Room::Files if kind == Kind::DataPack => target,
+            Room::Parts => target / 2,
+            Room::Files | Room::Leaning => target / 4,
+        }
+    }
 }
 
 /// A segment that is being filled.
@@ -236,11 +259,17 @@ impl<'w> Lane<'w> {
 
     /// Stores a blob unless it is known, and names it. Durable when [`crate::repo::Session::write`] returns.
     pub fn store(&mut self, kind: BlobKind, bytes: &[u8]) -> Result<BlobId> {
-        self.store_near(kind, bytes, Vec::new)
+        self.put(Room::Files, kind, bytes, Vec::new)
     }
 
-    /// The same for a blob of which `near` names earlier ones that are probably much like it, when asked.
+    /// The same for a part of something large, of which `near` names earlier blobs that are probably much like it, when asked.
     pub fn store_near(&mut self, kind: BlobKind, bytes: &[u8], near: impl FnOnce() -> Vec<BlobId>) -> Result<BlobId> {
+        // Lists and pages of trees are read together.
+        let room = if self.kind == Kind::DataPack { Room::Parts } else { Room::Files };
+        self.put(room, kind, bytes, near)
+    }
+
+    fn put(&mut self, room: Room, kind: BlobKind, bytes: &[u8], near: impl FnOnce() -> Vec<BlobId>) -> Result<BlobId> {
         debug_assert_eq!(home_of(kind), self.kind);
         let id = self.writer.repo.namer().name(kind, bytes);
         if self.writer.index.claim(&id) == Membership::Known {
@@ -249,13 +278,13 @@ impl<'w> Lane<'w> {
         self.writer.bytes_new.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.writer.monitor.add(Counter::New, bytes.len() as u64);
         let near = if self.grounds.is_some() { near() } else { Vec::new() };
-        let target = self.writer.repo.config().segment_target as usize;
-        let leans = !near.is_empty();
-        let open = self.open(leans);
+        let room = if near.is_empty() { room } else { Room::Leaning };
+        let target = room.target(self.kind, self.writer.repo.config().segment_target);
+        let open = &self.rooms[room as usize];
         if !open.plain.is_empty() && open.plain.len() + bytes.len() > target {
-            self.flush_one(leans)?;
+            self.flush_one(room)?;
         }
-        let open = self.open(leans);
+        let open = &mut self.rooms[room as usize];
         open.plain.extend_from_slice(bytes);
         open.blobs.push(BlobEntry { id, kind: kind as u8, len: bytes.len() as u32 });
         for id in near {
@@ -265,23 +294,18 @@ impl<'w> Lane<'w> {
             }
         }
         if open.plain.len() >= target || open.blobs.len() >= SEGMENT_BLOBS {
-            self.flush_one(leans)?;
+            self.flush_one(room)?;
         }
         Ok(id)
     }
 
-    fn open(&mut self, leans: bool) -> &mut Filling {
-        if leans { &mut self.leaning } else { &mut self.alone }
-    }
-
     /// Seals what is there as segments, proves them and passes them on. A lane that is dropped without it loses the rest.
     pub fn flush(&mut self) -> Result<()> {
-        self.flush_one(true)?;
-        self.flush_one(false)
+        Room::ALL.into_iter().try_for_each(|room| self.flush_one(room))
     }
 
-    fn flush_one(&mut self, leans: bool) -> Result<()> {
-        let mut filling = std::mem::take(self.open(leans));
+    fn flush_one(&mut self, room: Room) -> Result<()> {
+        let mut filling = std::mem::take(&mut self.rooms[room as usize]);
         let sealed = if filling.blobs.is_empty() || self.writer.options.pretend {
             Ok(None)
         } else {
@@ -291,7 +315,7 @@ impl<'w> Lane<'w> {
         filling.plain.clear();
         filling.blobs.clear();
         filling.near.clear();
-        *self.open(leans) = filling;
+        self.rooms[room as usize] = filling;
         match sealed? {
             // The packer ends early only when the store failed; its own error is the one that is reported.
             Some(sealed) => self.writer.packer.send((self.kind, sealed)).map_err(|_| Error::Cancelled),
