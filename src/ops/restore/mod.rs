@@ -142,7 +142,7 @@ impl Default for Limits {
             plan: 24 << 20,
             read: 4 << 20,
             gap: 32 << 10,
-            in_flight: 32 << 20,
+            in_flight: 20 << 20,
             open: 192,
             temporary: 64,
         }
