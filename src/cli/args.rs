@@ -1,7 +1,7 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    check, completions, dump, forget, init, key, ls, man, prune, repair, restore, snapshot, snapshots, stats, tag,
+    check, completions, diff, dump, forget, init, key, ls, man, prune, repair, restore, snapshot, snapshots, stats, tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -80,6 +80,7 @@ pub enum Command {
     Snapshot(Box<snapshot::Args>),
     Snapshots(snapshots::Args),
     Ls(ls::Args),
+    Diff(diff::Args),
     Restore(restore::Args),
     Dump(dump::Args),
     Forget(Box<forget::Args>),
@@ -103,6 +104,7 @@ impl Command {
             Command::Snapshot(_) => "snapshot",
             Command::Snapshots(_) => "snapshots",
             Command::Ls(_) => "ls",
+            Command::Diff(_) => "diff",
             Command::Restore(_) => "restore",
             Command::Dump(_) => "dump",
             Command::Forget(_) => "forget",

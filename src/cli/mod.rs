@@ -10,7 +10,9 @@ mod args;
 mod board;
 mod check;
 mod completions;
+mod diff;
 mod dump;
+mod entry;
 mod exit;
 mod forget;
 mod host;
@@ -82,6 +84,7 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Snapshot(args) => snapshot::run(*args, session),
         Command::Snapshots(args) => snapshots::run(args, session),
         Command::Ls(args) => ls::run(args, session),
+        Command::Diff(args) => diff::run(args, session),
         Command::Restore(args) => restore::run(args, session),
         Command::Dump(args) => dump::run(args, session),
         Command::Forget(args) => forget::run(*args, session),

@@ -2,6 +2,8 @@
 
 pub mod annotate;
 pub mod check;
+pub mod compare;
+pub mod diff;
 pub mod dump;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -1,0 +1,45 @@
+//! Contents of small files, to compare them line by line.
+
+use crate::{
+    error::{Error, Result},
+    hash::BlobKind,
+    model::{
+        node::{Body, Extent, Node},
+        paging::each_extent,
+    },
+    repo::BlobReader,
+};
+
+/// Longest file, in bytes, whose contents are looked at.
+pub const TEXT_MAX: u64 = 1 << 20;
+/// Bytes at the front that say whether a file is text.
+const FRONT: usize = 8000;
+
+/// The bytes of a file, at most [`TEXT_MAX`]; `None` for what is longer, or no file.
+pub fn contents(reader: &BlobReader<'_>, node: &Node) -> Result<Option<Vec<u8>>> {
+    let Body::File { size, content } = &node.body else { return Ok(None) };
+    if *size > TEXT_MAX {
+        return Ok(None);
+    }
+    let mut bytes = Vec::with_capacity(*size as usize);
+    each_extent(reader, content, *size, &mut |extent| {
+        match extent {
+            // The lengths of a stored file add up to its size.
+            Extent::Hole { len } => bytes.resize(bytes.len() + len as usize, 0),
+            Extent::Data { id, len, .. } => {
+                let blob = reader.blob(BlobKind::Data, &id)?;
+                if blob.len() != len as usize {
+                    return Err(Error::corrupt(format!("data {id}"), "it is not as long as its file says"));
+                }
+                bytes.extend_from_slice(&blob);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(Some(bytes))
+}
+
+/// True for what people read: no zero byte at the front.
+pub fn is_text(bytes: &[u8]) -> bool {
+    !bytes.iter().take(FRONT).any(|&b| b == 0)
+}
