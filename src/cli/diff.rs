@@ -178,7 +178,7 @@ fn line(difference: &Difference) -> String {
 fn details(before: &Node, after: &Node, what: &crate::ops::compare::What) -> String {
     let (was, is) = (&before.meta, &after.meta);
     let one = |word: &'static str| match word {
-        "type" => format!("{} -> {}", entry::kind(&before.body).1, entry::kind(&after.body).1),
+        "type" => format!("{} -> {}", entry::word(&before.body), entry::word(&after.body)),
         "content" if before.bytes() == after.bytes() => format!("content, {}", human::bytes(after.bytes())),
         "content" => format!("content {} -> {}", human::bytes(before.bytes()), human::bytes(after.bytes())),
         "mode" => format!("mode {:04o} -> {:04o}", was.mode, is.mode),
@@ -221,7 +221,7 @@ fn event(difference: &Difference) -> Value {
         object.insert(
             field.into(),
             json!({
-                "type": entry::kind(&node.body).1,
+                "type": entry::word(&node.body),
                 "size": node.bytes(),
                 "mode": format!("{:04o}", meta.mode),
                 "uid": meta.uid,

@@ -1,26 +1,25 @@
 //! Entries of snapshots, for people and as JSON.
 
 use super::json;
-use crate::model::node::{Body, Node};
+use crate::{
+    model::node::{Body, Node},
+    ops::history::Kind,
+};
 use serde_json::{Map, Value, json};
 
-/// The letter of ls(1) and a word for what an entry is.
-pub fn kind(body: &Body) -> (char, &'static str) {
-    match body {
-        Body::File { .. } => ('-', "file"),
-        Body::Directory { .. } => ('d', "dir"),
-        Body::Symlink { .. } => ('l', "symlink"),
-        Body::Fifo => ('p', "fifo"),
-        Body::Socket => ('s', "socket"),
-        Body::CharDevice { .. } => ('c', "char"),
-        Body::BlockDevice { .. } => ('b', "block"),
-    }
+/// A word for what an entry is.
+pub fn word(body: &Body) -> &'static str {
+    Kind::of(body).word()
 }
 
 /// `drwxr-sr-t`, as ls(1) has it.
 pub fn mode(node: &Node) -> String {
-    let mode = node.meta.mode;
-    let mut text = String::from(kind(&node.body).0);
+    mode_of(Kind::of(&node.body).ls_letter(), node.meta.mode)
+}
+
+/// The same of its parts.
+pub fn mode_of(letter: char, mode: u32) -> String {
+    let mut text = String::from(letter);
     for (shift, special, set, unset) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')] {
         let bits = mode >> shift;
         text.push(if bits & 4 != 0 { 'r' } else { '-' });
@@ -42,7 +41,7 @@ pub fn json(event: &str, path: &[u8], node: &Node, user: Option<&str>, group: Op
     json::put_bytes(&mut object, "path", path);
     let meta = &node.meta;
     for (field, value) in [
-        ("type", json!(kind(&node.body).1)),
+        ("type", json!(word(&node.body))),
         ("size", json!(node.bytes())),
         ("mode", json!(format!("{:04o}", meta.mode))),
         ("uid", json!(meta.uid)),

@@ -5,47 +5,67 @@ use crate::{
     error::{Error, Result},
     id::BlobId,
     model::{
+        lazy::{LazyLeaf, LazyPage},
         limits,
         node::Node,
-        tree::{Leaf, TreeChild, TreePage},
+        tree::TreeChild,
     },
     name::Name,
 };
 use std::sync::Arc;
 
-/// An entry as it stands in its page, which says the names of its owners.
+/// An entry, and the page that it stands in, which says the names of its owners.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    page: Arc<TreePage>,
+    page: Arc<LazyPage>,
+    node: Node,
+}
+
+/// Where an entry stands.
+pub(super) struct Spot {
+    page: Arc<LazyPage>,
     at: usize,
 }
 
-static NO_NODES: Leaf = Leaf { users: Vec::new(), groups: Vec::new(), nodes: Vec::new() };
+static NO_ENTRIES: LazyLeaf = LazyLeaf::EMPTY;
 
-fn leaf(page: &TreePage) -> &Leaf {
+fn leaf(page: &LazyPage) -> &LazyLeaf {
     match page {
-        TreePage::Leaf(leaf) => leaf,
-        TreePage::Inner(_) => &NO_NODES,
+        LazyPage::Leaf(leaf) => leaf,
+        LazyPage::Inner(_) => &NO_ENTRIES,
     }
 }
 
-fn children(page: &TreePage) -> &[TreeChild] {
+fn children(page: &LazyPage) -> &[TreeChild] {
     match page {
-        TreePage::Leaf(_) => &[],
-        TreePage::Inner(children) => children,
+        LazyPage::Leaf(_) => &[],
+        LazyPage::Inner(children) => children,
+    }
+}
+
+impl Spot {
+    /// The name of the entry.
+    pub fn name(&self) -> &[u8] {
+        leaf(&self.page).name(self.at)
+    }
+
+    /// The entry, decoded and checked.
+    pub fn look(self) -> Result<Seen> {
+        let node = leaf(&self.page).node(self.at).map_err(|e| Error::corrupt("an entry of a directory", e))?;
+        Ok(Seen { page: self.page, node })
     }
 }
 
 impl Seen {
-    /// The entry; `None` never happens for what a cursor gave.
-    pub fn node(&self) -> Option<&Node> {
-        leaf(&self.page).nodes.get(self.at)
+    /// The entry.
+    pub fn node(&self) -> &Node {
+        &self.node
     }
 
     /// Names of owner and group on the source.
     pub fn owners(&self) -> (Option<&str>, Option<&str>) {
         let leaf = leaf(&self.page);
-        self.node().map_or((None, None), |node| (leaf.user(node.meta.uid), leaf.group(node.meta.gid)))
+        (leaf.user(self.node.meta.uid), leaf.group(self.node.meta.gid))
     }
 }
 
@@ -55,9 +75,9 @@ pub(super) enum Next<'c> {
     /// Nothing.
     End,
     /// A page that was not read, and the name that it begins with, which a root page does not tell.
-    Page(Option<&'c Name>),
-    /// An entry.
-    Node(&'c Node),
+    Page(Option<&'c [u8]>),
+    /// An entry: its name, and all of it as it is encoded.
+    Entry(&'c [u8], &'c [u8]),
 }
 
 /// A place in a directory.
@@ -65,10 +85,10 @@ pub(super) struct Cursor<'p> {
     pages: &'p dyn Pages,
     root: Option<BlobId>,
     /// Inner pages above, and which of their children comes next.
-    above: Vec<(Arc<TreePage>, usize)>,
+    above: Vec<(Arc<LazyPage>, usize)>,
     /// The page that is being read: its id, unless it was made up, and which of its nodes comes next.
-    open: Option<(Option<BlobId>, Arc<TreePage>, usize)>,
-    last: Option<Name>,
+    open: Option<(Option<BlobId>, Arc<LazyPage>, usize)>,
+    last: Option<Vec<u8>>,
 }
 
 impl<'p> Cursor<'p> {
@@ -78,17 +98,19 @@ impl<'p> Cursor<'p> {
     }
 
     /// Before the first of some entries that no page holds.
-    pub fn of_leaf(pages: &'p dyn Pages, leaf: Leaf) -> Self {
-        let open = Some((None, Arc::new(TreePage::Leaf(leaf)), 0));
+    pub fn of_leaf(pages: &'p dyn Pages, leaf: LazyLeaf) -> Self {
+        let open = Some((None, Arc::new(LazyPage::Leaf(leaf)), 0));
         Cursor { pages, root: None, above: Vec::new(), open, last: None }
     }
 
     /// Leaves pages that are done.
     fn settle(&mut self) {
         if let Some((_, page, at)) = &self.open
-            && *at >= leaf(page).nodes.len()
+            && *at >= leaf(page).len()
         {
-            self.last = leaf(page).nodes.last().map(|node| node.name.clone()).or(self.last.take());
+            if let Some(last) = leaf(page).len().checked_sub(1) {
+                self.last = Some(leaf(page).name(last).to_vec());
+            }
             self.open = None;
         }
         if self.open.is_none() {
@@ -102,13 +124,14 @@ impl<'p> Cursor<'p> {
     pub fn next(&mut self) -> Next<'_> {
         self.settle();
         if let Some((_, page, at)) = &self.open {
-            return leaf(page).nodes.get(*at).map_or(Next::End, Next::Node);
+            let leaf = leaf(page);
+            return if *at < leaf.len() { Next::Entry(leaf.name(*at), leaf.encoded(*at)) } else { Next::End };
         }
         if self.root.is_some() {
             return Next::Page(None);
         }
         match self.above.last().and_then(|(page, at)| children(page).get(*at)) {
-            Some(child) => Next::Page(Some(&child.first)),
+            Some(child) => Next::Page(Some(child.first.as_bytes())),
             None => Next::End,
         }
     }
@@ -129,7 +152,7 @@ impl<'p> Cursor<'p> {
     /// Passes that page.
     pub fn skip(&mut self) {
         if let Some((_, page, at)) = &mut self.open {
-            *at = leaf(page).nodes.len();
+            *at = leaf(page).len();
         } else if self.root.take().is_none()
             && let Some((_, at)) = self.above.last_mut()
         {
@@ -159,29 +182,29 @@ impl<'p> Cursor<'p> {
         let bad = |what| Err(Error::corrupt(format!("page {}", id.short()), what));
         let page = self.pages.tree_page(&id)?;
         let found = match &*page {
-            TreePage::Leaf(leaf) => leaf.nodes.first().map(|node| &node.name),
-            TreePage::Inner(children) => children.first().map(|child| &child.first),
+            LazyPage::Leaf(leaf) => Some(leaf.name(0)).filter(|_| !leaf.is_empty()),
+            LazyPage::Inner(children) => children.first().map(|child| child.first.as_bytes()),
         };
-        if first.is_some() && first.as_ref() != found {
+        if first.is_some() && first.as_ref().map(Name::as_bytes) != found {
             return bad("it does not begin with the name that its parent says");
         }
-        if self.last.as_ref().is_some_and(|last| found.is_some_and(|found| found <= last)) {
+        if self.last.as_ref().is_some_and(|last| found.is_some_and(|found| found <= &last[..])) {
             return bad("its names come before those of the page before");
         }
         match &*page {
-            TreePage::Leaf(_) => self.open = Some((Some(id), page, 0)),
-            TreePage::Inner(_) if self.above.len() + 1 >= limits::LEVELS_MAX => return bad("too many levels of pages"),
-            TreePage::Inner(_) => self.above.push((page, 0)),
+            LazyPage::Leaf(_) => self.open = Some((Some(id), page, 0)),
+            LazyPage::Inner(_) if self.above.len() + 1 >= limits::LEVELS_MAX => return bad("too many levels of pages"),
+            LazyPage::Inner(_) => self.above.push((page, 0)),
         }
         Ok(())
     }
 
     /// Takes the entry that comes next.
-    pub fn take(&mut self) -> Option<Seen> {
+    pub fn take(&mut self) -> Option<Spot> {
         let (_, page, at) = self.open.as_mut()?;
-        let seen = Seen { page: page.clone(), at: *at };
+        let spot = Spot { page: page.clone(), at: *at };
         *at += 1;
-        Some(seen)
+        Some(spot)
     }
 
     /// Passes the entry that comes next.

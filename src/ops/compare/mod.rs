@@ -14,21 +14,22 @@ use crate::{
     hash::BlobKind,
     id::BlobId,
     model::{
+        lazy::{LazyLeaf, LazyPage},
         limits,
         node::{Body, Node},
         paging::PageSource,
         snapshot::Snapshot,
-        tree::{Leaf, OwnerName, TreePage},
+        tree::{Leaf, OwnerName},
     },
     repo::BlobReader,
 };
-use cursor::{Cursor, Next};
+use cursor::{Cursor, Next, Spot};
 use std::{cmp::Ordering, sync::Arc};
 
 /// Gives decoded pages of directories, which several readers may share.
 pub trait Pages {
     /// A page.
-    fn tree_page(&self, id: &BlobId) -> Result<Arc<TreePage>>;
+    fn tree_page(&self, id: &BlobId) -> Result<Arc<LazyPage>>;
 
     /// Hears of a page that is damaged or missing. Where that is no failure, nothing counts as being in it.
     fn lost(&self, _id: &BlobId, error: Error) -> Result<()> {
@@ -37,9 +38,9 @@ pub trait Pages {
 }
 
 impl Pages for BlobReader<'_> {
-    fn tree_page(&self, id: &BlobId) -> Result<Arc<TreePage>> {
+    fn tree_page(&self, id: &BlobId) -> Result<Arc<LazyPage>> {
         let bytes = self.page(BlobKind::Tree, id)?;
-        let page = TreePage::decode(&bytes).map_err(|e| Error::corrupt(format!("page {}", id.short()), e))?;
+        let page = LazyPage::parse(bytes).map_err(|e| Error::corrupt(format!("page {}", id.short()), e))?;
         Ok(Arc::new(page))
     }
 }
@@ -98,8 +99,11 @@ struct Frame<'p> {
 
 /// Compares entries, and all that is below them, and tells of what differs. `path` is that of the directory that they are in.
 pub fn compare(pages: &dyn Pages, before: Leaf, after: Leaf, path: &[u8], visit: &mut dyn Visit) -> Result<()> {
-    let top = |leaf| Some(Cursor::of_leaf(pages, leaf));
-    let mut frames = vec![Frame { before: top(before), after: top(after), path_len: path.len() }];
+    let top = |leaf| -> Result<_> {
+        let leaf = LazyLeaf::of(leaf).map_err(|e| Error::corrupt("a snapshot's sources", e))?;
+        Ok(Some(Cursor::of_leaf(pages, leaf)))
+    };
+    let mut frames = vec![Frame { before: top(before)?, after: top(after)?, path_len: path.len() }];
     let mut path = path.to_vec();
     while let Some(frame) = frames.last_mut() {
         path.truncate(frame.path_len);
@@ -116,16 +120,24 @@ pub fn compare(pages: &dyn Pages, before: Leaf, after: Leaf, path: &[u8], visit:
             }
             Err(error) => return Err(error),
         };
-        let (was, is) = (before.as_ref().and_then(Seen::node), after.as_ref().and_then(Seen::node));
-        let Some(name) = is.or(was).map(|node| &node.name) else { continue };
+        let Some(name) = after.as_ref().or(before.as_ref()).map(Spot::name) else { continue };
         if !path.is_empty() {
             path.push(b'/');
         }
-        path.extend_from_slice(name.as_bytes());
+        path.extend_from_slice(name);
+        let look = |spot: Option<Spot>| spot.map(Spot::look).transpose();
+        let (before, after) = match look(before).and_then(|before| Ok((before, look(after)?))) {
+            Ok(pair) => pair,
+            Err(error) => {
+                visit.unreadable(&path, error)?;
+                continue;
+            }
+        };
         if visit.entry(&path, before.as_ref(), after.as_ref())? == Go::Past {
             continue;
         }
-        let (was, is) = (was.and_then(tree_of), is.and_then(tree_of));
+        let tree = |seen: &Option<Seen>| seen.as_ref().and_then(|seen| tree_of(seen.node()));
+        let (was, is) = (tree(&before), tree(&after));
         if was == is {
             continue;
         }
@@ -147,14 +159,14 @@ pub fn tree_of(node: &Node) -> Option<BlobId> {
     }
 }
 
-type Pair = (Option<Seen>, Option<Seen>);
+type Pair = (Option<Spot>, Option<Spot>);
 
 /// The next difference in a directory.
 fn step(frame: &mut Frame<'_>) -> Result<Option<Pair>> {
     let (before, after) = match (&mut frame.before, &mut frame.after) {
         (Some(before), Some(after)) => (before, after),
-        (Some(only), None) => return Ok(one(only)?.map(|seen| (Some(seen), None))),
-        (None, Some(only)) => return Ok(one(only)?.map(|seen| (None, Some(seen)))),
+        (Some(only), None) => return Ok(one(only)?.map(|spot| (Some(spot), None))),
+        (None, Some(only)) => return Ok(one(only)?.map(|spot| (None, Some(spot)))),
         (None, None) => return Ok(None),
     };
     loop {
@@ -167,8 +179,8 @@ fn step(frame: &mut Frame<'_>) -> Result<Option<Pair>> {
         }
         match (before.next(), after.next()) {
             (Next::End, Next::End) => return Ok(None),
-            (Next::Node(was), Next::Node(is)) => match was.name.cmp(&is.name) {
-                Ordering::Equal if was == is => {
+            (Next::Entry(was, all), Next::Entry(is, other)) => match was.cmp(is) {
+                Ordering::Equal if all == other => {
                     before.pass();
                     after.pass();
                 }
@@ -176,14 +188,14 @@ fn step(frame: &mut Frame<'_>) -> Result<Option<Pair>> {
                 Ordering::Less => return Ok(Some((before.take(), None))),
                 Ordering::Greater => return Ok(Some((None, after.take()))),
             },
-            (Next::Node(_), Next::End) => return Ok(Some((before.take(), None))),
-            (Next::End, Next::Node(_)) => return Ok(Some((None, after.take()))),
-            (Next::Node(was), Next::Page(Some(first))) if was.name < *first => {
+            (Next::Entry(..), Next::End) => return Ok(Some((before.take(), None))),
+            (Next::End, Next::Entry(..)) => return Ok(Some((None, after.take()))),
+            (Next::Entry(was, _), Next::Page(Some(first))) if was < first => {
                 return Ok(Some((before.take(), None)));
             }
-            (Next::Page(Some(first)), Next::Node(is)) if is.name < *first => return Ok(Some((None, after.take()))),
-            (Next::Page(_), Next::Node(_) | Next::End) => before.load()?,
-            (Next::Node(_) | Next::End, Next::Page(_)) => after.load()?,
+            (Next::Page(Some(first)), Next::Entry(is, _)) if is < first => return Ok(Some((None, after.take()))),
+            (Next::Page(_), Next::Entry(..) | Next::End) => before.load()?,
+            (Next::Entry(..) | Next::End, Next::Page(_)) => after.load()?,
             // The one that begins first; else both by one level, so that a page of one can meet an equal page of the other.
             (Next::Page(was), Next::Page(is)) => match was.cmp(&is) {
                 Ordering::Less if was.is_some() => before.load()?,
@@ -198,11 +210,11 @@ fn step(frame: &mut Frame<'_>) -> Result<Option<Pair>> {
 }
 
 /// The next entry of a directory that has no counterpart.
-fn one(cursor: &mut Cursor<'_>) -> Result<Option<Seen>> {
+fn one(cursor: &mut Cursor<'_>) -> Result<Option<Spot>> {
     loop {
         match cursor.next() {
             Next::End => return Ok(None),
-            Next::Node(_) => return Ok(cursor.take()),
+            Next::Entry(..) => return Ok(cursor.take()),
             Next::Page(_) => cursor.load()?,
         }
     }

@@ -9,7 +9,7 @@ struct Counting<'a> {
 }
 
 impl Pages for Counting<'_> {
-    fn tree_page(&self, id: &BlobId) -> Result<Arc<TreePage>> {
+    fn tree_page(&self, id: &BlobId) -> Result<Arc<LazyPage>> {
         self.read.borrow_mut().push(*id);
         self.reader.tree_page(id)
     }

@@ -9,7 +9,7 @@ mod tests;
 mod text;
 
 pub use live::{Live, diff_live};
-pub use text::{TEXT_MAX, contents, is_text};
+pub use text::{TEXT_MAX, contents, front, is_text};
 
 use super::{
     compare::{self, Go, Seen, Visit, What},
@@ -159,7 +159,7 @@ impl Visit for Sieve<'_, '_> {
     fn entry(&mut self, path: &[u8], before: Option<&Seen>, after: Option<&Seen>) -> Result<Go> {
         self.monitor.check()?;
         self.monitor.add(Counter::Entries, 1);
-        let boxed = |seen: Option<&Seen>| seen.and_then(Seen::node).cloned().map(Box::new);
+        let boxed = |seen: Option<&Seen>| seen.map(|seen| Box::new(seen.node().clone()));
         let (change, lone_dir) = match (boxed(before), boxed(after)) {
             (Some(before), Some(after)) => {
                 let what = What::of_stored(&before, &after);

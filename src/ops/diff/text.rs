@@ -43,3 +43,24 @@ pub fn contents(reader: &BlobReader<'_>, node: &Node) -> Result<Option<Vec<u8>>>
 pub fn is_text(bytes: &[u8]) -> bool {
     !bytes.iter().take(FRONT).any(|&b| b == 0)
 }
+
+/// The first bytes of a file, `max` of them or somewhat more.
+pub fn front(reader: &BlobReader<'_>, node: &Node, max: u64) -> Result<Vec<u8>> {
+    let Body::File { size, content } = &node.body else { return Ok(Vec::new()) };
+    let mut bytes = Vec::new();
+    let walked = each_extent(reader, content, *size, &mut |extent| {
+        let left = max.saturating_sub(bytes.len() as u64);
+        match extent {
+            Extent::Hole { len } => bytes.resize(bytes.len() + len.min(left) as usize, 0),
+            Extent::Data { id, .. } => bytes.extend_from_slice(&reader.blob(BlobKind::Data, &id)?),
+        }
+        // Enough: nothing is wrong.
+        if (bytes.len() as u64) < max { Ok(()) } else { Err(Error::Cancelled) }
+    });
+    match walked {
+        Err(Error::Cancelled) if bytes.len() as u64 >= max => {}
+        walked => walked?,
+    }
+    bytes.truncate(max as usize);
+    Ok(bytes)
+}
