@@ -125,6 +125,7 @@ fn each_role_may_what_it_may_and_is_told_which_role_it_lacks() {
         (&["find", "no*", "--latest"], NO_WRITER),
         (&["log", &file], NO_WRITER),
         (&["log", &file, "--restore", "1", "--target", "{out}"], [MAINTAINERS, OWNERS, MAY]),
+        (&["browse"], [(2, "terminal"), (2, "terminal"), (2, "terminal")]),
         (&["stats"], NO_WRITER),
         (&["check"], NO_WRITER),
         (&["check", "--read-data"], NO_WRITER),

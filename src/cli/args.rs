@@ -1,7 +1,7 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    check, completions, diff, dump, find, forget, init, key, log, ls, man, prune, repair, restore, snapshot,
+    browse, check, completions, diff, dump, find, forget, init, key, log, ls, man, prune, repair, restore, snapshot,
     snapshots, stats, tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
@@ -84,6 +84,7 @@ pub enum Command {
     Diff(diff::Args),
     Find(Box<find::Args>),
     Log(log::Args),
+    Browse(browse::Args),
     Restore(restore::Args),
     Dump(dump::Args),
     Forget(Box<forget::Args>),
@@ -110,6 +111,7 @@ impl Command {
             Command::Diff(_) => "diff",
             Command::Find(_) => "find",
             Command::Log(_) => "log",
+            Command::Browse(_) => "browse",
             Command::Restore(_) => "restore",
             Command::Dump(_) => "dump",
             Command::Forget(_) => "forget",

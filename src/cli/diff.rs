@@ -69,16 +69,15 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         } else if args.stat {
             Ok(())
         } else if args.patch {
-            return patch(&reader, difference, session.screen.stdout_terminal, &mut out).or_else(
-                |failure| match failure {
-                    Failure::Vault(error) => Err(error),
-                    Failure::Output(error) | Failure::Undelivered(error) => {
-                        broken = Some(error);
-                        Err(Error::Cancelled)
-                    }
-                    _ => Err(Error::Cancelled),
-                },
-            );
+            let patched = patch(&reader, difference, session.screen.stdout_terminal, &mut out);
+            return patched.map_err(|failure| match failure {
+                Failure::Vault(error) => error,
+                Failure::Output(error) => {
+                    broken = Some(error);
+                    Error::Cancelled
+                }
+                _ => Error::Cancelled,
+            });
         } else {
             writeln!(out, "{}", line(difference))
         };
@@ -141,13 +140,21 @@ fn sums(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     human::print_facts(
         out,
         &[
-            ("new", format!("{}, {}", human::count(report.added), human::bytes(report.bytes_added))),
-            ("gone", format!("{}, {}", human::count(report.removed), human::bytes(report.bytes_removed))),
+            ("new", human::counted(report.added, "entry", "entries")),
+            ("gone", human::counted(report.removed, "entry", "entries")),
             (
                 "changed",
                 format!("{}, and {} in metadata only", human::count(report.changed), human::count(report.metadata)),
             ),
-            ("moved", human::count(report.moved)),
+            ("moved", human::counted(report.moved, "entry", "entries")),
+            (
+                "files",
+                format!(
+                    "{} are new or changed, {} were",
+                    human::bytes(report.bytes_added),
+                    human::bytes(report.bytes_removed)
+                ),
+            ),
         ],
     )
 }
@@ -265,7 +272,7 @@ fn patch(reader: &BlobReader<'_>, difference: &Difference, terminal: bool, out: 
         // Contents of files may hold anything.
         for line in bytes.split_inclusive(|&b| b == b'\n') {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
-            let safe: Vec<String> = line.split(|&b| b == b'\t').map(|part| safe(part)).collect();
+            let safe: Vec<String> = line.split(|&b| b == b'\t').map(safe).collect();
             writeln!(out, "{}", safe.join("\t"))?;
         }
         return Ok(());
@@ -296,9 +303,9 @@ mod tests {
         let (before, mut after) = (file(10), file(2048));
         after.meta.mode = 0o600;
         let mut what = What { content: true, mode: true, mtime: true, ..What::default() };
-        let changed = |before: &Box<Node>, after: &Box<Node>, what| Change::Changed {
-            before: before.clone(),
-            after: after.clone(),
+        let changed = |before: &Node, after: &Node, what| Change::Changed {
+            before: Box::new(before.clone()),
+            after: Box::new(after.clone()),
             what,
         };
         let line = said(changed(&before, &after, what));

@@ -8,6 +8,7 @@
 mod address;
 mod args;
 mod board;
+mod browse;
 mod check;
 mod completions;
 mod diff;
@@ -89,6 +90,7 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Diff(args) => diff::run(args, session),
         Command::Find(args) => find::run(*args, session),
         Command::Log(args) => log::run(args, session),
+        Command::Browse(args) => browse::run(args, session),
         Command::Restore(args) => restore::run(args, session),
         Command::Dump(args) => dump::run(args, session),
         Command::Forget(args) => forget::run(*args, session),

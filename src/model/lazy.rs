@@ -54,7 +54,8 @@ impl LazyPage {
                 return Err(Malformed::new("owners are not sorted, or occur twice"));
             }
         }
-        let mut entries: Vec<Span> = Vec::new();
+        // An entry takes some 100 bytes; a false number reserves no more than that.
+        let mut entries: Vec<Span> = Vec::with_capacity((count as usize).min(bytes.len() / 32));
         let mut last: &[u8] = &[];
         for _ in 0..count {
             let rest = bytes.get(at..).unwrap_or_default();

@@ -67,7 +67,13 @@ fn two_snapshots_are_compared() {
         (Some(1), Some(1), &false.into())
     );
     let ran = world.run(&["diff", "--stat", &ids[0], &ids[1]]).expect(0);
-    assert!(ran.out.contains("new      1, 4 B") && !ran.out.contains("a.conf"), "{}", ran.out);
+    assert!(
+        ran.out.contains("new      1 entry\n")
+            && ran.out.contains("16 B are new or changed, 14 B were")
+            && !ran.out.contains("a.conf"),
+        "{}",
+        ran.out
+    );
     // The path of one side counts for both.
     let ran = world.run(&["diff", &format!("{}:app/etc/b.conf", ids[0]), &ids[1]]).expect(0);
     assert_eq!(ran.out, "");
@@ -244,33 +250,23 @@ fn nobody_is_told_that_nobody_reads_on() {
     }
 }
 
+/// What another program makes of a dump that is piped into it.
+fn into(world: &World, address: &str, program: &[&str]) -> Vec<u8> {
+    let mut dump = world.command(&["dump", address]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut command = Command::new(program[0]);
+    let output = command.args(&program[1..]).stdin(dump.stdout.take().unwrap()).output().unwrap();
+    assert!(dump.wait().unwrap().success() && output.status.success());
+    output.stdout
+}
+
 #[test]
 fn a_dump_goes_straight_into_other_programs() {
     let world = world();
-    let mut dump = world.command(&["dump", &format!("{SERIES}:app")]);
-    let dump = dump.stdout(Stdio::piped()).spawn().unwrap();
-    let listed = Command::new("tar").arg("-t").stdin(dump.stdout.unwrap()).output().unwrap();
-    assert!(listed.status.success());
-    assert!(String::from_utf8(listed.stdout).unwrap().lines().any(|line| line == "app/etc/new.conf"));
-    world
-        .command(&[
-            "snapshot",
-            "-q",
-            "--as",
-            "h/-/db",
-            "--stdin-from-command",
-            "--stdin-name",
-            "db.sql",
-            "--",
-            "echo",
-            "select 1;",
-        ])
-        .output()
-        .unwrap();
-    let mut dump = world.command(&["dump", "h/-/db:db.sql"]);
-    let dump = dump.stdout(Stdio::piped()).spawn().unwrap();
-    let read = Command::new("cat").stdin(dump.stdout.unwrap()).output().unwrap();
-    assert_eq!(read.stdout, b"select 1;\n");
+    let listed = into(&world, "h/-/app:app", &["tar", "-t"]);
+    assert!(String::from_utf8(listed).unwrap().lines().any(|line| line == "app/etc/new.conf"));
+    let command = ["--stdin-from-command", "--stdin-name", "db.sql", "--", "echo", "select 1;"];
+    world.run(&[&["snapshot", "-q", "--as", "h/-/db"], &command[..]].concat()).expect(0);
+    assert_eq!(into(&world, "h/-/db:db.sql", &["cat"]), b"select 1;\n");
 }
 
 #[test]
@@ -283,4 +279,10 @@ fn sums_are_by_series_source_and_night() {
     assert_eq!((&series["sources"][0]["name"], &series["sources"][0]["snapshots"]), (&"app".into(), &3.into()));
     let ran = world.run(&["stats"]).expect(0);
     assert!(ran.out.contains("DEDUP") && ran.out.contains('█'), "{}", ran.out);
+}
+
+#[test]
+fn browsing_needs_a_terminal() {
+    let world = world();
+    world.run(&["browse"]).expect(2).says("needs a terminal");
 }

@@ -337,7 +337,7 @@ impl<'a> Beside<'a, '_> {
             match event {
                 Event::Entry { node, .. } => {
                     self.monitor.check()?;
-                    self.tell(&walk.path().to_vec(), Change::Removed(node))?;
+                    self.tell(walk.path(), Change::Removed(node))?;
                 }
                 Event::Leave => {}
                 Event::Unreadable(error) => {

@@ -264,7 +264,7 @@ fn what_cannot_be_listed_is_told_and_the_rest_compared() {
         assert!(matches!(refused, Err(Error::Usage { .. })));
         return;
     }
-    fs::set_permissions(there.app().join("sub"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(there.app().join("sub"), fs::Permissions::from_mode(0o000)).unwrap();
     fs::write(there.app().join("z"), "new").unwrap();
     let (heard, report) = there.differences(None, &there.app(), true);
     fs::set_permissions(there.app().join("sub"), fs::Permissions::from_mode(0o755)).unwrap();

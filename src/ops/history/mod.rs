@@ -52,10 +52,13 @@ impl Version {
     }
 }
 
-/// Snapshots that one thread compares in one go.
-const STRETCH: usize = 32;
+/// Snapshots that one thread compares in one go: the trees of the one before the first are read once more for each stretch.
+const STRETCH: usize = 128;
 /// Fewer forgotten snapshots are no reason to make a catalogue anew.
 const FORGOTTEN_MIN: usize = 64;
+
+/// Objects that could not be read, with the reason.
+type Unreadable = Vec<(String, Error)>;
 
 /// Hears of one change: the position of the snapshot among [`History::versions`], the path below the snapshot, and what is there
 /// now, `None` for nothing.
@@ -73,7 +76,7 @@ pub struct History<'r> {
     /// Snapshots that it does not know, in order.
     fresh: Vec<Listed>,
     /// Snapshots that could not be read, with the reason.
-    unreadable: Vec<(String, Error)>,
+    unreadable: Unreadable,
 }
 
 /// Positions of snapshots that were not forgotten.
@@ -182,7 +185,7 @@ impl<'r> History<'r> {
     }
 
     /// Snapshots that could not be read, with the reason: taken out.
-    pub fn take_unreadable(&mut self) -> Vec<(String, Error)> {
+    pub fn take_unreadable(&mut self) -> Unreadable {
         std::mem::take(&mut self.unreadable)
     }
 
@@ -311,7 +314,7 @@ fn read_all(
     tag: &SeriesTag,
     ids: &[SnapshotId],
     monitor: &dyn Monitor,
-) -> Result<(Vec<Listed>, Vec<(String, Error)>)> {
+) -> Result<(Vec<Listed>, Unreadable)> {
     let read = |id: &SnapshotId| {
         monitor.check()?;
         repo.read_snapshot(tag, id)
