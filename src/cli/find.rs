@@ -117,6 +117,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         kinds: args.kinds.map(|kinds| kinds.0).unwrap_or_default(),
     })?;
     session.accept_rollback(&repo, None)?;
+    let rollbacks = repo.look(None, false)?;
     let index = session.index(&repo)?;
     let reader = BlobReader::new(&repo, &index);
     let mut out = BufWriter::new(io::stdout().lock());
@@ -154,6 +155,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         for error in &report.unreadable {
             session.screen.warn(&format!("{error}; what is in it was not searched: see `vault check`"));
         }
+        session.tell_rollbacks(&rollbacks);
         if report.series == 0 {
             session.screen.note("there are no such snapshots: see `vault snapshots`");
         } else if report.matches == 0 {
@@ -168,7 +170,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         "matches": report.matches,
         "unreadable": unreadable,
     });
-    Ok(Done::unless(!report.unreadable.is_empty(), result))
+    Ok(Done::unless(!report.unreadable.is_empty(), result).unless_rolled_back(&rollbacks))
 }
 
 /// `2026-03-02 04:05:06 – 2026-11-21 04:05:06   8  12.3 KiB  1a2b3c4d:app/config`

@@ -75,21 +75,20 @@ pub fn find(
     monitor: &dyn Monitor,
 ) -> Result<Report> {
     monitor.phase(Phase::Planning);
-    // A whole series is one folder; of more, all names are needed.
-    let only = Series::parse(scope.prefix.trim_end_matches('/')).ok();
-    let mut all = series_of(repo, only.as_ref())?;
-    if all.is_empty() && only.is_some() {
-        all = series_of(repo, None)?;
-    }
+    let exactly = Series::parse(scope.prefix.trim_end_matches('/')).ok().map(|series| repo.keys().series_tag(&series));
     let mut report = Report::default();
-    for (tag, living) in all {
+    for (tag, living) in series_of(repo)? {
         monitor.check()?;
-        let mut history = History::open(repo, &tag, &living, monitor)?;
-        let is_wanted = Series::parse(history.series()).is_ok_and(|series| series.is_under(scope.prefix));
-        // Of a series none of whose snapshots can be read nobody knows whether it is meant.
-        if !is_wanted && !history.series().is_empty() {
+        let is_wanted = scope.prefix.is_empty() || exactly == Some(tag) || {
+            // Its name stands in each of its snapshots. When none can be read nobody knows whether it is meant: that is told.
+            let mut names = living.iter().filter_map(|id| repo.read_snapshot(&tag, id).ok());
+            let name = names.next().and_then(|listed| Series::parse(&listed.snapshot.series).ok());
+            name.is_none_or(|series| series.is_under(scope.prefix))
+        };
+        if !is_wanted {
             continue;
         }
+        let mut history = History::open(repo, &tag, &living, monitor)?;
         report.unreadable.extend(history.take_unreadable().into_iter().map(|(_, error)| error));
         let found = if scope.latest {
             newest(repo, reader, &history, query, each, monitor)?

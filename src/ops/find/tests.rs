@@ -147,7 +147,8 @@ fn a_scope_keeps_others_out() {
     let count = |prefix, latest, pattern| world.find(pattern, Scope { prefix, latest }).0.len();
     assert_eq!(count("", false, "a"), 4);
     assert_eq!(count("alpha", false, "a"), 3);
-    assert_eq!(count("alpha/-/one", false, "a"), 1);
+    assert_eq!(count("alpha/-/one", false, "a"), 2, "and what is under it");
+    assert_eq!(count("alpha/-/one/more/", false, "a"), 1);
     assert_eq!(count("alpha/-", false, "a"), 2);
     assert_eq!((count("", true, "a"), count("", true, "b"), count("beta", true, "b")), (0, 4, 1));
     assert_eq!(world.find("*", Scope { prefix: "gamma", latest: false }).1.series, 0);

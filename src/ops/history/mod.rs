@@ -19,7 +19,6 @@ use crate::{
     model::snapshot::Snapshot,
     monitor::{Counter, Monitor, Phase},
     repo::{BlobReader, Listed, Repository, snapshots::object_name},
-    series::Series,
     world::Time,
 };
 use bincode::{Decode, Encode};
@@ -127,11 +126,11 @@ impl Ranges {
 }
 
 /// The living snapshots of the repository by series.
-pub fn series_of(repo: &Repository, series: Option<&Series>) -> Result<BTreeMap<SeriesTag, Vec<SnapshotId>>> {
+pub fn series_of(repo: &Repository) -> Result<BTreeMap<SeriesTag, Vec<SnapshotId>>> {
     // Who may not read trees is told before anything else.
     repo.keys().catalogue_key()?;
     let mut out: BTreeMap<SeriesTag, Vec<SnapshotId>> = BTreeMap::new();
-    for (tag, id, _) in repo.living(series)?.names {
+    for (tag, id, _) in repo.living(None)?.names {
         out.entry(tag).or_default().push(id);
     }
     Ok(out)
