@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use vault::model::{
+    lazy::LazyPage,
     paging::{TreeLeaves, find_node},
     tree::TreePage,
 };
@@ -11,9 +12,17 @@ use vault_fuzz::{Pages, assert_canonical};
 fuzz_target!(|data: &[u8]| {
     let pages = Pages::read(data);
     for bytes in &pages.0 {
-        let Ok(page) = TreePage::decode(bytes).map_err(|e| e.to_string()) else { continue };
+        let lazy = match LazyPage::parse(bytes.to_vec()) {
+            Ok(LazyPage::Leaf(leaf)) => (0..leaf.len()).map(|at| leaf.node(at).ok()).collect::<Option<Vec<_>>>(),
+            _ => None,
+        };
+        let Ok(page) = TreePage::decode(bytes).map_err(|e| e.to_string()) else {
+            assert!(lazy.is_none(), "only the one that decodes by parts takes it");
+            continue;
+        };
         assert_canonical(&page, bytes);
         if let TreePage::Leaf(leaf) = page {
+            assert_eq!(lazy.as_ref(), Some(&leaf.nodes));
             for node in &leaf.nodes {
                 let _ = (node.bytes(), node.entries(), node.is_dir(), node.name.to_string());
                 let _ = (leaf.user(node.meta.uid), leaf.group(node.meta.gid));

@@ -1,7 +1,8 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    check, completions, dump, forget, init, key, ls, man, prune, repair, restore, snapshot, snapshots, stats, tag,
+    browse, check, completions, diff, dump, find, forget, init, key, log, ls, man, prune, repair, restore, snapshot,
+    snapshots, stats, tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -80,6 +81,10 @@ pub enum Command {
     Snapshot(Box<snapshot::Args>),
     Snapshots(snapshots::Args),
     Ls(ls::Args),
+    Diff(diff::Args),
+    Find(Box<find::Args>),
+    Log(log::Args),
+    Browse(browse::Args),
     Restore(restore::Args),
     Dump(dump::Args),
     Forget(Box<forget::Args>),
@@ -103,6 +108,10 @@ impl Command {
             Command::Snapshot(_) => "snapshot",
             Command::Snapshots(_) => "snapshots",
             Command::Ls(_) => "ls",
+            Command::Diff(_) => "diff",
+            Command::Find(_) => "find",
+            Command::Log(_) => "log",
+            Command::Browse(_) => "browse",
             Command::Restore(_) => "restore",
             Command::Dump(_) => "dump",
             Command::Forget(_) => "forget",

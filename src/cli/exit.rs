@@ -3,7 +3,7 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | failed, or done with problems (`restore`, `check`, `ls`, `snapshots`, `forget`) |
+//! | 1 | failed, or done with problems (`restore`, `check`, `ls`, `diff`, `find`, `log`, `snapshots`, `forget`) |
 //! | 2 | the request makes no sense or names nothing |
 //! | 3 | the snapshot was made, but some of its sources could not be read |
 //! | 10 | there is no repository |

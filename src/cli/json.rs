@@ -8,6 +8,8 @@
 //! | `problem` | as it occurs | `message` |
 //! | `note` | as it occurs | `message` |
 //! | `entry` | `ls`: for each entry | `path`, `type` (`file` `dir` `symlink` `fifo` `socket` `char` `block`), `size`, `mode` (octal text), `uid`, `gid`, `user`, `group`, `mtime`, `links`, `inode`, `target` |
+//! | `difference` | `diff`: for each | `path`, `change` (`added` `removed` `changed` `moved`), `from`, `what` (words of `type` `content` `target` `device` `mode` `owner` `attributes` `time`), `before` and `after` (`type`, `size`, `mode`, `uid`, `gid`, `mtime`) |
+//! | `match` | `find`: for each | `series`, `path`, `type`, `size`, `mode`, `mtime` (of its newest version), `first` and `last` (`id`, `sequence`, `time`), `snapshots`, `versions`, `present` (in the newest snapshot) |
 //! | `result` | last, always | `command`, `exit_code`, then what the command tells; after a failure `error` with `kind` and `message` |
 //!
 //! | command | its result |
@@ -20,7 +22,10 @@
 //! | `restore` | `snapshot`, `totals`, `files_unchanged`, `files_written`, `bytes_written`, `bytes_fetched`, `deleted`, `sockets`, `shortfall`, `problem_count`, `problems`, `actions`, `seconds` |
 //! | `ls` | `snapshot`, `entries`, `unreadable` (`path`, `message`) |
 //! | `dump` | none: its output is the data (with `--output`: `snapshot`, `bytes`) |
-//! | `stats` | `series` and sums |
+//! | `diff` | `before`, `after` (ids), `equal`, `added`, `removed`, `changed`, `metadata`, `moved`, `bytes_added`, `bytes_removed`, `unreadable` (`path`, `what`) |
+//! | `find` | `series`, `snapshots`, `matches` (numbers), `unreadable` (messages) |
+//! | `log` | `series`, `path`, `snapshots`, `versions` (`version`, `since` and `until`: `id`, `sequence`, `time`; `snapshots`, `gone`, `what`, `type`, `size`, `mode`, `uid`, `gid`, `mtime`), `unreadable` (messages) |
+//! | `stats` | `series` (`series`, `snapshots`, `newest`, `files`, `bytes`, `bytes_all`, `bytes_new`, `bytes_stored`, `nights`: `time`, `bytes`, `bytes_new`, `bytes_stored`; `sources`: `name`, `snapshots`, `files`, `bytes`, `bytes_all`) and sums |
 //! | `check` | `snapshots`, `packs`, `blobs`, `packs_read`, `bytes_read`, `findings` (`object`, `what`, `lost`, `lost_count`), `losses` (by series: `series`, `snapshots`, each a loss as below), `notes`, `rollbacks`; with `--keyless`: `repository`, `objects`, `packs_read`, `bytes_read`, `findings` (`object`, `what`), `notes` |
 //! | `repair` | `dry_run`, `index` (`listed`, `recovered`, `blobs`, `unreadable`, `unusable`), `packs` (`damaged`: `object`, `what`, `segments`, `whole`, `known`; `read`, `moved`, `moved_bytes`, `fetched`, `fetched_bytes`, `missing`, `marked`), `snapshots` (`snapshot`, `series`, `time`, `what`, `new`, `made`, `lost`: a loss as below), each null when it was not asked for; `shortfall` |
 //! | `key …` | `keys`, or `key` and `key_file` |

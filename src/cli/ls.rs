@@ -1,17 +1,12 @@
 //! `vault ls`
 
 use super::{
+    entry,
     exit::{Done, Failure},
     human, json,
     session::Session,
 };
-use crate::{
-    error::Error,
-    model::node::{Body, Node},
-    name::Shown,
-    ops::ls as op,
-    repo::BlobReader,
-};
+use crate::{error::Error, model::node::Body, name::Shown, ops::ls as op, repo::BlobReader};
 use serde_json::{Map, Value, json};
 use std::{
     ffi::OsString,
@@ -22,6 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   vault ls alpha.example.org/-/srv/wiki                  the sources of the newest snapshot
   vault ls -l alpha.example.org/-/srv/wiki@3d:wiki/data
+  vault ls -l --tree 1a2b3c4d:wiki                       all of it, as a tree
   vault ls -R0 1a2b3c4d:wiki | xargs -0 …                exact names";
 
 /// List what is in a snapshot
@@ -36,8 +32,11 @@ pub struct Args {
     /// With mode, owner, size and time
     #[arg(long, short)]
     long: bool,
+    /// Also what is in folders, drawn as a tree
+    #[arg(long, short, conflicts_with = "json")]
+    tree: bool,
     /// End names with NUL and escape nothing
-    #[arg(long, short = '0', conflicts_with_all = ["json", "long"])]
+    #[arg(long, short = '0', conflicts_with_all = ["json", "long", "tree"])]
     null: bool,
 }
 
@@ -50,16 +49,21 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let (mut entries, mut broken) = (0u64, None);
     let json = session.screen.json;
     let mut widths = [8; 2];
-    let mut each = |path: &[u8], node: &Node, user: Option<&str>, group: Option<&str>| {
+    let mut branches = Branches::default();
+    let mut each = |entry: &op::Entry<'_>| {
         entries += 1;
         let printed = if json {
-            writeln!(out, "{}", entry(path, node, user, group))
+            let &op::Entry { path, node, user, group, .. } = entry;
+            writeln!(out, "{}", entry::json("entry", path, node, user, group))
         } else if args.null {
-            out.write_all(path).and_then(|()| out.write_all(b"\0"))
-        } else if args.long {
-            writeln!(out, "{}", long_line(path, node, user, group, &mut widths))
+            out.write_all(entry.path).and_then(|()| out.write_all(b"\0"))
         } else {
-            writeln!(out, "{}{}", Shown(path), if node.is_dir() { "/" } else { "" })
+            let name = if args.tree { branches.name(entry) } else { Shown(entry.path).to_string() };
+            if args.long {
+                writeln!(out, "{}", long_line(entry, &name, &mut widths))
+            } else {
+                writeln!(out, "{name}{}", if entry.node.is_dir() { "/" } else { "" })
+            }
         };
         // Whoever reads has gone, or its disk is full: no need to read on.
         printed.map_err(|e| {
@@ -67,7 +71,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
             Error::Cancelled
         })
     };
-    let result = op::ls(&reader, &listed, path.as_deref(), args.recursive, &mut each);
+    let result = op::ls(&reader, &listed, path.as_deref(), args.recursive || args.tree, &mut each);
     if let Some(error) = broken {
         return Err(error.into());
     }
@@ -92,38 +96,30 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     Ok(Done::unless(!unreadable.is_empty(), result))
 }
 
-fn kind(body: &Body) -> (char, &'static str) {
-    match body {
-        Body::File { .. } => ('-', "file"),
-        Body::Directory { .. } => ('d', "dir"),
-        Body::Symlink { .. } => ('l', "symlink"),
-        Body::Fifo => ('p', "fifo"),
-        Body::Socket => ('s', "socket"),
-        Body::CharDevice { .. } => ('c', "char"),
-        Body::BlockDevice { .. } => ('b', "block"),
-    }
-}
+/// The lines of a tree, drawn from the top down.
+#[derive(Default)]
+struct Branches(Vec<bool>);
 
-/// `drwxr-sr-t`, as ls(1) has it.
-fn mode(node: &Node) -> String {
-    let mode = node.meta.mode;
-    let mut text = String::from(kind(&node.body).0);
-    for (shift, special, set, unset) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')] {
-        let bits = mode >> shift;
-        text.push(if bits & 4 != 0 { 'r' } else { '-' });
-        text.push(if bits & 2 != 0 { 'w' } else { '-' });
-        text.push(match (mode & special != 0, bits & 1 != 0) {
-            (true, true) => set,
-            (true, false) => unset,
-            (false, true) => 'x',
-            (false, false) => '-',
-        });
+impl Branches {
+    /// The last name of a path behind the branches that lead to it.
+    fn name(&mut self, entry: &op::Entry<'_>) -> String {
+        self.0.truncate(entry.depth);
+        let mut drawn = String::new();
+        for last in self.0.iter().skip(1) {
+            drawn.push_str(if *last { "    " } else { "│   " });
+        }
+        if entry.depth > 0 {
+            drawn.push_str(if entry.last { "└── " } else { "├── " });
+        }
+        self.0.push(entry.last);
+        let name = entry.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        drawn + &Shown(name).to_string()
     }
-    text
 }
 
 /// `widths` are those of owner and group: lines are printed as they come, so they grow with the longest name so far.
-fn long_line(path: &[u8], node: &Node, user: Option<&str>, group: Option<&str>, widths: &mut [usize; 2]) -> String {
+fn long_line(entry: &op::Entry<'_>, name: &str, widths: &mut [usize; 2]) -> String {
+    let &op::Entry { node, user, group, .. } = entry;
     let owner = |name: Option<&str>, number: u32| match name {
         Some(name) => Shown(name.as_bytes()).to_string(),
         None => number.to_string(),
@@ -146,85 +142,46 @@ fn long_line(path: &[u8], node: &Node, user: Option<&str>, group: Option<&str>, 
     let ([user, group], [user_width, group_width]) = (owners, *widths);
     format!(
         "{}{} {:>3} {user:<user_width$} {group:<group_width$} {size:>12} {} {}{arrow}",
-        mode(node),
+        entry::mode(node),
         if meta.xattrs.is_empty() { ' ' } else { '@' },
         meta.links,
         human::local_time(meta.mtime.sec),
-        Shown(path)
+        name
     )
-}
-
-fn entry(path: &[u8], node: &Node, user: Option<&str>, group: Option<&str>) -> Value {
-    let mut object = Map::new();
-    object.insert("event".into(), "entry".into());
-    json::put_bytes(&mut object, "path", path);
-    let meta = &node.meta;
-    for (field, value) in [
-        ("type", json!(kind(&node.body).1)),
-        ("size", json!(node.bytes())),
-        ("mode", json!(format!("{:04o}", meta.mode))),
-        ("uid", json!(meta.uid)),
-        ("gid", json!(meta.gid)),
-        ("user", json!(user)),
-        ("group", json!(group)),
-        ("mtime", json::time(meta.mtime)),
-        ("links", json!(meta.links)),
-        ("inode", json!(meta.inode)),
-    ] {
-        object.insert(field.into(), value);
-    }
-    if let Body::Symlink { target } = &node.body {
-        json::put_bytes(&mut object, "target", target);
-    }
-    Value::Object(object)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        model::node::{Content, Meta},
-        name::Name,
-        world::Time,
-    };
+    use crate::{cli::entry::tests::node, model::node::Node};
 
-    fn node(mode: u32, body: Body) -> Node {
-        let meta = Meta {
-            mode,
-            uid: 1000,
-            gid: 5,
-            mtime: Time::from_sec(0),
-            ctime: Time::default(),
-            atime: None,
-            inode: 1,
-            device: 0,
-            links: 1,
-            xattrs: Vec::new(),
-        };
-        Node { name: Name::new(&b"x"[..]).unwrap(), meta, body }
-    }
-
-    #[test]
-    fn modes_are_those_of_ls() {
-        let file = || Body::File { size: 0, content: Content::Extents(Vec::new()) };
-        for (bits, text) in [
-            (0o755, "-rwxr-xr-x"),
-            (0o4711, "-rws--x--x"),
-            (0o2644, "-rw-r-Sr--"),
-            (0o1777, "-rwxrwxrwt"),
-            (0o1000, "---------T"),
-        ] {
-            assert_eq!(mode(&node(bits, file())), text);
-        }
-        assert_eq!(mode(&node(0o777, Body::Symlink { target: b"y".to_vec() })), "lrwxrwxrwx");
+    fn listed<'a>(path: &'a [u8], node: &'a Node, depth: usize, last: bool) -> op::Entry<'a> {
+        op::Entry { path, node, user: Some("\x07"), group: None, depth, last }
     }
 
     #[test]
     fn hostile_names_are_escaped() {
         let link = node(0o777, Body::Symlink { target: b"\x1b[31m".to_vec() });
-        let line = long_line(b"a\nb", &link, Some("\x07"), None, &mut [8; 2]);
+        let line = long_line(&listed(b"a\nb", &link, 0, true), "a\\nb", &mut [8; 2]);
         assert!(line.ends_with("a\\nb -> \\x1b[31m") && line.contains("\\x07") && line.contains(" 5 "), "{line}");
-        let entry = entry(b"\xff", &link, None, None);
-        assert_eq!((&entry["path"], &entry["path_hex"]), (&json!("\\xff"), &json!("ff")));
+        assert_eq!(Branches::default().name(&listed(b"d/\x1b[2J", &link, 0, true)), "\\x1b[2J");
+    }
+
+    #[test]
+    fn branches_end_where_directories_do() {
+        let fifo = node(0o644, Body::Fifo);
+        let mut branches = Branches::default();
+        let mut drawn = Vec::new();
+        for (path, depth, last) in [
+            ("a", 0, false),
+            ("a/b", 1, false),
+            ("a/b/c", 2, true),
+            ("a/d", 1, true),
+            ("a/d/e", 2, true),
+            ("f", 0, true),
+        ] {
+            drawn.push(branches.name(&listed(path.as_bytes(), &fifo, depth, last)));
+        }
+        assert_eq!(drawn, ["a", "├── b", "│   └── c", "└── d", "    └── e", "f"]);
     }
 }

@@ -8,16 +8,21 @@
 mod address;
 mod args;
 mod board;
+mod browse;
 mod check;
 mod completions;
+mod diff;
 mod dump;
+mod entry;
 mod exit;
+mod find;
 mod forget;
 mod host;
 mod human;
 mod init;
 pub mod json;
 mod key;
+mod log;
 mod losses;
 mod ls;
 mod man;
@@ -82,6 +87,10 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Snapshot(args) => snapshot::run(*args, session),
         Command::Snapshots(args) => snapshots::run(args, session),
         Command::Ls(args) => ls::run(args, session),
+        Command::Diff(args) => diff::run(args, session),
+        Command::Find(args) => find::run(*args, session),
+        Command::Log(args) => log::run(args, session),
+        Command::Browse(args) => browse::run(args, session),
         Command::Restore(args) => restore::run(args, session),
         Command::Dump(args) => dump::run(args, session),
         Command::Forget(args) => forget::run(*args, session),

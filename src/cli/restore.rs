@@ -82,8 +82,25 @@ impl From<Owner> for Owners {
     }
 }
 
+/// What is to be restored, and where to.
+pub struct Plan {
+    request: op::Request,
+    target: PathBuf,
+}
+
+impl Plan {
+    /// Brings a path of a snapshot back into a folder, as `vault restore` does without options.
+    pub fn new(path: Vec<u8>, target: PathBuf) -> Self {
+        let request = op::Request {
+            path: Some(path).filter(|path| !path.is_empty()),
+            target: target.clone().into_os_string().into_vec(),
+            ..op::Request::default()
+        };
+        Plan { request, target }
+    }
+}
+
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
-    let begun = Instant::now();
     let repo = session.open()?;
     let (listed, path) = session.resolve(&repo, &args.address)?;
     let request = op::Request {
@@ -95,14 +112,22 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         delete: args.delete,
         verify: args.verify,
         dry_run: args.dry_run,
-        protect: session.repository_identity().map(|(device, inode)| Identity { device, inode }),
+        protect: None,
         owners: args.owner.into(),
         threads: args.threads,
     };
     let index = session.index(&repo)?;
     let reader = BlobReader::new(&repo, &index);
+    bring_back(session, &reader, &listed, Plan { request, target: args.target })
+}
+
+/// Restores, and tells what came of it. The repository itself is left alone, wherever it is.
+pub fn bring_back(session: &Session, reader: &BlobReader<'_>, listed: &Listed, plan: Plan) -> Result<Done, Failure> {
+    let begun = Instant::now();
+    let Plan { mut request, target } = plan;
+    request.protect = session.repository_identity().map(|(device, inode)| Identity { device, inode });
     let progress = session.progress();
-    let report = op::restore(&reader, &listed, &request, progress.monitor());
+    let report = op::restore(reader, listed, &request, progress.monitor());
     let told = progress.end();
     let report = match report {
         Err(Error::Cancelled) if !request.dry_run => {
@@ -118,9 +143,9 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         "nothing was restored but folders: nothing matches --include, whose patterns are relative to the target (/data is DIR/data)",
     );
     if !session.screen.json {
-        if !session.global.quiet || args.dry_run {
+        if !session.global.quiet || request.dry_run {
             // It is done, whether or not anybody reads of it.
-            match tell(&args.target, &listed, &request, &report, begun.elapsed()) {
+            match tell(&target, listed, &request, &report, begun.elapsed()) {
                 Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
                     session.screen.warn(&format!("cannot write the output: {e}"));
                 }

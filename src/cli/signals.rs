@@ -8,7 +8,7 @@ use signal_hook::{
 };
 use std::{
     fs::File,
-    io,
+    io::{self, Write},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -24,7 +24,12 @@ pub struct Interrupts {
     pub patient: AtomicBool,
     /// The terminal as it was before a passphrase is asked for: given back before the program ends.
     terminal: Mutex<Option<(File, Termios)>>,
+    /// All of the terminal is drawn on.
+    full_screen: AtomicBool,
 }
+
+/// Leaves the alternate screen and shows the cursor.
+const PLAIN_SCREEN: &[u8] = b"\x1b[?1049l\x1b[?25h";
 
 impl Interrupts {
     /// Listens from now on, in a thread of its own.
@@ -63,7 +68,23 @@ impl Interrupts {
         answer
     }
 
+    /// Remembers what the terminal is like, since all of it is about to be drawn on.
+    pub fn take_terminal(&self) {
+        let saved = File::open("/dev/tty").ok().and_then(|tty| tcgetattr(&tty).ok().map(|state| (tty, state)));
+        *self.terminal() = saved;
+        self.full_screen.store(true, Ordering::SeqCst);
+    }
+
+    /// Makes the terminal what it was then.
+    pub fn give_back_terminal(&self) {
+        self.restore_terminal();
+        *self.terminal() = None;
+    }
+
     fn restore_terminal(&self) {
+        if self.full_screen.swap(false, Ordering::SeqCst) {
+            let _ = io::stdout().write_all(PLAIN_SCREEN).and_then(|()| io::stdout().flush());
+        }
         if let Some((tty, state)) = &*self.terminal() {
             let _ = tcsetattr(tty, OptionalActions::Now, state);
         }

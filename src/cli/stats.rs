@@ -8,16 +8,19 @@ use super::{
 };
 use crate::{
     name::Shown,
-    ops::stats::{self as op, Stats},
+    ops::stats::{self as op, Night, SourceStats, Stats},
     world::Time,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
 const EXAMPLES: &str = "\
 Examples:
   vault stats
-  vault stats --json | jq '.bytes_store'";
+  vault stats --json | jq '.bytes_store'
+
+DEDUP is what all versions would take by what was new with each; COMPR is that by what it added to the
+store. Both are of the snapshots that are there: what forgotten ones stored is not in them.";
 
 /// How much there is, and how much of it is worth its space
 #[derive(Debug, clap::Args)]
@@ -44,7 +47,10 @@ pub fn run(_args: Args, session: &Session) -> Result<Done, Failure> {
                 "files": one.files,
                 "bytes": one.bytes,
                 "bytes_all": one.bytes_all,
-                "new_by_snapshot": one.new_by_snapshot,
+                "bytes_new": one.bytes_new,
+                "bytes_stored": one.bytes_stored,
+                "nights": one.nights.iter().map(night).collect::<Vec<_>>(),
+                "sources": one.sources.iter().map(source).collect::<Vec<_>>(),
             })
         })
         .collect();
@@ -64,6 +70,29 @@ pub fn run(_args: Args, session: &Session) -> Result<Done, Failure> {
         "bytes_store": stats.bytes_store,
         "unreadable": stats.unreadable,
     })))
+}
+
+fn night(night: &Night) -> Value {
+    json!({
+        "time": json::time(Time::from_sec(night.time)),
+        "bytes": night.bytes,
+        "bytes_new": night.new,
+        "bytes_stored": night.stored,
+    })
+}
+
+fn source(source: &SourceStats) -> Value {
+    let mut object = Map::new();
+    json::put_bytes(&mut object, "name", &source.name);
+    for (field, number) in [
+        ("snapshots", source.snapshots),
+        ("files", source.files),
+        ("bytes", source.bytes),
+        ("bytes_all", source.bytes_all),
+    ] {
+        object.insert(field.into(), number.into());
+    }
+    Value::Object(object)
 }
 
 /// `5.3 : 1`
@@ -88,6 +117,8 @@ fn print(session: &Session, stats: &Stats) -> io::Result<()> {
             ("FILES", Align::Right),
             ("SIZE", Align::Right),
             ("ALL VERSIONS", Align::Right),
+            ("DEDUP", Align::Right),
+            ("COMPR", Align::Right),
             ("NEW, BY SNAPSHOT", Align::Left),
         ]);
         for one in &stats.series {
@@ -98,8 +129,27 @@ fn print(session: &Session, stats: &Stats) -> io::Result<()> {
                 human::count(one.files),
                 human::bytes(one.bytes),
                 human::bytes(one.bytes_all),
-                sparkline(&one.new_by_snapshot),
+                ratio(one.bytes_all, one.bytes_new),
+                ratio(one.bytes_new, one.bytes_stored),
+                sparkline(&one.nights.iter().map(|night| night.new).collect::<Vec<_>>()),
             ]);
+            for source in one.sources.iter().filter(|_| one.sources.len() > 1) {
+                let name = format!("  {}", Shown(&source.name));
+                let (files, bytes) = (human::count(source.files), human::bytes(source.bytes));
+                let all = human::bytes(source.bytes_all);
+                let none = String::new;
+                table.row(vec![
+                    name,
+                    human::count(source.snapshots),
+                    none(),
+                    files,
+                    bytes,
+                    all,
+                    none(),
+                    none(),
+                    none(),
+                ]);
+            }
         }
         table.print(out, session.screen.stdout_colours())?;
         writeln!(out)?;

@@ -267,6 +267,11 @@ impl Keyring {
         derive("vault v1 local places", &self.writer, self.repo)
     }
 
+    /// Seals what a client remembers of the history of trees; [`Error::NotPermitted`] for a writer.
+    pub fn catalogue_key(&self) -> Result<SealKey> {
+        self.of_meta_secret("vault v1 local history", "open trees and snapshots")
+    }
+
     /// Seals what a client remembers of series.
     pub fn seen_key(&self) -> SealKey {
         self.sealing("vault v1 local series")

@@ -1,7 +1,7 @@
 //! Structures to bytes and back: the only use of `bincode`. The bytes are defined in `format-spec/09-encoding.md`.
 
 use bincode::{
-    Decode, Encode,
+    BorrowDecode, Decode, Encode,
     config::{Configuration, LittleEndian, Varint},
 };
 use std::fmt;
@@ -53,6 +53,16 @@ pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, Malformed> {
         return Err(Malformed(format!("{} bytes follow the end", bytes.len() - used)));
     }
     Ok(value)
+}
+
+/// Reads a value that `bytes` begin with; returns how many it takes.
+pub fn decode_front<T: Decode<()>>(bytes: &[u8]) -> Result<(T, usize), Malformed> {
+    decode_prefix(bytes)
+}
+
+/// The same for a value that borrows from `bytes`, and allocates nothing.
+pub fn borrow_front<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<(T, usize), Malformed> {
+    bincode::borrow_decode_from_slice(bytes, LAYOUT).map_err(|e| Malformed(e.to_string()))
 }
 
 fn decode_prefix<T: Decode<()>>(bytes: &[u8]) -> Result<(T, usize), Malformed> {

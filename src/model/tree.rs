@@ -49,7 +49,8 @@ impl Leaf {
     }
 }
 
-fn owner(names: &[OwnerName], id: u32) -> Option<&str> {
+/// The name of a number, of names that are sorted by it.
+pub(super) fn owner(names: &[OwnerName], id: u32) -> Option<&str> {
     let at = names.binary_search_by_key(&id, |owner| owner.id).ok()?;
     names.get(at).map(|owner| owner.name.as_str())
 }

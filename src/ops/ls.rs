@@ -1,7 +1,7 @@
 //! What a snapshot holds: its sources, one directory, or everything below.
 
 use super::{
-    lookup::{Entry, Found, lookup},
+    lookup::{self, Found, lookup},
     walk::{Event, TreeWalk},
 };
 use crate::{
@@ -10,8 +10,25 @@ use crate::{
     repo::{BlobReader, Listed},
 };
 
-/// Hears of one entry: its path below the snapshot, itself, the names of its owner and group on the source.
-pub type Each<'a> = dyn FnMut(&[u8], &Node, Option<&str>, Option<&str>) -> Result<()> + 'a;
+/// What is listed.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// Path below the snapshot.
+    pub path: &'a [u8],
+    /// Itself.
+    pub node: &'a Node,
+    /// Name of its owner on the source.
+    pub user: Option<&'a str>,
+    /// Name of its group on the source.
+    pub group: Option<&'a str>,
+    /// Directories that are listed around it.
+    pub depth: usize,
+    /// It is the last of its directory.
+    pub last: bool,
+}
+
+/// Hears of one entry.
+pub type Each<'a> = dyn FnMut(&Entry<'_>) -> Result<()> + 'a;
 
 /// Lists what `path` names: the sources of the snapshot, what is in a directory, or the one entry itself when it is no
 /// directory. `recursive` goes on into what is below, each directory before what is in it.
@@ -27,21 +44,24 @@ pub fn ls(
     let mut unreadable = Vec::new();
     match lookup(reader, &listed.snapshot, path)? {
         Found::Snapshot => {
-            for source in &listed.snapshot.sources {
-                let name = source.root.name.as_bytes();
-                each(name, &source.root, source.owner.0.as_deref(), source.owner.1.as_deref())?;
+            let sources = &listed.snapshot.sources;
+            for (at, source) in sources.iter().enumerate() {
+                let path = source.root.name.as_bytes();
+                let (user, group) = (source.owner.0.as_deref(), source.owner.1.as_deref());
+                each(&Entry { path, node: &source.root, user, group, depth: 0, last: at + 1 == sources.len() })?;
                 if recursive {
-                    below(reader, &source.root, name, true, each, &mut unreadable)?;
+                    below(reader, (&source.root, path, 1), true, each, &mut unreadable)?;
                 }
             }
         }
         Found::Entry(entry) => {
             let path = plain_path(path.unwrap_or_default());
-            let Entry { node, user, group, .. } = *entry;
+            let lookup::Entry { node, user, group, .. } = *entry;
             if node.is_dir() {
-                below(reader, &node, &path, recursive, each, &mut unreadable)?;
+                below(reader, (&node, &path, 0), recursive, each, &mut unreadable)?;
             } else {
-                each(&path, &node, user.as_deref(), group.as_deref())?;
+                let (user, group) = (user.as_deref(), group.as_deref());
+                each(&Entry { path: &path, node: &node, user, group, depth: 0, last: true })?;
             }
         }
     }
@@ -54,11 +74,10 @@ pub(super) fn plain_path(path: &[u8]) -> Vec<u8> {
     parts.join(&b'/')
 }
 
-/// Lists what is in a directory, or nothing when `node` is none.
+/// Lists what is in a directory, or nothing when the node is none. Its path, and the depth of what is in it, stand beside it.
 fn below(
     reader: &BlobReader<'_>,
-    node: &Node,
-    path: &[u8],
+    (node, path, depth): (&Node, &[u8], usize),
     recursive: bool,
     each: &mut Each<'_>,
     unreadable: &mut Vec<(Vec<u8>, Error)>,
@@ -68,7 +87,9 @@ fn below(
     while let Some(event) = walk.next_event() {
         match event {
             Event::Entry { node, user, group } => {
-                each(walk.path(), &node, user.as_deref(), group.as_deref())?;
+                let (user, group) = (user.as_deref(), group.as_deref());
+                let depth = depth + walk.depth().saturating_sub(1);
+                each(&Entry { path: walk.path(), node: &node, user, group, depth, last: walk.is_last() })?;
                 if !recursive {
                     walk.skip();
                 }
@@ -92,9 +113,9 @@ mod tests {
         let index = fixture.index();
         let reader = BlobReader::new(&fixture.repo, &index);
         let mut lines = Vec::new();
-        let mut each = |path: &[u8], _: &Node, user: Option<&str>, group: Option<&str>| {
-            assert_eq!((user, group), (Some("alice"), Some("staff")));
-            lines.push(String::from_utf8_lossy(path).into_owned());
+        let mut each = |entry: &Entry<'_>| {
+            assert_eq!((entry.user, entry.group), (Some("alice"), Some("staff")));
+            lines.push(String::from_utf8_lossy(entry.path).into_owned());
             Ok(())
         };
         let unreadable = ls(&reader, listed, path.map(str::as_bytes), recursive, &mut each).unwrap();
@@ -113,6 +134,25 @@ mod tests {
         assert_eq!(ls(Some("/app//"), false), ["app/f", "app/sub"]);
         assert_eq!(ls(Some("app/./sub/x"), true), ["app/sub/x"]);
         assert_eq!(ls(Some("db"), false), ["db"]);
+    }
+
+    #[test]
+    fn depth_and_end_of_each_directory_are_told() {
+        let fixture = Fixture::new();
+        let many = (0..900).map(|n| (format!("f{n:04}"), fixture::file(b"x"))).collect();
+        let app = fixture::dir(vec![("a", fixture::dir(many)), ("z", fixture::file(b"f"))]);
+        let snapshot = fixture.snapshot("h/-/s", 1, vec![("app", app), ("db", fixture::file(b"db"))]);
+        let index = fixture.index();
+        let reader = BlobReader::new(&fixture.repo, &index);
+        let mut ends = Vec::new();
+        let mut each = |entry: &Entry<'_>| {
+            let depth = entry.path.iter().filter(|&&b| b == b'/').count();
+            assert_eq!(entry.depth, depth);
+            ends.extend(entry.last.then(|| String::from_utf8_lossy(entry.path).into_owned()));
+            Ok(())
+        };
+        ls(&reader, &snapshot, None, true, &mut each).unwrap();
+        assert_eq!(ends, ["app/a/f0899", "app/z", "db"]);
     }
 
     #[test]

@@ -2,10 +2,15 @@
 
 pub mod annotate;
 pub mod check;
+pub mod compare;
+pub mod diff;
 pub mod dump;
+pub mod find;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod forget;
+pub mod history;
+pub mod log;
 pub mod lookup;
 pub mod ls;
 pub mod prune;

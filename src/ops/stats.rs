@@ -3,10 +3,11 @@
 use crate::{
     error::Result,
     index::BlobIndex,
+    model::snapshot::Snapshot,
     monitor::{Monitor, Phase},
     repo::{Listed, Repository},
 };
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// Sums over one series.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,8 +24,42 @@ pub struct SeriesStats {
     pub files: u64,
     /// Sum of bytes of files over all snapshots.
     pub bytes_all: u64,
-    /// Bytes that were new with each of the last 30 snapshots, oldest first.
-    pub new_by_snapshot: Vec<u64>,
+    /// Bytes that were new to the repository with these snapshots, before compression.
+    pub bytes_new: u64,
+    /// Bytes that they added to the store.
+    pub bytes_stored: u64,
+    /// The last 30 snapshots, oldest first.
+    pub nights: Vec<Night>,
+    /// Its sources, in the order of their names.
+    pub sources: Vec<SourceStats>,
+}
+
+/// What one snapshot added.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Night {
+    /// When it was taken, seconds since 1970.
+    pub time: i64,
+    /// Bytes of files in it.
+    pub bytes: u64,
+    /// Bytes that were new to the repository, before compression.
+    pub new: u64,
+    /// Bytes that it added to the store.
+    pub stored: u64,
+}
+
+/// Sums over one source of a series.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceStats {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Snapshots that have it.
+    pub snapshots: u64,
+    /// Bytes of files in the newest of these.
+    pub bytes: u64,
+    /// Files in the newest of these.
+    pub files: u64,
+    /// Sum of bytes of files over all snapshots.
+    pub bytes_all: u64,
 }
 
 /// Sums over segments that lean on earlier blobs.
@@ -98,9 +133,34 @@ fn series_stats(snapshots: &[Listed]) -> Option<SeriesStats> {
         newest: newest.head.time.sec,
         bytes: newest.totals.bytes,
         files: newest.totals.files,
-        bytes_all: snapshots.iter().fold(0, |sum, listed| sum.saturating_add(listed.snapshot.totals.bytes)),
-        new_by_snapshot: snapshots.iter().skip(last).map(|listed| listed.snapshot.work.bytes_new).collect(),
+        bytes_all: sum(snapshots, |snapshot| snapshot.totals.bytes),
+        bytes_new: sum(snapshots, |snapshot| snapshot.work.bytes_new),
+        bytes_stored: sum(snapshots, |snapshot| snapshot.work.bytes_stored),
+        nights: snapshots.iter().skip(last).map(|listed| night(&listed.snapshot)).collect(),
+        sources: by_source(snapshots),
     })
+}
+
+fn sum(snapshots: &[Listed], of: impl Fn(&Snapshot) -> u64) -> u64 {
+    snapshots.iter().fold(0, |sum, listed| sum.saturating_add(of(&listed.snapshot)))
+}
+
+fn night(snapshot: &Snapshot) -> Night {
+    let (time, bytes) = (snapshot.head.time.sec, snapshot.totals.bytes);
+    Night { time, bytes, new: snapshot.work.bytes_new, stored: snapshot.work.bytes_stored }
+}
+
+fn by_source(snapshots: &[Listed]) -> Vec<SourceStats> {
+    let mut sources: BTreeMap<&[u8], SourceStats> = BTreeMap::new();
+    for source in snapshots.iter().flat_map(|listed| &listed.snapshot.sources) {
+        let name = source.root.name.as_bytes();
+        let stats = sources.entry(name).or_default();
+        stats.name = name.to_vec();
+        stats.snapshots += 1;
+        (stats.bytes, stats.files) = (source.totals.bytes, source.totals.files);
+        stats.bytes_all = stats.bytes_all.saturating_add(source.totals.bytes);
+    }
+    sources.into_values().collect()
 }
 
 /// A pack that two index objects list counts once.
@@ -153,13 +213,23 @@ mod tests {
             let files = vec![("a", fixture::file(&vec![n; 5000])), ("b", fixture::file(&[7; 100]))];
             fixture.snapshot("h/-/one", n.into(), vec![("data", fixture::dir(files))]);
         }
+        let db = || ("db", fixture::file(&[7; 100]));
+        fixture.snapshot("h/-/two", 8, vec![db(), ("data", fixture::dir::<&str>(vec![]))]);
         fixture.snapshot("h/-/two", 9, vec![("data", fixture::dir::<&str>(vec![]))]);
         let stats = stats(&fixture.repo, &Silent).unwrap();
         let [one, two] = &stats.series[..] else { panic!("{stats:?}") };
         assert_eq!((one.snapshots, one.files, one.bytes, one.bytes_all), (3, 2, 5100, 15300));
-        assert_eq!(one.new_by_snapshot.len(), 3);
-        assert!(one.new_by_snapshot.iter().all(|new| *new >= 5000), "{one:?}");
-        assert_eq!((two.series.as_str(), two.snapshots, two.files, two.newest), ("h/-/two", 1, 0, 9));
+        assert_eq!(
+            one.nights.iter().map(|night| (night.time, night.bytes)).collect::<Vec<_>>(),
+            [(0, 5100), (1, 5100), (2, 5100)]
+        );
+        assert!(one.nights.iter().all(|night| night.new >= 5000 && night.stored > 0), "{one:?}");
+        assert_eq!(one.bytes_new, one.nights.iter().map(|night| night.new).sum::<u64>());
+        assert_eq!(one.bytes_stored, one.nights.iter().map(|night| night.stored).sum::<u64>());
+        assert_eq!((two.series.as_str(), two.snapshots, two.files, two.newest), ("h/-/two", 2, 0, 9));
+        let sources: Vec<(&[u8], u64, u64)> =
+            two.sources.iter().map(|one| (&one.name[..], one.snapshots, one.bytes_all)).collect();
+        assert_eq!(sources, [(&b"data"[..], 2, 0), (b"db", 1, 100)]);
         // Three versions of one file, one that never changed; a page for each directory.
         assert_eq!(stats.blobs, 3 + 1 + 3 + 1);
         assert!(stats.bytes_plain > 15100 && stats.segments >= 2 && stats.packs >= 2, "{stats:?}");

@@ -78,6 +78,11 @@ impl<'s> TreeWalk<'s> {
         self.levels.len()
     }
 
+    /// True when what was met last is the last of its directory, as far as its pages could be read.
+    pub fn is_last(&self) -> bool {
+        self.levels.last().is_none_or(|level| level.nodes.as_slice().is_empty() && level.leaves.is_done())
+    }
+
     /// Leaves out what is in the directory that was met last.
     pub fn skip(&mut self) {
         self.pending = None;

@@ -2,6 +2,7 @@
 
 pub mod annotations;
 pub mod cache;
+pub mod catalogue;
 pub mod checked;
 pub mod files;
 pub mod gc;

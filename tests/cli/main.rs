@@ -6,6 +6,7 @@ mod common;
 mod check;
 mod forget;
 mod keys;
+mod look;
 mod output;
 mod read;
 mod repository;

@@ -50,6 +50,11 @@ impl<'s> TreeLeaves<'s> {
         result
     }
 
+    /// True when no page is left: a leaf below an inner page is never empty.
+    pub fn is_done(&self) -> bool {
+        self.root.is_none() && self.stack.iter().all(Vec::is_empty)
+    }
+
     fn step(&mut self) -> Result<Option<Leaf>> {
         loop {
             let (id, first) = match self.root.take() {

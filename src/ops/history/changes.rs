@@ -1,0 +1,174 @@
+//! What one snapshot changed against the one before it, from their trees. Of many snapshots, several at a time.
+
+use super::{
+    Facts,
+    kept::{BLOCK_CHANGES, Change},
+};
+use crate::{
+    error::{Error, Result},
+    id::BlobId,
+    model::{lazy::LazyPage, snapshot::Snapshot, tree::Leaf},
+    monitor::{Counter, Monitor},
+    ops::compare::{self, Go, Pages, Seen, Visit},
+    repo::{BlobReader, Listed},
+};
+use lru::LruCache;
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
+
+/// Pages that one thread keeps, in entries of directories: of each about 100 bytes.
+const MEMO_NODES: usize = 100_000;
+
+/// Pages that were read lately: a snapshot's are those of the one before, but for what changed.
+struct Memo<'r> {
+    reader: &'r BlobReader<'r>,
+    pages: RefCell<LruCache<BlobId, Arc<LazyPage>>>,
+    nodes: Cell<usize>,
+    lost: RefCell<Vec<(BlobId, Error)>>,
+}
+
+fn weight(page: &LazyPage) -> usize {
+    match page {
+        LazyPage::Leaf(leaf) => leaf.len() + 1,
+        LazyPage::Inner(children) => children.len() + 1,
+    }
+}
+
+impl<'r> Memo<'r> {
+    fn new(reader: &'r BlobReader<'r>) -> Self {
+        Memo { reader, pages: LruCache::unbounded().into(), nodes: Cell::new(0), lost: RefCell::default() }
+    }
+}
+
+impl Pages for Memo<'_> {
+    fn tree_page(&self, id: &BlobId) -> Result<Arc<LazyPage>> {
+        if let Some(page) = self.pages.borrow_mut().get(id) {
+            return Ok(page.clone());
+        }
+        let page = self.reader.tree_page(id)?;
+        let mut pages = self.pages.borrow_mut();
+        let mut nodes = self.nodes.get() + weight(&page);
+        pages.push(*id, page.clone());
+        while nodes > MEMO_NODES && pages.len() > 1 {
+            let Some((_, old)) = pages.pop_lru() else { break };
+            nodes -= weight(&old);
+        }
+        self.nodes.set(nodes);
+        Ok(page)
+    }
+
+    /// The same page is lost in each snapshot that has it, so that versions can still be compared.
+    fn lost(&self, id: &BlobId, error: Error) -> Result<()> {
+        let mut lost = self.lost.borrow_mut();
+        if !lost.iter().any(|(known, _)| known == id) {
+            lost.push((*id, error));
+        }
+        Ok(())
+    }
+}
+
+/// What a stretch of snapshots changed.
+pub(super) struct Stretch {
+    /// A list for each snapshot, up to one that changed more than is to be held.
+    pub changes: Vec<Vec<Change>>,
+    /// Pages that could not be read.
+    pub lost: Vec<(BlobId, Error)>,
+}
+
+/// What each of `snapshots` changed against the one before it, the first against `before`.
+pub(super) fn changes(
+    reader: &BlobReader<'_>,
+    before: Option<&Snapshot>,
+    snapshots: &[Listed],
+    monitor: &dyn Monitor,
+) -> Result<Stretch> {
+    let memo = Memo::new(reader);
+    let mut was = before.map_or_else(Leaf::default, compare::sources);
+    let (mut changes, mut left) = (Vec::with_capacity(snapshots.len()), STRETCH_CHANGES);
+    for listed in snapshots {
+        let is = compare::sources(&listed.snapshot);
+        let mut taken = Vec::new();
+        let mut full = false;
+        let mut take = |_: &[u8], change: Change| {
+            full = taken.len() >= left;
+            taken.push(change);
+            if full { Err(Error::Cancelled) } else { Ok(()) }
+        };
+        let compared = compare::compare(&memo, was, is.clone(), b"", &mut Taken::new(&memo, &mut take, monitor));
+        if full {
+            break;
+        }
+        compared?;
+        left -= taken.len();
+        changes.push(taken);
+        was = is;
+        monitor.add(Counter::Objects, 1);
+    }
+    Ok(Stretch { changes, lost: memo.lost.into_inner() })
+}
+
+/// What one snapshot changed, however much it is: in lists of [`BLOCK_CHANGES`], each of which stands for itself. Returns what
+/// could not be read.
+pub(super) fn many_changes(
+    reader: &BlobReader<'_>,
+    before: Option<&Snapshot>,
+    after: &Snapshot,
+    each: &mut dyn FnMut(Vec<Change>, bool) -> Result<()>,
+    monitor: &dyn Monitor,
+) -> Result<Vec<(BlobId, Error)>> {
+    let memo = Memo::new(reader);
+    let was = before.map_or_else(Leaf::default, compare::sources);
+    let mut part: Vec<Change> = Vec::new();
+    let mut take = |path: &[u8], change: Change| {
+        if part.len() >= BLOCK_CHANGES {
+            each(std::mem::take(&mut part), true)?;
+        }
+        part.push(if part.is_empty() { Change { shared: 0, suffix: path.to_vec(), ..change } } else { change });
+        Ok(())
+    };
+    compare::compare(&memo, was, compare::sources(after), b"", &mut Taken::new(&memo, &mut take, monitor))?;
+    each(part, false)?;
+    Ok(memo.lost.into_inner())
+}
+
+/// Changes of a stretch that are held: some ten megabytes.
+const STRETCH_CHANGES: usize = if cfg!(test) { 1_000 } else { 100_000 };
+
+type Take<'a> = dyn FnMut(&[u8], Change) -> Result<()> + 'a;
+
+/// Takes changes down, each path as what differs from the one before.
+struct Taken<'a, 'r> {
+    memo: &'a Memo<'r>,
+    take: &'a mut Take<'a>,
+    monitor: &'a dyn Monitor,
+    path: Vec<u8>,
+}
+
+impl<'a, 'r> Taken<'a, 'r> {
+    fn new(memo: &'a Memo<'r>, take: &'a mut Take<'a>, monitor: &'a dyn Monitor) -> Self {
+        Taken { memo, take, monitor, path: Vec::new() }
+    }
+}
+
+impl Visit for Taken<'_, '_> {
+    fn entry(&mut self, path: &[u8], before: Option<&Seen>, after: Option<&Seen>) -> Result<Go> {
+        self.monitor.check()?;
+        let facts = |seen: Option<&Seen>| seen.map(|seen| Facts::of(seen.node()));
+        let (was, is) = (facts(before), facts(after));
+        if was != is {
+            let shared = self.path.iter().zip(path).take_while(|(a, b)| a == b).count();
+            let suffix = path.get(shared..).unwrap_or_default().to_vec();
+            path.clone_into(&mut self.path);
+            (self.take)(path, Change { shared: shared as u32, suffix, facts: is })?;
+        }
+        Ok(Go::In)
+    }
+
+    /// Nested too deeply: no page is lost.
+    fn unreadable(&mut self, _: &[u8], error: Error) -> Result<()> {
+        self.memo.lost.borrow_mut().push((BlobId([0; 32]), error));
+        Ok(())
+    }
+}
