@@ -9,6 +9,7 @@ mod keys;
 mod output;
 mod read;
 mod repository;
+mod rewrite;
 mod snapshot;
 
 use common::world::World;
