@@ -35,6 +35,8 @@ pub enum Error {
     Usage { what: String },
     /// Refused for safety; the message says how to insist.
     Refused { what: String },
+    /// A writer relied on what prune has begun to remove: it has to begin again.
+    Overtaken,
     /// The user asked to stop.
     Cancelled,
     /// The computer contradicts itself: a result that was just made does not prove.
@@ -111,6 +113,9 @@ impl fmt::Display for Error {
                 "{what}. Find out who could write to the store, and look for what is missing in a copy of it; to go on with what is there: --accept-rollback"
             ),
             Error::Usage { what } | Error::Refused { what } => f.write_str(what),
+            Error::Overtaken => f.write_str(
+                "nothing was published: prune has begun to remove packs that it would have relied on; run it again (what was stored is kept)",
+            ),
             Error::Cancelled => f.write_str("stopped on request; what is done is kept: run it again to go on"),
             Error::Hardware { what } => {
                 write!(

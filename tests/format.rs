@@ -204,6 +204,7 @@ fn forgetting_vectors_hold() {
         changes: vec![
             Change::Tag { tag: "release".into(), on: true },
             Change::Pin { on: true, reason: Some("audit".into()) },
+            Change::Rewritten { from: SnapshotId([3; 32]), what: "1 entry: app/key.pem".into() },
         ],
     };
     let note = seal_annotation(&owner, &annotation, &SeededEntropy::new(5)).unwrap();

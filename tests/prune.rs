@@ -195,3 +195,44 @@ fn a_full_disk_gets_its_space_back() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {text}", output.status);
 }
+
+#[test]
+fn a_snapshot_that_is_overtaken_is_taken_again_by_itself() {
+    let world = World::with_repository();
+    let tree = world.path("tree");
+    let (old, kept) = (noise(3_000_000, 1), noise(500_000, 2));
+    fill(&tree, &BTreeMap::from([("old".into(), old.clone())]));
+    let tree = tree.to_str().unwrap();
+    done(&world, &["snapshot", "--as", "alpha/-/old", tree]);
+    fill(Path::new(tree), &BTreeMap::from([("kept".into(), kept.clone())]));
+    done(&world, &["snapshot", "--as", "alpha/-/kept", tree]);
+
+    // All of "old" is known when its command begins, which waits.
+    fs::write(world.path("old"), &old).unwrap();
+    let script = "touch started; while [ ! -e go ]; do sleep 0.02; done; cat old";
+    let args = ["snapshot", "--json", "--as", "alpha/-/stream", "--stdin-from-command", "--stdin-name", "stdin"];
+    let writer = start(&world, &[&args[..], &["--", "sh", "-c", script]].concat());
+    while !world.path("started").exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let signal = |which: &str| {
+        assert!(Command::new("kill").args([which, &writer.id().to_string()]).status().unwrap().success());
+    };
+    signal("-STOP");
+    done(&world, &["forget", "--yes", "--force", "alpha/-/old@latest"]);
+    for _ in 0..3 {
+        for object in world.objects("sessions") {
+            assert!(Command::new("touch").args(["-d", "3 days ago"]).arg(object).status().unwrap().success());
+        }
+        done(&world, &["prune", "--grace", "0", "--force"]);
+    }
+    fs::write(world.path("go"), "").unwrap();
+    signal("-CONT");
+    let output = writer.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let id = acknowledged(&output).unwrap_or_else(|| panic!("{text}"));
+    assert!(text.contains("taken again"), "{text}");
+    let dumped = world.command(&["dump", &format!("{id}:stdin")]).output().unwrap();
+    assert!(dumped.stdout == old, "{} bytes", dumped.stdout.len());
+    done(&world, &["check", "--read-data"]);
+}

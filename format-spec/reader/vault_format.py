@@ -257,7 +257,10 @@ class Decoder:
         return a
 
     def change(self):
-        if self.variant(2) == 1:
+        kind = self.variant(3)
+        if kind == 2:
+            return Struct(rewritten=self.id(), what=self.string(1024))
+        if kind == 1:
             return Struct(pin=self.bool(), reason=self.option(lambda: self.string(1024)))
         c = Struct(tag=self.string(1024), on=self.bool())
         plain = 0 < len(c.tag.encode()) <= 255 and not any(x.isspace() or unicodedata.category(x) == "Cc" for x in c.tag)

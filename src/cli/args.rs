@@ -1,8 +1,7 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    browse, check, completions, diff, dump, find, forget, init, key, log, ls, man, prune, repair, restore, snapshot,
-    snapshots, stats, tag,
+    browse, check, completions, diff, dump, find, forget, init, key, log, ls, man, prune, repair, restore, rewrite, snapshot, snapshots, stats, tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -95,6 +94,7 @@ pub enum Command {
     Stats(stats::Args),
     Check(check::Args),
     Repair(repair::Args),
+    Rewrite(rewrite::Args),
     Key(key::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -122,6 +122,7 @@ impl Command {
             Command::Stats(_) => "stats",
             Command::Check(_) => "check",
             Command::Repair(_) => "repair",
+            Command::Rewrite(_) => "rewrite",
             Command::Key(key) => key.name(),
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",

@@ -237,8 +237,11 @@ fn forgotten(series: &SeriesPlan) -> u64 {
 fn print_plan(session: &Session, args: &Args, plan: &Plan, single: bool) -> io::Result<()> {
     let out = &mut io::stdout().lock();
     let colours = session.screen.stdout_colours();
+    if session.global.quiet && !(args.dry_run || args.explain) {
+        return Ok(());
+    }
     if !(args.dry_run || args.explain || single) {
-        if session.global.quiet || plan.series.is_empty() {
+        if plan.series.is_empty() {
             return Ok(());
         }
         let mut table = Table::new(&[("SERIES", Align::Left), ("KEPT", Align::Right), ("FORGOTTEN", Align::Right)]);

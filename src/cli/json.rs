@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `init` | `repository`, `place`, `recovery_sheet` (the file it went to, or null) |
 //! | `snapshot` | `snapshot` (an object as below, `id` null after a dry run), `files_unchanged`, `files_opened`, `data_packs`, `tree_packs`, `bytes_new`, `bytes_stored`, `leaning` (`bytes_new`, `bytes_stored`), `seconds`, `dry_run` |
-//! | `snapshots` | `snapshots` (objects as below, with `tags` as `tag` left them, and `pinned`: null, or `reason`, `time`, `user`, `host`), `unreadable` (`object`, `message`), `rollbacks` |
+//! | `snapshots` | `snapshots` (objects as below, with `tags` as `tag` left them, and `pinned`: null, or `reason`, `time`, `user`, `host`; `rewritten`: `from`, `what`, `time`, `user`, `host` for each time that something was taken out), `unreadable` (`object`, `message`), `rollbacks` |
 //! | `forget` | `series` (`series`, `snapshots`: `id`, `sequence`, `time`, `complete`, `bytes`, `tags`, `forget`, `kept_by`; `guards`: `suspicion` (`shrunken` `future` `backwards`), `suspects`; `held`; `illegible`), `forgotten` (ids), `kept`, `finished`, `pinned_meanwhile`, `failed` and `unreadable` (`object`, `message`), `dry_run` |
 //! | `tag …`, `pin`, `unpin` | `changed`, `unchanged` (ids) |
 //! | `restore` | `snapshot`, `totals`, `files_unchanged`, `files_written`, `bytes_written`, `bytes_fetched`, `deleted`, `sockets`, `shortfall`, `problem_count`, `problems`, `actions`, `seconds` |
@@ -28,6 +28,7 @@
 //! | `stats` | `series` (`series`, `snapshots`, `newest`, `files`, `bytes`, `bytes_all`, `bytes_new`, `bytes_stored`, `nights`: `time`, `bytes`, `bytes_new`, `bytes_stored`; `sources`: `name`, `snapshots`, `files`, `bytes`, `bytes_all`) and sums |
 //! | `check` | `snapshots`, `packs`, `blobs`, `packs_read`, `bytes_read`, `findings` (`object`, `what`, `lost`, `lost_count`), `losses` (by series: `series`, `snapshots`, each a loss as below), `notes`, `rollbacks`; with `--keyless`: `repository`, `objects`, `packs_read`, `bytes_read`, `findings` (`object`, `what`), `notes` |
 //! | `repair` | `dry_run`, `index` (`listed`, `recovered`, `blobs`, `unreadable`, `unusable`), `packs` (`damaged`: `object`, `what`, `segments`, `whole`, `known`; `read`, `moved`, `moved_bytes`, `fetched`, `fetched_bytes`, `missing`, `marked`), `snapshots` (`snapshot`, `series`, `time`, `what`, `new`, `made`, `lost`: a loss as below), each null when it was not asked for; `shortfall` |
+//! | `rewrite` | `dry_run`, `looked_at`, `rewritten` (`series`, `new`, `pinned`, `taken`: a loss as below), `remains` (`freed`, `still_needed`, `segments_anew`, `bytes_anew`, `packs_marked`; null when the originals stay) |
 //! | `key …` | `keys`, or `key` and `key_file` |
 //!
 //! A **snapshot** has `id`, `series`, `sequence`, `previous`, `time`, `finished`, `complete`, `host`, `user`, `program`, `tags`,

@@ -30,6 +30,7 @@ mod progress;
 mod prune;
 mod repair;
 mod restore;
+mod rewrite;
 mod screen;
 mod secrets;
 mod session;
@@ -101,6 +102,7 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Stats(args) => stats::run(args, session),
         Command::Check(args) => check::run(args, session),
         Command::Repair(args) => repair::run(args, session),
+        Command::Rewrite(args) => rewrite::run(args, session),
         Command::Key(args) => key::run(args, session),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

@@ -107,6 +107,7 @@ fn result(plan: &Plan, report: Option<&Report>) -> Value {
         "dead_beside_live": numbers.dead_beside_live,
         "removed": amount(&numbers.removed),
         "moved": amount(&numbers.moved),
+        "merged": amount(&numbers.merged),
         "condemned": amount(&numbers.condemned),
         "unused_after": numbers.unused_after,
         "removable_after": json::time(Time::from_sec(plan.ripe)),
@@ -134,6 +135,9 @@ fn print(session: &Session, plan: &Plan, report: Option<&Report>) -> io::Result<
     row("not needed", None, numbers.dead_bytes);
     row(if dry { "would be removed now" } else { "removed now" }, Some(numbers.removed.packs), numbers.removed.bytes);
     row(if dry { "would be moved" } else { "moved" }, Some(numbers.moved.packs), numbers.moved.bytes);
+    if numbers.merged.packs > 0 {
+        row("of these small ones put together", Some(numbers.merged.packs), numbers.merged.bytes);
+    }
     let later = if numbers.condemned.packs > 0 {
         format!("{} after {}", if dry { "would go" } else { "will go" }, human::local_time(plan.ripe))
     } else {

@@ -14,6 +14,7 @@ use crate::{
     compress::Compression,
     error::{Error, Result},
     fs::exclude::{ExcludeOptions, PatternFile},
+    model::annotation::check_tag,
     name::{Name, Shown},
     ops::snapshot::{self as op, Input, Report, SourceRequest},
     repo::Repository,
@@ -87,7 +88,7 @@ pub struct Args {
     #[arg(long, short = 'x', help_heading = "What to leave out")]
     one_file_system: bool,
     /// A word to find the snapshot by (again for more)
-    #[arg(long, short, value_name = "TAG")]
+    #[arg(long, short, value_name = "TAG", value_parser = tag)]
     tag: Vec<String>,
     /// Free text
     #[arg(long, short, value_name = "TEXT")]
@@ -123,6 +124,11 @@ fn compression(text: &str) -> Result<Compression, String> {
             _ => Err("write none, auto, or a level from 1 to 19".into()),
         },
     }
+}
+
+fn tag(text: &str) -> Result<String, String> {
+    check_tag(text).map_err(|e| e.to_string())?;
+    Ok(text.to_owned())
 }
 
 pub fn run(mut args: Args, session: &Session) -> Result<Done, Failure> {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     name::Shown,
-    repo::{Annotations, Listed, Pin, Repository},
+    repo::{Annotations, Listed, Pin, Repository, annotations::Rewriting},
     series::Series,
 };
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ struct Row<'a> {
     listed: &'a Listed,
     tags: Vec<String>,
     pin: Option<Pin>,
+    rewritten: Vec<Rewriting>,
 }
 
 impl Args {
@@ -46,7 +47,7 @@ impl Args {
         let tags = marks.tags_with(&listed.snapshot.tags);
         let wanted = self.prefix.as_deref().is_none_or(|prefix| series.is_under(prefix))
             && self.tag.as_ref().is_none_or(|tag| tags.contains(tag));
-        wanted.then_some(Row { listed, tags, pin: marks.pin })
+        wanted.then_some(Row { listed, tags, pin: marks.pin, rewritten: marks.rewritten })
     }
 }
 
@@ -60,6 +61,11 @@ impl Row<'_> {
                 json!({ "reason": reason, "time": json::time(*time), "user": user, "host": host })
             }
         };
+        let rewriting = |one: &Rewriting| {
+            let Rewriting { from, what, time, user, host } = one;
+            json!({ "from": from.to_string(), "what": what, "time": json::time(*time), "user": user, "host": host })
+        };
+        object["rewritten"] = self.rewritten.iter().map(rewriting).collect();
         object
     }
 }
@@ -108,7 +114,7 @@ fn print(session: &Session, wanted: &[Row<'_>]) -> io::Result<()> {
         ("TAGS", Align::Left),
         ("", Align::Left),
     ]);
-    for Row { listed: Listed { id, snapshot, .. }, tags, pin } in wanted {
+    for Row { listed: Listed { id, snapshot, .. }, tags, pin, rewritten } in wanted {
         let tags: Vec<String> = tags.iter().map(|tag| Shown(tag.as_bytes()).to_string()).collect();
         table.row(vec![
             id.short(),
@@ -118,11 +124,15 @@ fn print(session: &Session, wanted: &[Row<'_>]) -> io::Result<()> {
             human::bytes(snapshot.totals.bytes),
             human::bytes(snapshot.work.bytes_stored),
             tags.join(" "),
-            [(!snapshot.head.complete).then_some("incomplete"), pin.is_some().then_some("pinned")]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-                .join(", "),
+            [
+                (!snapshot.head.complete).then_some("incomplete"),
+                pin.is_some().then_some("pinned"),
+                (!rewritten.is_empty()).then_some("rewritten"),
+            ]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(", "),
         ]);
     }
     if wanted.is_empty() {

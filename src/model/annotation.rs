@@ -14,6 +14,8 @@ pub enum Change {
     Tag { tag: String, on: bool },
     /// It is never to be forgotten, or may be again; and why.
     Pin { on: bool, reason: Option<String> },
+    /// It was made of another one, of which something was taken out; what, and why.
+    Rewritten { from: SnapshotId, what: String },
 }
 
 /// What was said of one snapshot at one time.
@@ -63,9 +65,12 @@ impl Annotation {
             return Err(Malformed::new("a text is too long"));
         }
         self.changes.iter().try_for_each(|change| match change {
-            // A tag from `vault snapshot` may have blanks; it can be taken off all the same.
+            // A tag that somebody else's program gave may be no word; it can be taken off all the same.
             Change::Tag { tag, on: true } => check_tag(tag),
             Change::Tag { tag, .. } if too_long(tag) => Err(Malformed::new("a tag is too long")),
+            Change::Rewritten { what, .. } if too_long(what) => {
+                Err(Malformed::new(format!("what was taken out is longer than {} bytes", limits::REASON_MAX)))
+            }
             Change::Pin { reason: Some(reason), .. } if too_long(reason) => {
                 Err(Malformed::new(format!("the reason of a pin is longer than {} bytes", limits::REASON_MAX)))
             }

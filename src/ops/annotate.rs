@@ -28,6 +28,7 @@ pub struct Report {
 fn holds(change: &Change, listed: &Listed, marks: &Marks) -> bool {
     match change {
         Change::Tag { tag, on } => marks.tags_with(&listed.snapshot.tags).contains(tag) == *on,
+        Change::Rewritten { from, .. } => marks.rewritten.iter().any(|one| one.from == *from),
         Change::Pin { on: false, .. } => marks.pin.is_none(),
         Change::Pin { on: true, reason } => marks.pin.as_ref().is_some_and(|pin| pin.reason == *reason),
     }

@@ -197,8 +197,13 @@ impl Fixture {
 
     /// The same with other keys.
     pub fn with_seed(seed: u64) -> Self {
+        Self::with_packs(seed, 24 << 10)
+    }
+
+    /// The same with packs of another length.
+    pub fn with_packs(seed: u64, pack_target: u32) -> Self {
         let store = MemoryStore::new();
-        let config = Config { segment_target: 8192, pack_target: 24 << 10, ..Config::default() };
+        let config = Config { segment_target: 8192, pack_target, ..Config::default() };
         let secret = Secret::KeyFile(SealKey::new(OWNER));
         let repo =
             Repository::init(Arc::new(store.clone()), &secret, Costs::LOW, "test", config, around(seed)).expect("init");

@@ -55,6 +55,21 @@ pub struct Pin {
     pub host: String,
 }
 
+/// That a snapshot was made of another one, of which something was taken out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewriting {
+    /// The other one.
+    pub from: SnapshotId,
+    /// What was taken out, and why.
+    pub what: String,
+    /// When.
+    pub time: Time,
+    /// Who did it.
+    pub user: String,
+    /// And on which machine.
+    pub host: String,
+}
+
 /// What holds of one snapshot after all that was said of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Marks {
@@ -62,6 +77,8 @@ pub struct Marks {
     pub tags: BTreeMap<String, bool>,
     /// The pin, if it is pinned.
     pub pin: Option<Pin>,
+    /// What it was made of, when something was taken out of it; what was said first comes first.
+    pub rewritten: Vec<Rewriting>,
     /// The highest number of what was said.
     pub counter: u64,
 }
@@ -86,6 +103,9 @@ impl Marks {
                 Change::Pin { on: false, .. } => self.pin = None,
                 Change::Pin { on: true, reason } => {
                     self.pin = Some(Pin { reason, time, user: user.clone(), host: host.clone() });
+                }
+                Change::Rewritten { from, what } => {
+                    self.rewritten.push(Rewriting { from, what, time, user: user.clone(), host: host.clone() });
                 }
             }
         }
@@ -117,6 +137,16 @@ impl Annotations {
     /// What holds of a snapshot.
     pub fn of(&self, tag: &SeriesTag, id: &SnapshotId) -> Marks {
         self.marks.get(&(*tag, *id)).cloned().unwrap_or_default()
+    }
+
+    /// The annotations that speak of a snapshot, in the order in which they count.
+    pub fn said_of(&self, repo: &Repository, tag: &SeriesTag, id: &SnapshotId) -> Result<Vec<Annotation>> {
+        let of_it = self.objects.iter().filter(|(_, of, snapshot)| of == tag && snapshot == id);
+        let read = |name: &ObjectName| match AnnotationId::parse(name.leaf()) {
+            Ok(id) => repo.read_annotation(tag, &id),
+            Err(e) => Err(Error::corrupt(name, e)),
+        };
+        of_it.map(|(name, ..)| read(name)).collect()
     }
 
     /// An annotation of the series that cannot be read: it may pin any of the snapshots.

@@ -11,7 +11,9 @@ use crate::{
         gc::{Note, Step},
         limits,
     },
+    monitor::Monitor,
     object::{self, Kind},
+    repo::session::is_alive,
     store::{Entry, ObjectName},
     world::{Entropy, random},
 };
@@ -53,12 +55,25 @@ pub struct Noted {
 /// All notes at one time.
 #[derive(Debug, Default)]
 pub struct Notes {
-    /// Names of all objects in the folder, also of those that are no notes of this repository; sorted.
+    /// Names of all objects in the folder that can be read, also of those that are no notes of this repository; sorted.
     pub names: Vec<NoteId>,
     /// The notes.
     pub noted: Vec<Noted>,
     /// Objects that are no notes of this repository and never were, with the reason.
     pub foreign: Vec<(ObjectName, Error)>,
+    /// Objects that cannot be read.
+    pub damaged: Vec<Damaged>,
+}
+
+/// An object of which nobody knows what it said.
+#[derive(Debug)]
+pub struct Damaged {
+    /// Its name.
+    pub name: ObjectName,
+    /// When it was stored, by the store's clock, in seconds since 1970; zero where the store does not tell.
+    pub stored: i64,
+    /// Why it cannot be read.
+    pub error: Error,
 }
 
 impl Notes {
@@ -82,21 +97,23 @@ pub(super) enum Told<T> {
     Gone,
     /// It is whole, and nobody who holds the repository's keys has made it.
     Foreign(Error),
+    /// It cannot be read, or its bytes are not those of its name: what it said may matter.
+    Damaged(Error),
 }
 
 impl Repository {
-    /// Reads an object named by its hash and opens it. Bytes that are not those of the name are an error: what they said is not
-    /// known, and may matter.
+    /// Reads an object named by its hash and opens it.
     pub(super) fn tell<T>(&self, name: &ObjectName, open: impl FnOnce(&[u8]) -> Result<T>) -> Result<Told<T>> {
         let bytes = match self.store().get(name, limits::META_MAX) {
             Ok(bytes) => bytes,
             Err(Error::Missing { .. }) => return Ok(Told::Gone),
+            Err(error @ Error::Corrupt { .. }) => return Ok(Told::Damaged(error)),
+            // A bad sector is one object's; a cable that was pulled is not.
+            Err(error @ Error::Store { .. }) if self.is_there() => return Ok(Told::Damaged(error)),
             Err(error) => return Err(error),
         };
         if crate::id::hex(&hash::object_name(&bytes)) != name.leaf() {
-            let what = "its bytes are not those of its name, so what it said is not known; bring it back from a copy, or remove it \
-                        when no snapshot and no prune is under way";
-            return Err(Error::corrupt(name, what));
+            return Ok(Told::Damaged(Error::corrupt(name, "its bytes are not those of its name")));
         }
         match open(&bytes) {
             Ok(told) => Ok(Told::Is(told)),
@@ -128,6 +145,10 @@ impl Repository {
                 match self.tell(&name, |bytes| open_note(self.keys(), bytes, &name))? {
                     Told::Is(note) => notes.noted.push(Noted { id, stored, note }),
                     Told::Foreign(error) => notes.foreign.push((name, error)),
+                    Told::Damaged(error) => {
+                        notes.names.pop();
+                        notes.damaged.push(Damaged { name, stored, error });
+                    }
                     // A sweep goes on: what it has begun meanwhile stands in a note that was not listed.
                     Told::Gone => continue 'again,
                 }
@@ -137,11 +158,33 @@ impl Repository {
         Err(Error::refused("notes of prune come and go faster than they can be read: run it again"))
     }
 
-    /// The packs that notices name which were made since `seen` (sorted) was all there was; `None` when there are none.
-    pub(super) fn noticed_since(&self, seen: &[NoteId]) -> Result<Option<HashSet<PackId>>> {
+    /// Fails unless whoever made these objects can be taken for dead: they are as old as a session that is not alive, or, where the store has no
+    /// clock, the user says so by `force`. Then they are told, and a prune takes them away.
+    pub fn pass_over(&self, damaged: &[Damaged], force: bool, monitor: &dyn Monitor) -> Result<()> {
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        let now = self.store().now()?;
+        for Damaged { name, stored, error } in damaged {
+            // A clock knows better than a user who is at work.
+            if now.map_or(!force, |now| is_alive(*stored, now, true)) {
+                let next = match now {
+                    Some(_) => "a day after it was stored it is passed over, and prune takes it away",
+                    None => "run vault prune --force when no snapshot and no prune is under way",
+                };
+                return Err(Error::corrupt(name, format!("{error}; what it said is not known and may matter: {next}")));
+            }
+            monitor.problem(&format!("{error}; it is passed over, and prune takes it away"));
+        }
+        Ok(())
+    }
+
+    /// The packs that notices name which were made since `seen` (sorted) was all there was; `None` when there are none. What was
+    /// `passed_over` is no news.
+    pub(super) fn noticed_since(&self, seen: &[NoteId], passed_over: &[ObjectName]) -> Result<Option<HashSet<PackId>>> {
         let mut packs = None;
         for (id, Entry { name, .. }) in self.note_entries()? {
-            if seen.binary_search(&id).is_ok() {
+            if seen.binary_search(&id).is_ok() || passed_over.contains(&name) {
                 continue;
             }
             match self.tell(&name, |bytes| open_note(self.keys(), bytes, &name))? {
@@ -149,6 +192,8 @@ impl Repository {
                     packs.get_or_insert_with(HashSet::new).extend(note.packs);
                 }
                 Told::Is(_) | Told::Foreign(_) => {}
+                // It may name anything.
+                Told::Damaged(error) => return Err(error),
                 // A notice goes when its packs have gone, which shows in the list of packs.
                 Told::Gone => drop(packs.get_or_insert_with(HashSet::new)),
             }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     hash::BlobKind,
-    id::BlobId,
+    id::{BlobId, PackId},
     index::{BlobIndex, Located, Place},
     keys::wrap::WrappedKey,
     model::{limits, paging::PageSource},
@@ -18,7 +18,7 @@ use crate::{
 };
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
 };
 
 /// Opened segments that are kept, in bytes.
@@ -59,6 +59,9 @@ impl Effort {
 pub struct BlobReader<'r> {
     repo: &'r Repository,
     index: &'r BlobIndex,
+    /// The index as it was when something was first found missing: a prune may have moved it. Looked at once; what is moved is removed
+    /// a grace time after it lies elsewhere, and few reads last that long.
+    later: OnceLock<Option<BlobIndex>>,
     keys: Mutex<HashMap<(Kind, WrappedKey), SealKey>>,
     opened: SegmentCache,
     openers: Mutex<Vec<Opener>>,
@@ -74,6 +77,7 @@ impl<'r> BlobReader<'r> {
         BlobReader {
             repo,
             index,
+            later: OnceLock::new(),
             keys: Mutex::default(),
             opened: SegmentCache::new(CACHE_BYTES),
             openers: Mutex::default(),
@@ -88,6 +92,16 @@ impl<'r> BlobReader<'r> {
     /// The index.
     pub fn index(&self) -> &'r BlobIndex {
         self.index
+    }
+
+    fn later(&self) -> Option<&BlobIndex> {
+        // Who finds something missing says so, whatever keeps the index from being read again.
+        self.later.get_or_init(|| self.repo.load_index(false).ok().map(|(index, _)| index)).as_ref()
+    }
+
+    /// True for a pack that is missing because a prune has removed it since the index was loaded: no index object lists it any more.
+    pub fn was_pruned(&self, pack: &PackId) -> bool {
+        self.later().is_some_and(|index| !index.unlisted([pack].into_iter()).is_empty())
     }
 
     fn key(&self, located: &Located) -> Result<SealKey> {
@@ -196,22 +210,38 @@ impl<'r> BlobReader<'r> {
     }
 
     fn blob_with(&self, kind: BlobKind, id: &BlobId, effort: &mut Effort, out: &mut Vec<u8>) -> Result<()> {
-        let mut failure = None;
-        for place in self.index.places(id) {
-            let depth = effort.depth;
-            let found = self.blob_in(kind, id, place, effort, out);
-            effort.depth = depth;
-            match found {
-                Ok(()) => return Ok(()),
-                Err(error) => failure.get_or_insert(error),
-            };
+        let (mut failure, mut is_missing) = (None, false);
+        let mut next = Some(self.index);
+        while let Some(index) = next.take() {
+            for place in index.places(id) {
+                let depth = effort.depth;
+                let found = self.blob_in(kind, id, (index, place), effort, out);
+                effort.depth = depth;
+                match found {
+                    Ok(()) => return Ok(()),
+                    Err(error) => {
+                        is_missing |= matches!(error, Error::Missing { .. });
+                        failure.get_or_insert(error);
+                    }
+                };
+            }
+            if std::ptr::eq(index, self.index) && (is_missing || failure.is_none()) {
+                next = self.later();
+            }
         }
         Err(failure.unwrap_or_else(|| Error::Missing { object: format!("{kind} {id}, which no index lists,") }))
     }
 
-    fn blob_in(&self, kind: BlobKind, id: &BlobId, place: Place, effort: &mut Effort, out: &mut Vec<u8>) -> Result<()> {
+    fn blob_in(
+        &self,
+        kind: BlobKind,
+        id: &BlobId,
+        (index, place): (&BlobIndex, Place),
+        effort: &mut Effort,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         let lost = || Error::Missing { object: format!("the segment of {kind} {id}") };
-        let located = self.index.locate(place).ok_or_else(lost)?;
+        let located = index.locate(place).ok_or_else(lost)?;
         let plain = self.segment(&located, effort)?;
         let start = place.row.offset as usize;
         let bytes = plain.get(start..start + place.row.len as usize);

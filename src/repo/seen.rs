@@ -31,7 +31,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const MAGIC: [u8; 8] = *b"VLTSEEN1";
+const MAGIC: [u8; 8] = *b"VLTSEEN2";
 /// A series of a hundred thousand snapshots takes some 5 MB.
 const SEEN_MAX: u64 = 64 << 20;
 
@@ -49,6 +49,9 @@ impl Sight {
     }
 }
 
+/// So many tombstones are read each time, before it is written down which were.
+const UNREAD_MAX: usize = 16;
+
 type Newest = Option<(SnapshotId, Sight)>;
 
 /// What is remembered of a series.
@@ -62,6 +65,10 @@ struct Seen {
     there: BTreeMap<SnapshotId, Sight>,
     /// Those that were missing, which the user took note of.
     accepted: BTreeSet<SnapshotId>,
+    /// Tombstones whose heads were read, and the highest number among them: a series of ten years has thousands, of which only the
+    /// new ones are read again.
+    buried: BTreeSet<SnapshotId>,
+    last_buried: Option<(SnapshotId, Head)>,
 }
 
 /// A snapshot that should be there.
@@ -175,6 +182,42 @@ impl Repository {
             Some(rollback) => Err(rollback.into()),
             None => Ok(()),
         }
+    }
+
+    /// The highest number among these tombstones of a series, and the snapshot that had it. Those that this client has read before
+    /// are not read again.
+    pub(super) fn last_buried(
+        &self,
+        tag: &SeriesTag,
+        gone: &BTreeSet<SnapshotId>,
+    ) -> Result<Option<(SnapshotId, Head)>> {
+        // What does not open is told by a look, and then nothing is known.
+        let known = self.recollect(tag).unwrap_or_default();
+        // Of what has gone from the store since nothing is said any more.
+        let is_known = known.last_buried.as_ref().is_none_or(|(id, _)| gone.contains(id));
+        let (mut last, buried) = if is_known { (known.last_buried, known.buried) } else { Default::default() };
+        let mut read = BTreeSet::new();
+        for id in gone.difference(&buried) {
+            let head = match self.tombstone_head(tag, id) {
+                Ok(gone) => gone.head,
+                // Of one that is damaged nothing is known; a check tells.
+                Err(Error::Corrupt { .. } | Error::Missing { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            read.insert(*id);
+            if last.as_ref().is_none_or(|(other, last)| (last.sequence, *other) < (head.sequence, *id)) {
+                last = Some((*id, head));
+            }
+        }
+        if read.len() > UNREAD_MAX || !is_known {
+            let before: BTreeSet<SnapshotId> = buried.intersection(gone).copied().collect();
+            // Who is not let write a file reads them again the next time.
+            let _ = self.remember(tag, |seen| {
+                seen.buried = before.union(&read).copied().collect();
+                seen.last_buried = last.clone();
+            });
+        }
+        Ok(last)
     }
 
     /// Remembers a snapshot that was just published.

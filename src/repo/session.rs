@@ -5,7 +5,7 @@
 
 use super::{
     Listed, Repository,
-    gc::{Notes, Told},
+    gc::{Damaged, Told},
     snapshots::{object_name as snapshot_name, open_intent, seal_snapshot},
     writer::Written,
 };
@@ -31,6 +31,12 @@ use std::{
 
 /// A session whose newest object is older than this is not alive, in seconds.
 pub const ALIVE: i64 = 24 * 3600;
+/// True for a session that may still hold a writer. Without a clock of the store nobody is known to be dead.
+pub fn is_alive(stored: i64, now: i64, store_has_clock: bool) -> bool {
+    // A time in the far future is as wrong as one long past.
+    !store_has_clock || now.saturating_sub(stored).saturating_abs() < ALIVE
+}
+
 /// A session is renewed when its newest object is older than this, in seconds.
 const RENEW_AFTER: i64 = 6 * 3600;
 /// How often a snapshot is sealed until its id is below that of the one that it stands beside.
@@ -67,6 +73,8 @@ pub struct Session<'r> {
     said: Said,
     /// The packs that prune may remove.
     named: HashSet<PackId>,
+    /// Notes that could not be read, from times when nobody was at work who is now.
+    passed_over: Vec<ObjectName>,
     /// The session's newest object and when it was stored; `None` for one who stores nothing.
     newest: Option<Mutex<(ObjectName, Time)>>,
 }
@@ -100,6 +108,8 @@ pub enum Stay {
         /// The snapshot.
         listed: Box<Listed>,
     },
+    /// An object that cannot be read: it may be either.
+    Damaged(Damaged),
 }
 
 impl Repository {
@@ -129,6 +139,7 @@ impl Repository {
                 // Its writer has ended, with or without a snapshot, or another prune has dealt with it.
                 Told::Gone => {}
                 Told::Foreign(error) => monitor.note(&format!("{error}; it is left alone")),
+                Told::Damaged(error) => stays.push(Stay::Damaged(Damaged { name, stored, error })),
             }
         }
         Ok(stays)
@@ -140,8 +151,10 @@ impl Repository {
         for (_, error) in &notes.foreign {
             monitor.note(&format!("{error}; it is left alone"));
         }
+        self.pass_over(&notes.damaged, false, monitor)?;
         let named = notes.named();
-        let Notes { names, .. } = notes;
+        let passed_over = notes.damaged.into_iter().map(|damaged| damaged.name).collect();
+        let names = notes.names;
         let said = Said {
             nonce: random(self.entropy())?,
             begun: self.clock().now(),
@@ -149,7 +162,7 @@ impl Repository {
             program: concat!("vault ", env!("CARGO_PKG_VERSION")).to_owned(),
             seen: names,
         };
-        let mut session = Session { repo: self, said, named, newest: None };
+        let mut session = Session { repo: self, said, named, passed_over, newest: None };
         if !pretend {
             session.newest = Some(Mutex::new((session.store_object()?, session.said.begun)));
         }
@@ -253,7 +266,7 @@ impl<'r> Session<'r> {
         let (name, intent) = (snapshot_name(tag, &id), intent_name(&id));
         store.put(&intent, bytes)?;
         store.sync()?;
-        if let Some(noticed) = repo.noticed_since(&self.said.seen)? {
+        if let Some(noticed) = repo.noticed_since(&self.said.seen, &self.passed_over)? {
             // The intent stays: prune may be about to publish it.
             self.stand_by(index, &noticed)?;
         }
@@ -272,10 +285,7 @@ impl<'r> Session<'r> {
         if relied.is_some_and(holds) {
             return Ok(());
         }
-        Err(Error::refused(
-            "no snapshot was made: prune has begun to remove packs that it would have relied on; \
-             run it again (what was stored is kept)",
-        ))
+        Err(Error::Overtaken)
     }
 }
 

@@ -288,16 +288,11 @@ impl Repository {
                 last = Some((id, head));
             }
         }
-        for (_, id) in gone {
-            let head = match self.tombstone_head(&tag, &id) {
-                Ok(gone) => gone.head,
-                // Of one that is damaged nothing is known; a check tells.
-                Err(Error::Corrupt { .. } | Error::Missing { .. }) => continue,
-                Err(error) => return Err(error),
-            };
-            if newer(&last, id, &head) {
-                last = Some((id, head));
-            }
+        let gone = gone.into_iter().map(|(_, id)| id).collect();
+        if let Some((id, head)) = self.last_buried(&tag, &gone)?
+            && newer(&last, id, &head)
+        {
+            last = Some((id, head));
         }
         Ok(SeriesEnd { last, living: living.map(|(id, _)| id) })
     }

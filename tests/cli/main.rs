@@ -10,6 +10,7 @@ mod look;
 mod output;
 mod read;
 mod repository;
+mod rewrite;
 mod snapshot;
 
 use common::world::World;

@@ -41,7 +41,7 @@ macro_rules! scenes_hold {
 }
 
 scenes_hold! {
-    one_writer left_over lost_pack repacking many_runs two_forgotten copies merging two_writers copies_and_writer two_pruners taking_over
+    one_writer left_over lost_pack repacking marks_stay many_runs two_forgotten copies merging two_writers copies_and_writer two_pruners taking_over
 }
 
 #[test]

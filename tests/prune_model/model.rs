@@ -28,6 +28,8 @@ pub struct Scene {
     pub forgets: &'static [usize],
     /// Packs that are live in part are copied.
     pub repack: bool,
+    /// Marks stay as long as any of their packs is there, and what is live in these is copied.
+    pub marks_stay: bool,
     /// Packs that are listed and absent.
     pub lost: Mask,
     /// Snapshots that are there; of the three those that no writer makes.

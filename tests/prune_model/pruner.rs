@@ -56,6 +56,8 @@ const LISTED: usize = 6;
 const MARKS: usize = 7;
 const OLD: usize = 8;
 const EXPIRED: usize = 9;
+/// And what a run that marks knows to be marked.
+const MARKED: usize = 7;
 // The plan, in the place of the survey.
 const PUBLISH: usize = 0;
 const DROP: usize = 1;
@@ -200,6 +202,9 @@ pub fn step(model: &Model, before: &State, who: usize, out: &mut Vec<State>) {
         ListNotes => m[NOTES_SEEN] = store.notes,
         ReadNotes => {
             m[NAMED] = store.named(m[NOTES_SEEN] & store.notices);
+            if model.scene.marks_stay && runs(model, who)[run] == Run::Mark {
+                m[MARKED] = store.named(m[NOTES_SEEN] & !store.notices);
+            }
             m[NOTES_SEEN] = 0;
             if !rules.notes_before_packs {
                 ends = plan(model, &mut state, who);
@@ -383,7 +388,8 @@ fn plan(model: &Model, state: &mut State, who: usize) -> bool {
         }
         let mut copy = if rules.live_blobs_are_copied_out { live & !have } else { 0 };
         for pack in each(keep) {
-            if scene.repack && store.blobs[pack] & !live != 0 {
+            let is_marked = scene.marks_stay && m[MARKED] & bit(pack) != 0;
+            if is_marked || scene.repack && store.blobs[pack] & !live != 0 {
                 keep &= !bit(pack);
                 copy |= store.blobs[pack] & live;
             }
@@ -412,7 +418,12 @@ fn plan(model: &Model, state: &mut State, who: usize) -> bool {
             next[ENTRIES] = kept;
             next[INDEXES_SEEN] = m[INDEXES_SEEN];
         }
-        let mut done = m[MARKS];
+        let mut done = 0;
+        for note in each(m[MARKS]) {
+            if !scene.marks_stay || store.names[note] & left == 0 {
+                done |= bit(note);
+            }
+        }
         for note in each(m[OLD]) {
             if !rules.notices_stay || store.names[note] & left == 0 {
                 done |= bit(note);

@@ -17,6 +17,7 @@ const BASE: Scene = Scene {
     pruners: &[(TWICE, false)],
     forgets: &[0, 1],
     repack: false,
+    marks_stay: false,
     lost: 0,
     snapshots: 1,
     young: true,
@@ -41,6 +42,7 @@ pub const ALL: &[Scene] = &[
     Scene { name: "left_over", packs: &[A, C], wants: [A, A | C, 0], ..BASE },
     Scene { name: "lost_pack", packs: &[A, C], wants: [A, A | C, 0], indexes: &[3], lost: 2, ..BASE },
     Scene { name: "repacking", wants: [A, A | C, 0], repack: true, ..BASE },
+    Scene { name: "marks_stay", marks_stay: true, ..BASE },
     Scene { name: "many_runs", pruners: &[(&[Mark, Mark, Sweep, Mark, Sweep], false)], ..BASE },
     Scene {
         name: "two_forgotten",

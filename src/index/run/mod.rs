@@ -339,6 +339,17 @@ impl Run {
         })
     }
 
+    /// All rows, in the order of their ids.
+    pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
+        self.section(ROWS).chunks_exact(ROW_LEN).filter_map(|row| {
+            Some(Row {
+                segment: u32_at(row, HALF_LEN)?,
+                offset: u24_at(row, HALF_LEN + 4)?,
+                len: u24_at(row, HALF_LEN + 7)?,
+            })
+        })
+    }
+
     /// True when the blob is listed.
     pub fn contains(&self, id: &BlobId) -> bool {
         self.find(id).next().is_some()

@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
     id::{PackId, SeriesTag, SnapshotId},
     model::snapshot::Head,
-    repo::{annotations, tombstones},
+    repo::{annotations, session::Stay, tombstones},
 };
 use std::collections::{HashMap, HashSet};
 
@@ -47,19 +47,26 @@ pub(super) fn annotations(found: &Findings<'_>, there: &HashSet<(SeriesTag, Snap
     Ok(())
 }
 
-/// Reads the notes of prune, the sessions and the intents. Those that are damaged hold up prune, and damaged notes hold up snapshots.
+/// Reads the notes of prune, the sessions and the intents. Those that are damaged hold up prune for a day, and damaged notes hold up
+/// snapshots.
 pub(super) fn of_prune(found: &Findings<'_>) -> Result<()> {
     match found.repo.notes() {
-        Ok(notes) => notes.foreign.iter().for_each(|(_, error)| found.note(format!("{error}; it is left alone"))),
+        Ok(notes) => {
+            notes.foreign.iter().for_each(|(_, error)| found.note(format!("{error}; it is left alone")));
+            notes.damaged.into_iter().try_for_each(|damaged| one(found, damaged.error))?;
+        }
         Err(error) => one(found, error)?,
     }
     match found.repo.stays(found.monitor) {
-        Ok(_) => Ok(()),
+        Ok(stays) => stays.into_iter().try_for_each(|stay| match stay {
+            Stay::Damaged(damaged) => one(found, damaged.error),
+            _ => Ok(()),
+        }),
         Err(error) => one(found, error),
     }
 }
 
-/// The packs that notes name; none when the notes cannot be read, which is a finding.
+/// The packs that notes name, as far as these can be read.
 pub(super) fn named_packs(found: &Findings<'_>) -> Result<HashSet<PackId>> {
     match found.repo.notes() {
         Ok(notes) => Ok(notes.named()),

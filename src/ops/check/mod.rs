@@ -90,7 +90,7 @@ pub fn check(repo: &Repository, read: ReadData, threads: usize, monitor: &dyn Mo
     let named = marks::named_packs(&found)?;
     let reader = BlobReader::new(repo, &index);
     let stored = objects::Stored::list(&found)?;
-    let packs = packs::Packs::compare(&found, &index, &stored)?;
+    let packs = packs::Packs::compare(&found, &reader, &stored)?;
 
     monitor.phase(Phase::Planning);
     pages::check(&found, &reader, &snapshots, threads)?;

@@ -2,11 +2,12 @@
 
 use super::{findings::Findings, objects::Stored};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     id::{IndexId, PackId},
-    index::{BlobIndex, object::object_name},
+    index::object::object_name,
     model::codec,
     pack::{self, PackEntry},
+    repo::BlobReader,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -22,7 +23,8 @@ pub(super) struct Packs {
 
 impl Packs {
     /// Compares what the index lists with what is stored.
-    pub(super) fn compare(found: &Findings<'_>, index: &BlobIndex, stored: &Stored) -> Result<Self> {
+    pub(super) fn compare(found: &Findings<'_>, reader: &BlobReader<'_>, stored: &Stored) -> Result<Self> {
+        let index = reader.index();
         let objects: HashSet<IndexId> = index
             .runs()
             .iter()
@@ -42,6 +44,7 @@ impl Packs {
             }
             let name = pack::object_name(&entry.id).to_string();
             match stored.packs.get(&entry.id) {
+                None if reader.was_pruned(&entry.id) => {}
                 None => {
                     // A prune that was killed, or a writer that woke up after its packs were swept, leaves such.
                     let number = found.add(&name, "the index lists it, but it is not in the store");
@@ -81,6 +84,9 @@ impl Packs {
             found.monitor.check()?;
             match found.repo.read_index_object(id) {
                 Ok(object) => object.packs.into_iter().try_for_each(|entry| each(id, entry))?,
+                Err(Error::Missing { .. }) => {
+                    found.note(format!("{}: a prune has replaced it meanwhile", object_name(id)));
+                }
                 // It could be read a moment ago.
                 Err(error) => {
                     found.judge(object_name(id).as_str(), error)?;

@@ -232,8 +232,8 @@ pub fn of_snapshots(
     force: bool,
     monitor: &dyn Monitor,
 ) -> Result<Plan> {
-    let view = look(repo, monitor)?;
-    monitor.phase(Phase::Planning);
+    repo.keys().tombstone_key()?;
+    monitor.phase(Phase::Opening);
     let mut wanted: BTreeSet<(SeriesTag, SnapshotId)> = BTreeSet::new();
     for address in addresses {
         wanted.insert(match &address.version {
@@ -244,6 +244,19 @@ pub fn of_snapshots(
             }
         });
     }
+    of_ids(repo, wanted, reason, force, monitor)
+}
+
+/// The same for snapshots that are known already.
+pub fn of_ids(
+    repo: &Repository,
+    mut wanted: BTreeSet<(SeriesTag, SnapshotId)>,
+    reason: &str,
+    force: bool,
+    monitor: &dyn Monitor,
+) -> Result<Plan> {
+    let view = look(repo, monitor)?;
+    monitor.phase(Phase::Planning);
     let mut plan = Plan::default();
     for of_one in view.snapshots.listed.chunk_by(|a, b| a.snapshot.series == b.snapshot.series) {
         let Some(first) = of_one.first() else { continue };

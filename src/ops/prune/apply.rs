@@ -10,11 +10,15 @@ use crate::{
     monitor::{Counter, Monitor, Phase},
     pack::{self, PackEntry},
     repo::{Repository, gc, mover::Mover, session, snapshots},
+    world::Time,
 };
 use std::collections::{BTreeSet, HashSet};
 
 /// Blobs of one index object, about.
 const INDEX_BLOBS: usize = 64 << 10;
+
+/// Seconds after its notice in which a sweep removes packs: half of the time after which a damaged notice is passed over.
+const SWEEP_MAX: i64 = session::ALIVE / 2;
 
 /// Says that a sweep begins (S2). On a full store the marks that it takes over make room for it.
 pub(super) fn notice(repo: &Repository, plan: &Plan) -> Result<()> {
@@ -51,6 +55,7 @@ pub(super) fn sweep(
     repo: &Repository,
     scene: &Scene,
     plan: &Plan,
+    begun: Time,
     report: &mut Report,
     monitor: &dyn Monitor,
 ) -> Result<Vec<IndexId>> {
@@ -59,6 +64,11 @@ pub(super) fn sweep(
     monitor.expect(Counter::Objects, plan.remove.len() as u64);
     for id in &plan.remove {
         monitor.check()?;
+        if repo.clock().now().sec.saturating_sub(begun.sec).saturating_abs() >= SWEEP_MAX {
+            return Err(Error::refused(
+                "the sweep stood still for so long that others may take it for dead: run it again",
+            ));
+        }
         store.remove(&pack::object_name(id))?;
         monitor.add(Counter::Objects, 1);
         report.removed.packs += 1;
@@ -71,7 +81,7 @@ pub(super) fn sweep(
         let noted = scene.notes.noted.iter().find(|noted| noted.id == **id);
         noted.is_some_and(|noted| !noted.note.packs.iter().any(is_there))
     };
-    remove_notes(repo, plan.marks.iter().chain(plan.notices.iter().filter(is_done)))?;
+    remove_notes(repo, plan.marks.iter().chain(&plan.notices).filter(is_done))?;
     store.sync()?;
     Ok(index)
 }
@@ -144,7 +154,7 @@ fn renew_index(
 }
 
 /// An index object that was there a moment ago was replaced by another prune.
-fn overtaken(error: Error) -> Error {
+pub(in crate::ops) fn overtaken(error: Error) -> Error {
     match error {
         Error::Missing { object } => {
             Error::refused(format!("{object} has gone: another prune is under way; run it again"))

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{
     cmp::Reverse,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -21,7 +21,7 @@ const EFFORT_MAX: usize = 100_000;
 /// What becomes of a pack; the better ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(super) enum Standing {
+pub(in crate::ops) enum Standing {
     /// It is there to stay.
     Kept = 1,
     /// It is there, and a mark names it.
@@ -41,7 +41,7 @@ impl Standing {
 }
 
 /// One bit for each of many.
-pub(super) struct Bits(Vec<AtomicU64>);
+pub(in crate::ops) struct Bits(Vec<AtomicU64>);
 
 impl Bits {
     fn new(count: usize) -> Self {
@@ -75,6 +75,8 @@ struct Part {
     standings: Vec<AtomicU8>,
     live_segments: Bits,
     live_rows: Bits,
+    /// Of the rows, those that something other than a segment needs.
+    asked_rows: Bits,
 }
 
 /// Where a blob is to be found.
@@ -89,17 +91,17 @@ struct Spot {
 type Rank = (Standing, Reverse<u64>, PackId);
 
 /// Liveness of all that the index lists. Shared by threads.
-pub(super) struct Live {
+pub(in crate::ops) struct Live {
     parts: Vec<Part>,
     live_bytes: AtomicU64,
     live_blobs: AtomicU64,
 }
 
 /// Pages that were read, by their rows: one for each walk over snapshots that share pages.
-pub(super) struct Walked(Vec<Bits>);
+pub(in crate::ops) struct Walked(Vec<Bits>);
 
 /// A blob that was met.
-pub(super) struct Met {
+pub(in crate::ops) struct Met {
     /// The worst of what it needs.
     pub standing: Standing,
     /// False when this walk has met it before.
@@ -108,7 +110,7 @@ pub(super) struct Met {
 
 /// What there is of one pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(in crate::ops) struct Tally {
     /// Length of the pack in bytes.
     pub len: u64,
     /// Sum of the lengths of its segments in bytes.
@@ -121,36 +123,38 @@ pub(super) struct Tally {
 
 impl Live {
     /// Nothing is needed yet.
-    pub(super) fn new(index: &BlobIndex, standing: &dyn Fn(&PackId, u64) -> Standing) -> Self {
+    pub(in crate::ops) fn new(index: &BlobIndex, standing: &dyn Fn(&PackId, u64) -> Standing) -> Self {
         let part = |run: Arc<Run>| {
             let packs = run.packs().map(|(id, len, _)| (id, len, standing(&id, len))).collect();
             let segments = run.segment_count() as usize;
             let standings = (0..segments).map(|_| AtomicU8::new(0)).collect();
-            let (live_segments, live_rows) = (Bits::new(segments), Bits::new(run.len()));
-            Part { run, packs, standings, live_segments, live_rows }
+            let rows = || Bits::new(run.len());
+            let (live_segments, live_rows, asked_rows) = (Bits::new(segments), rows(), rows());
+            Part { run, packs, standings, live_segments, live_rows, asked_rows }
         };
         let parts = index.runs().iter().cloned().map(part).collect();
         Live { parts, live_bytes: AtomicU64::new(0), live_blobs: AtomicU64::new(0) }
     }
 
     /// A walk that has met nothing yet.
-    pub(super) fn walk(&self) -> Walked {
+    pub(in crate::ops) fn walk(&self) -> Walked {
         Walked(self.parts.iter().map(|part| Bits::new(part.run.len())).collect())
     }
 
     /// A blob is needed, and all that it leans on. `None` when it is nowhere to be found.
-    pub(super) fn need(&self, id: &BlobId) -> Option<Standing> {
+    pub(in crate::ops) fn need(&self, id: &BlobId) -> Option<Standing> {
         self.meet(id, None).map(|met| met.standing)
     }
 
     /// The same for one that is to be read when it is met for the first time.
-    pub(super) fn need_page(&self, id: &BlobId, walked: &Walked) -> Option<Met> {
+    pub(in crate::ops) fn need_page(&self, id: &BlobId, walked: &Walked) -> Option<Met> {
         self.meet(id, Some(walked))
     }
 
     fn meet(&self, id: &BlobId, walked: Option<&Walked>) -> Option<Met> {
         let mut waiting = Vec::new();
         let (standing, part, row) = self.need_blob(id, &mut waiting)?;
+        self.parts.get(part)?.asked_rows.set(row);
         while let Some((at, segment)) = waiting.pop() {
             let Some(part) = self.parts.get(at) else { continue };
             if part.live_segments.set(segment as usize) {
@@ -162,6 +166,21 @@ impl Live {
         }
         let first = walked.and_then(|walked| walked.0.get(part)).is_some_and(|bits| bits.set(row));
         Some(Met { standing, first })
+    }
+
+    /// True when the blob is needed, if only because segments that are needed lean on it.
+    pub(in crate::ops) fn is_needed(&self, id: &BlobId) -> bool {
+        self.first_row(id).is_some_and(|(part, row)| part.live_rows.get(row))
+    }
+
+    /// True when the blob was asked for itself.
+    pub(in crate::ops) fn is_asked(&self, id: &BlobId) -> bool {
+        self.first_row(id).is_some_and(|(part, row)| part.asked_rows.get(row))
+    }
+
+    /// The row that stands for a blob.
+    fn first_row(&self, id: &BlobId) -> Option<(&Part, usize)> {
+        self.parts.iter().find_map(|part| Some((part, part.run.find_numbered(id).next()?.0)))
     }
 
     /// Notes that a blob is needed, and appends the segments that are needed for it when that is news. Returns the worst of what it
@@ -249,7 +268,7 @@ impl Live {
     }
 
     /// What there is of each pack that the index lists.
-    pub(super) fn tally(&self) -> BTreeMap<PackId, Tally> {
+    pub(in crate::ops) fn tally(&self) -> BTreeMap<PackId, Tally> {
         let mut tallies = BTreeMap::new();
         for part in &self.parts {
             let mut sums = vec![(0u64, 0u64); part.packs.len()];
@@ -271,7 +290,7 @@ impl Live {
     }
 
     /// Calls `each` with pack and offset of every segment that is needed.
-    pub(super) fn each_live_segment(&self, each: &mut dyn FnMut(&PackId, u64)) {
+    pub(in crate::ops) fn each_live_segment(&self, each: &mut dyn FnMut(&PackId, u64)) {
         for part in &self.parts {
             for segment in 0..part.run.segment_count() {
                 if part.live_segments.get(segment as usize)
@@ -284,13 +303,34 @@ impl Live {
         }
     }
 
+    /// Kind and number of blobs of some packs, as the index lists them.
+    pub(in crate::ops) fn contents(&self, packs: &BTreeSet<PackId>) -> BTreeMap<PackId, (u8, u64)> {
+        let mut contents = BTreeMap::new();
+        for part in &self.parts {
+            let mut counts = vec![0u64; part.packs.len()];
+            for row in part.run.rows() {
+                if let Some((pack, ..)) = part.run.extent_of(row.segment)
+                    && let Some(count) = counts.get_mut(pack as usize)
+                {
+                    *count += 1;
+                }
+            }
+            for ((id, _, kind), count) in part.run.packs().zip(counts) {
+                if packs.contains(&id) {
+                    contents.insert(id, (kind, count));
+                }
+            }
+        }
+        contents
+    }
+
     /// Number of different blobs that are needed, and the sum of their lengths in plaintext.
-    pub(super) fn needed(&self) -> (u64, u64) {
+    pub(in crate::ops) fn needed(&self) -> (u64, u64) {
         (self.live_blobs.load(Ordering::Relaxed), self.live_bytes.load(Ordering::Relaxed))
     }
 
     /// Sum of the lengths in plaintext of the segments that are needed.
-    pub(super) fn needed_with_neighbours(&self) -> u64 {
+    pub(in crate::ops) fn needed_with_neighbours(&self) -> u64 {
         let of_part = |part: &Part| {
             let raws = part.run.segments().enumerate();
             raws.filter(|(n, _)| part.live_segments.get(*n)).map(|(_, segment)| u64::from(segment.raw)).sum::<u64>()

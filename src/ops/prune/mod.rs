@@ -8,14 +8,15 @@
 //! One run sweeps what an earlier one has marked, then marks. It may be killed at any time; the next one goes on. Structure only is read,
 //! never the contents of files, and segments are moved byte for byte: one of which a part is needed moves whole.
 
-mod apply;
-mod live;
+pub(super) mod apply;
+pub(super) mod live;
+mod merge;
 mod plan;
 mod scene;
 mod survey;
 #[cfg(test)]
 mod tests;
-mod walk;
+pub(super) mod walk;
 
 pub use plan::{Amount, Numbers, Plan};
 
@@ -23,7 +24,6 @@ use crate::{
     error::{Error, Result},
     id::{PackId, SnapshotId},
     monitor::{Monitor, Phase},
-    ops,
     repo::Repository,
 };
 use survey::{Survey, Sweepable};
@@ -83,8 +83,8 @@ pub struct Report {
 fn look(repo: &Repository, options: &Options, monitor: &dyn Monitor) -> Result<(Sweepable, Survey, Plan)> {
     monitor.phase(Phase::Opening);
     newer_slots(repo)?;
-    let sweepable = Sweepable::find(repo, options.grace, monitor)?;
-    let survey = Survey::make(repo, &sweepable, None, ops::threads(options.threads), monitor)?;
+    let sweepable = Sweepable::find(repo, options, monitor)?;
+    let survey = Survey::make(repo, &sweepable, None, options, monitor)?;
     let plan = plan::make(repo, &survey, &sweepable, options, None)?;
     Ok((sweepable, survey, plan))
 }
@@ -110,11 +110,11 @@ pub fn prune(repo: &Repository, options: &Options, monitor: &dyn Monitor) -> Res
     let mut report = Report::default();
     let mut index = survey.scene.sources.iter().map(|source| source.id).collect();
     if plan.sweeps() {
-        let noticed = plan.noticed.clone();
+        let (noticed, begun) = (plan.noticed.clone(), repo.clock().now());
         apply::notice(repo, &plan)?;
-        survey = Survey::make(repo, &sweepable, Some(survey), ops::threads(options.threads), monitor)?;
+        survey = Survey::make(repo, &sweepable, Some(survey), options, monitor)?;
         plan = plan::make(repo, &survey, &sweepable, options, Some(&noticed))?;
-        index = apply::sweep(repo, &survey.scene, &plan, &mut report, monitor)?;
+        index = apply::sweep(repo, &survey.scene, &plan, begun, &mut report, monitor)?;
     }
     apply::tidy(repo, &plan, &mut report, monitor)?;
     apply::mark(repo, &survey, &plan, &index, &mut report, monitor)?;

@@ -3,14 +3,17 @@
 use super::{
     Options, Unused,
     live::Standing,
-    scene::is_alive,
+    merge::{self, Small},
     survey::{Fate, Survey, Sweepable},
 };
 use crate::{
     error::{Error, Result},
     id::{IndexId, NoteId, PackId, SeriesTag, SnapshotId},
     model::gc::Step,
-    repo::{Repository, session::Stay},
+    repo::{
+        Repository,
+        session::{Stay, is_alive},
+    },
     store::ObjectName,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -20,7 +23,7 @@ const SMALL_INDEX: u64 = 1 << 20;
 const SMALL_INDEXES: usize = 32;
 /// A pack is written anew only when that takes less than so many times the bytes that are won, unless the user says how much may
 /// stay unused.
-const COST_MAX: u64 = 2;
+pub(super) const COST_MAX: u64 = 2;
 /// Share of the packs that may stay unused, in per cent.
 const UNUSED_PERCENT: f64 = 5.0;
 
@@ -34,7 +37,7 @@ pub struct Amount {
 }
 
 impl Amount {
-    fn add(&mut self, bytes: u64) {
+    pub(super) fn add(&mut self, bytes: u64) {
         self.packs += 1;
         self.bytes += bytes;
     }
@@ -62,6 +65,8 @@ pub struct Numbers {
     pub condemned: Amount,
     /// Packs whose needed segments are moved, and the bytes that are written for it.
     pub moved: Amount,
+    /// Those of them that are moved because they are small and many.
+    pub merged: Amount,
     /// Bytes that nothing needs and that stay.
     pub unused_after: u64,
 }
@@ -91,7 +96,7 @@ pub struct Plan {
     pub(super) held: u64,
     /// Snapshots that were forgotten and are still there.
     pub(super) leftovers: Vec<(SeriesTag, SnapshotId)>,
-    /// Sessions that are not alive.
+    /// Sessions that are not alive, and damaged objects that nobody is at work with any more.
     pub(super) expired: Vec<ObjectName>,
     /// Index objects to replace because they are small and many; those that list what was removed are replaced too.
     pub(super) merge: BTreeSet<IndexId>,
@@ -172,8 +177,14 @@ pub(super) fn make(
     };
     plan.stale = tallies.keys().filter(|id| !scene.packs.contains_key(*id)).count() as u64;
     plan.remove = plan.noticed.iter().filter(|id| live_of(id) == 0).copied().collect();
+    // A mark stays as long as a pack is there that it names: what is needed of one that is damaged may still come back elsewhere.
+    let is_left = |id: &PackId| lengths.contains_key(id) && !plan.remove.contains(id);
+    let lasting = scene.notes.noted.iter().filter(|noted| noted.note.packs.iter().any(is_left));
+    for noted in lasting {
+        plan.marks.remove(&noted.id);
+    }
 
-    let mut movable = Vec::new();
+    let (mut movable, mut small, mut marked) = (Vec::new(), Vec::new(), Vec::new());
     let numbers = &mut plan.numbers;
     for (id, len) in &lengths {
         numbers.stored.add(*len);
@@ -198,8 +209,13 @@ pub(super) fn make(
             if !marked_before.contains(id) {
                 plan.dead.insert(*id);
             }
-        } else if live < stored && !marked_before.contains(id) {
-            movable.push(Candidate { id: *id, live, dead: stored - live });
+        } else if of_marks.contains(id) || marked_before.contains(id) {
+            marked.push((*id, live, *len));
+        } else {
+            if live < stored {
+                movable.push(Candidate { id: *id, live, dead: stored - live });
+            }
+            small.push(Small { id: *id, live, dead: stored - live, len: *len });
         }
     }
     (numbers.live_blobs, _) = survey.live.needed();
@@ -207,7 +223,17 @@ pub(super) fn make(
     numbers.snapshots = scene.snapshots.len() as u64;
     guard(repo, survey, &plan, options)?;
 
-    choose(&mut plan, movable, &lengths, options);
+    let mut budget = Budget(options.max_repack.map_or(u64::MAX, |max| max.saturating_sub(plan.numbers.moved.bytes)));
+    // What somebody has marked goes as soon as what is needed of it lies elsewhere.
+    for (id, live, len) in marked {
+        if budget.take(live) {
+            plan.numbers.moved.add(live);
+            plan.numbers.condemned.add(len);
+            plan.moves.insert(id);
+        }
+    }
+    choose(&mut plan, movable, &lengths, options, &mut budget);
+    merge::choose(&mut plan, small, &survey.live, repo.config().pack_target, options, &mut budget);
     stays(repo, survey, options, &mut plan);
     let small: Vec<IndexId> =
         scene.sources.iter().filter(|source| source.len < SMALL_INDEX).map(|source| source.id).collect();
@@ -217,8 +243,26 @@ pub(super) fn make(
     Ok(plan)
 }
 
+/// Bytes that may still be moved.
+pub(super) struct Budget(pub(super) u64);
+
+impl Budget {
+    /// False when they are not enough.
+    pub(super) fn take(&mut self, bytes: u64) -> bool {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+}
+
 /// Chooses the packs that are worth moving: those with the least in them first.
-fn choose(plan: &mut Plan, mut movable: Vec<Candidate>, lengths: &BTreeMap<PackId, u64>, options: &Options) {
+fn choose(
+    plan: &mut Plan,
+    mut movable: Vec<Candidate>,
+    lengths: &BTreeMap<PackId, u64>,
+    options: &Options,
+    budget: &mut Budget,
+) {
     let numbers = &mut plan.numbers;
     let mut total = numbers.stored.bytes.saturating_sub(numbers.removed.bytes + numbers.condemned.bytes);
     let mut unused: u64 = movable.iter().map(|candidate| candidate.dead).sum();
@@ -229,8 +273,6 @@ fn choose(plan: &mut Plan, mut movable: Vec<Candidate>, lengths: &BTreeMap<PackI
         Some(Unused::Bytes(bytes)) => bytes,
         Some(Unused::Unlimited) => u64::MAX,
     };
-    let left = options.max_repack.map(|max| max.saturating_sub(numbers.moved.bytes));
-    let mut left = left.unwrap_or(u64::MAX);
     // By live bytes for each dead one; products, since quotients round.
     movable.sort_by(|a, b| {
         let (of_a, of_b) = (u128::from(a.live) * u128::from(b.dead), u128::from(b.live) * u128::from(a.dead));
@@ -241,10 +283,9 @@ fn choose(plan: &mut Plan, mut movable: Vec<Candidate>, lengths: &BTreeMap<PackI
         if unused <= allowed(total) || is_dear {
             break;
         }
-        if live > left {
+        if !budget.take(live) {
             continue;
         }
-        left -= live;
         unused -= dead;
         total = total.saturating_sub(dead);
         numbers.moved.add(live);
@@ -283,8 +324,11 @@ fn stays(repo: &Repository, survey: &Survey, options: &Options, plan: &mut Plan)
                     Some(_) => plan.held += 1,
                 }
             }
+            // Told apart when the scene was looked at.
+            Stay::Damaged(_) => {}
         }
     }
+    plan.expired.extend(scene.damaged.iter().cloned());
     plan.leftovers = scene.leftovers.clone();
 }
 

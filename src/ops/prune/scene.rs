@@ -11,8 +11,8 @@ use crate::{
     pack,
     repo::{
         Listed, Repository,
-        gc::Notes,
-        session::{ALIVE, Stay},
+        gc::{Damaged, Notes},
+        session::Stay,
         snapshots::object_name,
     },
     series::Series,
@@ -31,6 +31,8 @@ pub(super) struct Scene {
     pub stays: Vec<Stay>,
     /// Notes of prune.
     pub notes: Notes,
+    /// Sessions, intents and notes that cannot be read, from times when nobody was at work who is now.
+    pub damaged: Vec<ObjectName>,
     /// Snapshots that are there and were not forgotten; by series, oldest first.
     pub snapshots: Vec<Listed>,
     /// Snapshots that were forgotten and are still in the store.
@@ -57,20 +59,29 @@ pub(super) fn now(repo: &Repository) -> Result<(i64, bool)> {
     }
 }
 
-/// True for a session that may still hold a writer. Without a clock of the store nobody is known to be dead.
-pub(super) fn is_alive(stored: i64, now: i64, store_has_clock: bool) -> bool {
-    // A time in the far future is as wrong as one long past.
-    !store_has_clock || now.saturating_sub(stored).saturating_abs() < ALIVE
+/// Sessions and intents, and what of them cannot be read.
+pub(super) fn stays(repo: &Repository, monitor: &dyn Monitor) -> Result<(Vec<Stay>, Vec<Damaged>)> {
+    let (mut stays, mut damaged) = (Vec::new(), Vec::new());
+    for stay in repo.stays(monitor)? {
+        match stay {
+            Stay::Damaged(one) => damaged.push(one),
+            stay => stays.push(stay),
+        }
+    }
+    Ok((stays, damaged))
 }
 
 impl Scene {
     /// Looks at everything. Fails when something cannot be read that might say what is needed. The index is not read again when it
     /// is the one of `before`.
-    pub(super) fn look(repo: &Repository, before: Option<Scene>, monitor: &dyn Monitor) -> Result<Scene> {
+    pub(super) fn look(repo: &Repository, before: Option<Scene>, force: bool, monitor: &dyn Monitor) -> Result<Scene> {
         repo.keys().expect(Role::Maintainer, "open snapshots, which pruning does")?;
         let (now, _) = now(repo)?;
-        let stays = repo.stays(monitor)?;
-        let notes = repo.notes()?;
+        let (stays, mut damaged) = stays(repo, monitor)?;
+        let mut notes = repo.notes()?;
+        damaged.append(&mut notes.damaged);
+        repo.pass_over(&damaged, force, monitor)?;
+        let damaged = damaged.into_iter().map(|damaged| damaged.name).collect();
         for (_, error) in &notes.foreign {
             monitor.note(&format!("{error}; it is left alone"));
         }
@@ -100,7 +111,7 @@ impl Scene {
                 unlisted.insert(id, packs.get(&id).copied().unwrap_or(0));
             }
         }
-        Ok(Scene { now, stays, notes, snapshots, leftovers, gone, sources, index, packs, unlisted })
+        Ok(Scene { now, stays, notes, damaged, snapshots, leftovers, gone, sources, index, packs, unlisted })
     }
 
     /// True for a snapshot of which a tombstone proves that it was forgotten.

@@ -1,16 +1,22 @@
 //! What is needed: step V7 of `format-spec/12-prune.md`.
 
 use super::{
+    Options,
     live::{Live, Standing, Walked},
-    scene::{Scene, is_alive, now},
+    scene::{Scene, now, stays},
     walk::{self, Ended, Root},
 };
 use crate::{
     error::Result,
     id::{NoteId, PackId, SnapshotId},
     model::gc::Step,
-    monitor::{Counter, Monitor, Phase},
-    repo::{BlobReader, Listed, Repository, gc::Noted, session::Stay},
+    monitor::{Counter, Monitor, Phase, Silent},
+    ops,
+    repo::{
+        BlobReader, Repository,
+        gc::Noted,
+        session::{Stay, is_alive},
+    },
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -25,9 +31,12 @@ pub(super) struct Sweepable {
 
 impl Sweepable {
     /// Looks which notes are ripe.
-    pub(super) fn find(repo: &Repository, grace: i64, monitor: &dyn Monitor) -> Result<Sweepable> {
-        let notes = repo.notes()?;
-        let stays = repo.stays(monitor)?;
+    pub(super) fn find(repo: &Repository, options: &Options, monitor: &dyn Monitor) -> Result<Sweepable> {
+        let mut notes = repo.notes()?;
+        let (stays, mut damaged) = stays(repo, monitor)?;
+        damaged.append(&mut notes.damaged);
+        // What is passed over is told by the survey.
+        repo.pass_over(&damaged, options.force, &Silent)?;
         let (now, has_clock) = now(repo)?;
         // By the store's clock; without one by that of whoever made it, which costs nobody a snapshot.
         let age = |noted: &Noted| {
@@ -37,7 +46,7 @@ impl Sweepable {
         let alive = alive_sessions(&stays, now, has_clock);
         let ripe = |noted: &&Noted| {
             let seen = |said: &&crate::model::gc::Session| said.seen.binary_search(&noted.id).is_ok();
-            noted.note.step == Step::Mark && age(noted) >= grace && alive.iter().all(seen)
+            noted.note.step == Step::Mark && age(noted) >= options.grace && alive.iter().all(seen)
         };
         let notices = notes.noted.iter().filter(|noted| noted.note.step == Step::Notice);
         Ok(Sweepable {
@@ -103,18 +112,13 @@ fn standings(scene: &Scene, sweepable: &Sweepable) -> HashMap<PackId, Standing> 
     standings
 }
 
-fn root(listed: &Listed, object: String) -> Root {
-    let label = format!("{}@{}", listed.snapshot.series, listed.id.short());
-    Root { object, label, sources: listed.snapshot.sources.iter().map(|source| source.root.clone()).collect() }
-}
-
 impl Survey {
     /// Looks at everything. What `before` found out is used as far as it still holds: trees never change.
     pub(super) fn make(
         repo: &Repository,
         sweepable: &Sweepable,
         before: Option<Survey>,
-        threads: usize,
+        options: &Options,
         monitor: &dyn Monitor,
     ) -> Result<Survey> {
         monitor.phase(Phase::Planning);
@@ -126,7 +130,7 @@ impl Survey {
             }
             None => (None, None),
         };
-        let scene = Scene::look(repo, before, monitor)?;
+        let scene = Scene::look(repo, before, options.force, monitor)?;
         let standings = standings(&scene, sweepable);
         let (known, live, walked, mut intents) = match old {
             Some((sources, known, live, of_before, walked, intents))
@@ -146,18 +150,18 @@ impl Survey {
         };
         let new = scene.snapshots.iter().filter(|listed| !known.contains(&listed.id));
         let roots: Vec<Root> = new
-            .map(|listed| root(listed, format!("snapshot {} of {}", listed.id.short(), listed.snapshot.series)))
+            .map(|listed| Root::new(listed, format!("snapshot {} of {}", listed.id.short(), listed.snapshot.series)))
             .collect();
         monitor.expect(Counter::Objects, roots.len() as u64);
         let reader = BlobReader::new(repo, &scene.index);
-        walk::all(&roots, &live, &walked, &reader, threads, monitor)?;
+        walk::all(&roots, &live, &walked, &reader, ops::threads(options.threads), monitor)?;
         for stay in &scene.stays {
             let Stay::Intent { tag, listed, .. } = stay else { continue };
             if scene.is_gone(repo, tag, &listed.id) || intents.contains_key(&listed.id) {
                 continue;
             }
             // Walked by itself: what it shares with snapshots may not be there to stay.
-            let root = root(listed, format!("sessions/{}", listed.id));
+            let root = Root::new(listed, format!("sessions/{}", listed.id));
             let fate = match walk::one(&root, &live, &live.walk(), &reader, monitor)? {
                 Ended::Whole(worst) if worst <= Standing::Marked => Fate::Whole,
                 Ended::Whole(_) => Fate::Held,

@@ -10,7 +10,7 @@ use crate::{
         tree::{ListPage, TreePage},
     },
     monitor::{Counter, Monitor},
-    repo::BlobReader,
+    repo::{BlobReader, Listed},
 };
 use std::sync::{
     Mutex, PoisonError,
@@ -18,7 +18,7 @@ use std::sync::{
 };
 
 /// Where a walk begins.
-pub(super) struct Root {
+pub(in crate::ops) struct Root {
     /// The object's name in the store.
     pub object: String,
     /// `series@id`, for people.
@@ -27,8 +27,16 @@ pub(super) struct Root {
     pub sources: Vec<Node>,
 }
 
+impl Root {
+    /// Of a snapshot that lies in the store as `object`.
+    pub(in crate::ops) fn new(listed: &Listed, object: String) -> Root {
+        let label = format!("{}@{}", listed.snapshot.series, listed.id.short());
+        Root { object, label, sources: listed.snapshot.sources.iter().map(|source| source.root.clone()).collect() }
+    }
+}
+
 /// How a walk ended.
-pub(super) enum Ended {
+pub(in crate::ops) enum Ended {
     /// All was found; the worst of where.
     Whole(Standing),
     /// A blob is nowhere to be found.
@@ -122,7 +130,7 @@ fn unreadable(root: &Root, error: Error) -> Error {
 }
 
 /// Walks from one root.
-pub(super) fn one(
+pub(in crate::ops) fn one(
     root: &Root,
     live: &Live,
     walked: &Walked,
@@ -133,7 +141,7 @@ pub(super) fn one(
 }
 
 /// Walks from many roots, of which everything must be found. Neighbours should stand together: they share nearly all of their pages.
-pub(super) fn all(
+pub(in crate::ops) fn all(
     roots: &[Root],
     live: &Live,
     walked: &Walked,

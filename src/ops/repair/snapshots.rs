@@ -7,20 +7,21 @@ use super::{
     survey::{Pages, judge, lost_of, survey},
 };
 use crate::{
-    error::Result,
-    id::SnapshotId,
+    error::{Error, Result},
+    id::{BlobId, SnapshotId},
     index::BlobIndex,
     model::{
         limits,
         node::{Body, Node},
-        paging::TreeBuilder,
+        paging::PageSource,
         snapshot::{Problem, REPAIRED, Snapshot, Source, SourceKind, Totals, repaired_description},
     },
     monitor::{Monitor, Phase},
     name::Shown,
     object::Kind,
     ops::{
-        check::losses::{LostPath, SnapshotLoss, Unseen},
+        check::losses::{LostPath, SnapshotLoss},
+        rebuild::{Fate, Judge, Remembering, each_blob, rebuild},
         walk::{Event, TreeWalk},
     },
     repo::{BlobReader, Lane, Listed, Repository, Session, WriteOptions, Written},
@@ -64,15 +65,18 @@ pub(super) fn repair(
     let session = repo.begin(request.host, dry_run, monitor)?;
     // Pages of new trees are not to rely on packs that are damaged.
     let trusted = session.load_index_without(&sound.bad.keys().copied().collect(), monitor)?.index;
+    let here = BlobReader::new(repo, sound.index);
+    let there = donor.map(|donor| BlobReader::new(donor.repo, donor.index));
     for mut one in unreadable {
         let donated = one.donated.take();
         match donated {
-            Some(donated) => repaired.push(bring_back(&session, &trusted, one, donated, &mut listed, dry_run)?),
+            Some(donated) => {
+                rely_on_all(&here, &trusted, &donated.listed.snapshot, monitor)?;
+                repaired.push(bring_back(&session, &trusted, one, donated, &mut listed, dry_run)?);
+            }
             None => repaired.push(one.beyond_repair()),
         }
     }
-    let here = BlobReader::new(repo, sound.index);
-    let there = donor.map(|donor| BlobReader::new(donor.repo, donor.index));
     let pages = Pages::new(&here, there.as_ref());
     let damaged = survey(repo, &pages, sound, listed.iter(), monitor)?.damaged;
     for (listed, _) in listed.iter().zip(damaged).filter(|(_, damaged)| *damaged) {
@@ -80,7 +84,7 @@ pub(super) fn repair(
             continue;
         }
         monitor.phase(Phase::Publishing);
-        let rest = Rest { repo, pages: &pages, sound, monitor };
+        let rest = Rest { repo, pages: &pages, sound, trusted: &trusted, monitor };
         let mut loss = SnapshotLoss::new(listed.id, Some(listed.snapshot.head.time.sec));
         let options = WriteOptions { pretend: dry_run, ..WriteOptions::default() };
         let (snapshot, written) = session.write(&trusted, options, monitor, |writer| {
@@ -108,6 +112,35 @@ impl Unreadable {
         let loss = SnapshotLoss { whole: true, ..SnapshotLoss::new(self.id, self.time) };
         Repaired { series: self.series, loss, what: self.why, new: None, made: false }
     }
+}
+
+/// Counts on all that a snapshot needs and that is here to last: whether prune removes it is asked before it is published. What
+/// is lost is told later.
+fn rely_on_all(pages: &dyn PageSource, trusted: &BlobIndex, snapshot: &Snapshot, monitor: &dyn Monitor) -> Result<()> {
+    let pages = Remembering::new(pages);
+    let rely = |id: &BlobId| {
+        trusted.lasting(id);
+    };
+    let of_file = |node: &Node| {
+        // One of which not all can be read is lost in part, as the others are counted on.
+        let _ = each_blob(&pages, node, &mut |_, id| {
+            rely(id);
+            Ok(())
+        });
+    };
+    for source in &snapshot.sources {
+        of_file(&source.root);
+        let Body::Directory { tree, .. } = source.root.body else { continue };
+        let mut walk = TreeWalk::salvaging(&pages, tree, source.root.name.as_bytes());
+        while let Some(event) = walk.next_event() {
+            monitor.check()?;
+            if let Event::Entry { node, .. } = event {
+                of_file(&node);
+            }
+            pages.take().iter().for_each(|(_, id)| rely(id));
+        }
+    }
+    Ok(())
 }
 
 /// Takes over what the other repository has in the place of an object that is gone or damaged.
@@ -153,22 +186,12 @@ fn mark_repaired(snapshot: &mut Snapshot, from: &SnapshotId, what: &str) {
     snapshot.tags.dedup();
 }
 
-/// A directory that is being made anew.
-struct Level {
-    node: Node,
-    owner: (Option<String>, Option<String>),
-    builder: TreeBuilder,
-    entries: u64,
-    bytes: u64,
-    unseen: Unseen,
-    lost: bool,
-}
-
 /// What is left of snapshots.
 struct Rest<'a, 'r> {
     repo: &'a Repository,
     pages: &'a Pages<'a, 'r>,
     sound: &'a Sound<'a>,
+    trusted: &'a BlobIndex,
     monitor: &'a dyn Monitor,
 }
 
@@ -216,90 +239,49 @@ impl Rest<'_, '_> {
         told: &mut dyn FnMut(LostPath),
         lane: &mut Lane<'_>,
     ) -> Result<Option<(Node, Totals)>> {
-        let mut totals = Totals::default();
-        let Some(mut level) = self.level(source.root.clone(), source.owner.clone()) else {
-            let kept = self.keep(&source.root, source.root.name.as_bytes(), &mut totals, told)?;
-            return Ok(kept.then(|| (source.root.clone(), totals)));
-        };
-        totals.directories += 1;
-        let Body::Directory { tree, .. } = level.node.body else { return Ok(None) };
-        let mut above: Vec<Level> = Vec::new();
-        let mut walk = TreeWalk::salvaging(self.pages, tree, source.root.name.as_bytes());
-        while let Some(event) = walk.next_event() {
-            self.monitor.check()?;
-            match event {
-                Event::Entry { node, user, group } => {
-                    level.unseen.see(&node);
-                    let owner = (user, group);
-                    match self.level((*node).clone(), owner.clone()) {
-                        Some(below) => {
-                            totals.directories += 1;
-                            above.push(std::mem::replace(&mut level, below));
-                        }
-                        None if self.keep(&node, walk.path(), &mut totals, told)? => {
-                            level.push(&node, &owner, lane)?;
-                        }
-                        None => {}
-                    }
-                }
-                Event::Unreadable(error) => {
-                    judge(self.repo, error)?;
-                    level.lost = true;
-                }
-                Event::Leave => {
-                    if level.lost {
-                        told(level.unseen.lost(walk.path()));
-                    }
-                    let Some(parent) = above.pop() else { break };
-                    let done = std::mem::replace(&mut level, parent);
-                    let owner = done.owner.clone();
-                    let node = done.finish(lane)?;
-                    level.push(&node, &owner, lane)?;
-                }
-            }
-        }
-        Ok(Some((level.finish(lane)?, totals)))
-    }
-
-    /// A directory to be made anew; `None` for what is none.
-    fn level(&self, node: Node, owner: (Option<String>, Option<String>)) -> Option<Level> {
-        let Body::Directory { entries, bytes, .. } = node.body else { return None };
-        let builder = TreeBuilder::new(self.repo.keys().page_key());
-        let unseen = Unseen::below(entries, bytes);
-        Some(Level { node, owner, builder, entries: 0, bytes: 0, unseen, lost: false })
-    }
-
-    /// Counts what is no directory; false when it is lost.
-    fn keep(&self, node: &Node, path: &[u8], totals: &mut Totals, told: &mut dyn FnMut(LostPath)) -> Result<bool> {
-        let Body::File { size, .. } = node.body else {
-            totals.others += 1;
-            return Ok(true);
-        };
-        match lost_of(self.repo, self.pages, self.sound, node, &mut |_| ())? {
-            Some(lost) => {
-                told(LostPath { path: path.to_vec(), entries: 1, size, lost });
-                Ok(false)
-            }
-            None => {
-                totals.files += 1;
-                totals.bytes = totals.bytes.saturating_add(size);
-                Ok(true)
-            }
-        }
+        let mut judge = Readable { rest: self, told, totals: Totals::default() };
+        let page_key = self.repo.keys().page_key();
+        let root = rebuild(self.pages, page_key, &source.root, &mut judge, lane, self.monitor)?;
+        Ok(root.map(|root| (root, judge.totals)))
     }
 }
 
-impl Level {
-    fn push(&mut self, node: &Node, owner: &(Option<String>, Option<String>), lane: &mut Lane<'_>) -> Result<()> {
-        self.entries = self.entries.saturating_add(node.entries());
-        self.bytes = self.bytes.saturating_add(node.bytes());
-        self.builder.push(node, owner.0.as_deref(), owner.1.as_deref(), lane)
+/// Leaves out what cannot be read.
+struct Readable<'a, 'b, 'r> {
+    rest: &'a Rest<'b, 'r>,
+    told: &'a mut dyn FnMut(LostPath),
+    totals: Totals,
+}
+
+impl Judge for Readable<'_, '_, '_> {
+    fn meet(&mut self, node: &Node, path: &[u8]) -> Result<Fate> {
+        let Rest { repo, pages, sound, trusted, .. } = *self.rest;
+        match node.body {
+            Body::Directory { .. } => self.totals.directories += 1,
+            Body::File { size, .. } => {
+                if let Some(lost) = lost_of(repo, pages, sound, node, &mut |_| ())? {
+                    (self.told)(LostPath { path: path.to_vec(), entries: 1, size, lost });
+                    return Ok(Fate::Drop);
+                }
+                // What stays is counted on.
+                each_blob(pages, node, &mut |_, id| {
+                    trusted.lasting(id);
+                    Ok(())
+                })?;
+                self.totals.files += 1;
+                self.totals.bytes = self.totals.bytes.saturating_add(size);
+            }
+            _ => self.totals.others += 1,
+        }
+        Ok(Fate::Keep)
     }
 
-    fn finish(self, lane: &mut Lane<'_>) -> Result<Node> {
-        let tree = self.builder.finish(lane)?;
-        let body = Body::Directory { tree, entries: self.entries, bytes: self.bytes };
-        Ok(Node { body, ..self.node })
+    fn unreadable(&mut self, error: Error) -> Result<()> {
+        judge(self.rest.repo, error).map(drop)
+    }
+
+    fn lost(&mut self, lost: LostPath) {
+        (self.told)(lost);
     }
 }
 

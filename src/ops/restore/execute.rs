@@ -226,7 +226,8 @@ impl<'w> Fetch<'w> {
 
     fn blob_elsewhere(&self, same: &[Want], error: &Error) {
         let Some(first) = same.first() else { return };
-        let found = if self.job.reader.index().places(&first.id).len() > 1 {
+        let is_missing = matches!(error, Error::Missing { .. });
+        let found = if is_missing || self.job.reader.index().places(&first.id).len() > 1 {
             self.job.reader.blob(BlobKind::Data, &first.id).ok().filter(|bytes| bytes.len() == first.len as usize)
         } else {
             None

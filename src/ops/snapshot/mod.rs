@@ -19,9 +19,12 @@ use crate::{
     fs::exclude::{ExcludeOptions, Excludes},
     id::SnapshotId,
     keys::Role,
-    model::snapshot::{Head, Snapshot, Source, Totals, Work},
+    model::{
+        annotation::check_tag,
+        snapshot::{Head, Snapshot, Source, Totals, Work},
+    },
     monitor::{Counter, Monitor, Phase},
-    name::Name,
+    name::{Name, Shown},
     repo::{BlobReader, Repository, WriteOptions, Written, files::Places},
     series::Series,
 };
@@ -52,6 +55,18 @@ pub struct SourceRequest {
     pub name: Name,
     /// Where it comes from.
     pub input: Input,
+}
+
+impl SourceRequest {
+    /// The same once more; `None` for what can be read only once.
+    fn again(&self) -> Option<SourceRequest> {
+        let input = match &self.input {
+            Input::Path(path) => Input::Path(path.clone()),
+            Input::Command(command) => Input::Command(command.clone()),
+            Input::Stream(_) => return None,
+        };
+        Some(SourceRequest { name: self.name.clone(), input })
+    }
 }
 
 /// What is to be taken.
@@ -127,11 +142,25 @@ pub struct Report {
 
 /// Takes a snapshot. Entries that cannot be read are in the report and in the snapshot, which is then not `complete`; an error
 /// is returned when nothing could be read, or when the repository failed.
-pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> Result<Report> {
+///
+/// One that was overtaken by prunes begins again, once, unless a source cannot be read a second time.
+pub fn snapshot(repo: &Repository, mut request: Request, monitor: &dyn Monitor) -> Result<Report> {
+    let sources = std::mem::take(&mut request.sources);
+    let again: Option<Vec<SourceRequest>> = sources.iter().map(SourceRequest::again).collect();
+    match (attempt(repo, &request, sources, monitor), again) {
+        (Err(Error::Overtaken), Some(sources)) => {
+            monitor.note("prune has begun to remove packs that the snapshot would have relied on: it is taken again");
+            attempt(repo, &request, sources, monitor)
+        }
+        (done, _) => done,
+    }
+}
+
+fn attempt(repo: &Repository, request: &Request, sources: Vec<SourceRequest>, monitor: &dyn Monitor) -> Result<Report> {
     monitor.phase(Phase::Opening);
     let begun = repo.clock().now();
     let excludes = Excludes::new(&request.excludes)?;
-    check_names(&request)?;
+    check(request, &sources)?;
 
     // A series is not gone on with from an older head because the newer one is hidden.
     repo.expect_no_rollback(&request.series)?;
@@ -191,7 +220,6 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
         repo,
     };
     let options = WriteOptions { compression: request.compression, pretend: request.dry_run };
-    let sources = request.sources;
     let (mut sources, written) = session.write(&index, options, monitor, |writer| {
         let sources = take::all(&job, writer, sources, request.threads);
         monitor.phase(Phase::Publishing);
@@ -208,15 +236,15 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
     let mut totals = Totals::default();
     sources.iter().for_each(|source: &Source| totals.add(&source.totals));
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let mut tags = request.tags;
+    let mut tags = request.tags.clone();
     tags.sort();
     tags.dedup();
     let snapshot = Snapshot {
         series: request.series.as_str().to_owned(),
         head: Head { sequence, previous: end.last.map(|(id, _)| id), time: begun, complete: problem_count == 0 },
         finished: repo.clock().now(),
-        host: request.host,
-        user: request.user,
+        host: request.host.clone(),
+        user: request.user.clone(),
         program: concat!("vault ", env!("CARGO_PKG_VERSION")).to_owned(),
         sources,
         problems,
@@ -229,8 +257,8 @@ pub fn snapshot(repo: &Repository, request: Request, monitor: &dyn Monitor) -> R
             bytes_stored: written.bytes_stored,
         },
         tags,
-        description: request.description,
-        configuration: request.configuration,
+        description: request.description.clone(),
+        configuration: request.configuration.clone(),
     };
     let id = if request.dry_run { None } else { Some(session.publish(&snapshot, &index, &written)?) };
     if let Some(id) = &id
@@ -254,9 +282,12 @@ fn next_sequence(newest: Option<u64>) -> Result<u64> {
     })
 }
 
-fn check_names(request: &Request) -> Result<()> {
+fn check(request: &Request, sources: &[SourceRequest]) -> Result<()> {
+    for tag in &request.tags {
+        check_tag(tag).map_err(|e| Error::usage(format!("\"{}\": {e}", Shown(tag.as_bytes()))))?;
+    }
     let mut names = HashSet::new();
-    for source in &request.sources {
+    for source in sources {
         if !names.insert(&source.name) {
             return Err(Error::usage(format!(
                 "two sources are called \"{}\": give one another name with --source NAME=PATH",

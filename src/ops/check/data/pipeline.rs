@@ -191,6 +191,7 @@ impl<'a, 'r> Shared<'a, 'r> {
                     hasher.update(&piece);
                     true
                 }
+                Err(Error::Missing { .. }) if self.was_pruned(&pack) => return Ok(()),
                 Err(error) => {
                     self.found.judge(object, error)?;
                     whole = false;
@@ -225,6 +226,7 @@ impl<'a, 'r> Shared<'a, 'r> {
             Err(error @ Error::Unsupported { .. }) if !right => {
                 self.found.add(object, error.to_string());
             }
+            Err(Error::Missing { .. }) if self.was_pruned(&pack) => return Ok(()),
             Err(error) => {
                 self.found.judge(object, error)?;
                 pack.damage();
@@ -232,6 +234,15 @@ impl<'a, 'r> Shared<'a, 'r> {
         }
         self.part_done(&pack);
         Ok(())
+    }
+
+    /// True, and told, for a pack that a prune has removed since the index was loaded.
+    fn was_pruned(&self, pack: &PackEntry) -> bool {
+        let was_pruned = self.reader.was_pruned(&pack.id);
+        if was_pruned {
+            self.found.note(format!("{}: a prune has removed it meanwhile", pack::object_name(&pack.id)));
+        }
+        was_pruned
     }
 
     pub(super) fn verify(&self, jobs: Receiver<Job>) {

@@ -1,5 +1,6 @@
 mod crashes;
 mod forgetting;
+mod graves;
 mod marks;
 mod policy;
 mod proofs;

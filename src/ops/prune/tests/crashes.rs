@@ -18,7 +18,7 @@ use std::{
 };
 
 /// A store that lets something happen just before its n-th operation.
-struct Interrupted {
+pub(super) struct Interrupted {
     inner: MemoryStore,
     count: AtomicU64,
     nth: u64,
@@ -26,7 +26,7 @@ struct Interrupted {
 }
 
 impl Interrupted {
-    fn new(inner: MemoryStore, nth: u64, event: impl FnOnce() + Send + 'static) -> Arc<Self> {
+    pub(super) fn new(inner: MemoryStore, nth: u64, event: impl FnOnce() + Send + 'static) -> Arc<Self> {
         Arc::new(Interrupted { inner, count: AtomicU64::new(0), nth, event: Mutex::new(Some(Box::new(event))) })
     }
 
@@ -37,7 +37,7 @@ impl Interrupted {
         }
     }
 
-    fn happened(&self) -> bool {
+    pub(super) fn happened(&self) -> bool {
         self.event.lock().unwrap().is_none()
     }
 }
@@ -123,7 +123,7 @@ fn stop_writer_everywhere(prunes_before: usize, expires: bool) {
                 world.held.insert(id, contents);
                 outcomes.0 += 1;
             }
-            Err(Error::Refused { .. }) => outcomes.1 += 1,
+            Err(Error::Overtaken) => outcomes.1 += 1,
             Err(error) => panic!("operation {nth}: {error}"),
         }
         if !store.happened() {
@@ -232,7 +232,7 @@ fn a_snapshot_whose_writer_died_at_the_last_moment_is_finished() {
         let stays = world.repo().stays(&Silent).unwrap();
         let intent = stays.into_iter().find_map(|stay| match stay {
             Stay::Intent { listed, .. } => Some(listed.id),
-            Stay::Session { .. } => None,
+            Stay::Session { .. } | Stay::Damaged(_) => None,
         });
         if let Some(id) = intent {
             break id;

@@ -1,5 +1,9 @@
 mod crashes;
+mod damage;
+mod merging;
+mod overtaken;
 mod plans;
+mod readers;
 mod refusals;
 
 use super::*;

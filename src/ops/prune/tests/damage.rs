@@ -1,0 +1,166 @@
+//! Damaged packs, and objects of the protocol that cannot be read.
+
+use super::*;
+use crate::{
+    keys::slot::{Costs, Secret},
+    model::gc::Step,
+    monitor::Recording,
+    object::Kind,
+    ops::repair,
+    pack,
+    repo::{Surroundings, Unlock},
+    seal::SealKey,
+    store::Capabilities,
+    world::{Clock, SeededEntropy, Time},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+const REPAIR: repair::Request<'static> = repair::Request {
+    what: repair::What { index: false, packs: true, snapshots: false },
+    from: None,
+    read_data: true,
+    host: "host",
+    dry_run: false,
+};
+
+fn marked(world: &World) -> BTreeSet<PackId> {
+    let noted = world.repo().notes().unwrap().noted;
+    noted.into_iter().filter(|noted| noted.note.step == Step::Mark).flat_map(|noted| noted.note.packs).collect()
+}
+
+#[test]
+fn a_damaged_pack_stays_marked_until_what_it_held_is_elsewhere() {
+    let mut world = World::new();
+    let id = world.snapshot(&[(1, 0), (2, 0), (3, 0), (4, 0)]);
+    let index = world.fixture.index();
+    let (damaged, ..) = index
+        .runs()
+        .iter()
+        .flat_map(|run| run.packs().collect::<Vec<_>>())
+        .find(|(_, _, kind)| *kind == Kind::DataPack as u8)
+        .unwrap();
+    let located = |id| {
+        index
+            .runs()
+            .iter()
+            .flat_map(|run| (0..run.segment_count()).filter_map(|n| run.locate(n)).collect::<Vec<_>>())
+            .filter(|one| one.pack == id)
+            .collect::<Vec<_>>()
+    };
+    for segment in located(damaged) {
+        world.fixture.store.tamper(&pack::object_name(&damaged), |bytes| bytes[segment.offset as usize + 9] ^= 1);
+    }
+    repair::repair(world.repo(), &REPAIR, &Silent).unwrap();
+    assert_eq!(marked(&world), BTreeSet::from([damaged]));
+    for _ in 0..3 {
+        world.pass(2 * DAY);
+        let (_, report) = prune(world.repo(), &at_once(), &Silent).unwrap();
+        assert_eq!((report.damaged, report.removed.packs), (vec![damaged], 0));
+        assert_eq!(marked(&world), BTreeSet::from([damaged]), "nobody is to rely on it");
+        // No note is stored for nothing.
+        assert_eq!(world.names("gc/").len(), 1);
+    }
+    // The same data heals it.
+    let contents = world.held.get(&id).unwrap().clone();
+    let again = take(world.repo(), &contents).unwrap();
+    world.held.insert(again, contents);
+    for _ in 0..2 {
+        world.pass(2 * DAY);
+        prune(world.repo(), &at_once(), &Silent).unwrap();
+    }
+    assert!(!world.repo().list_packs().unwrap().contains_key(&damaged));
+    assert!(marked(&world).is_empty());
+    world.settle();
+}
+
+#[test]
+fn a_damaged_note_stops_nobody_for_longer_than_a_day() {
+    let mut world = forgotten(1);
+    world.pass(0);
+    let mark = world.names("gc/").into_iter().next().unwrap();
+    world.fixture.store.tamper(&mark, |bytes| bytes[100] ^= 1);
+    let contents: Contents = [(1, 1), (9, 0)].into_iter().collect();
+    let refused = |result: Result<()>| {
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains(mark.as_str()) && message.contains("a day after"), "{message}");
+    };
+    refused(take(world.repo(), &contents).map(drop));
+    refused(prune(world.repo(), &Options { force: false, ..at_once() }, &Silent).map(drop));
+    assert!(world.names("gc/").contains(&mark));
+
+    world.pass(DAY + 1);
+    let heard = Recording::default();
+    let sources = contents.iter().map(|(file, version)| fixture::stream(format!("f{file}"), bytes_of(*file, *version)));
+    let taken = snapshot(world.repo(), Request { threads: 1, ..fixture::request(SERIES, sources.collect()) }, &heard);
+    world.held.insert(taken.unwrap().id.unwrap(), contents);
+    assert!(heard.problems().iter().any(|text| text.contains(mark.as_str())), "{:?}", heard.problems());
+    prune(world.repo(), &Options { force: false, ..at_once() }, &heard).unwrap();
+    assert!(!world.names("gc/").contains(&mark), "prune takes it away");
+    world.verify();
+    world.settle();
+}
+
+#[test]
+fn a_damaged_session_stops_no_prune_for_longer_than_a_day_or_than_the_user_says() {
+    for force in [false, true] {
+        let mut world = forgotten(0);
+        world.pass(0);
+        let store = world.fixture.store.clone();
+        let has_clock = |clock| store.set_capabilities(Capabilities { clock, ..store.capabilities() });
+        let name = ObjectName::of_parts(&["sessions", &"5a".repeat(32)]);
+        world.fixture.store.put(&name, b"cut short").unwrap();
+        let gentle = Options { force: false, ..at_once() };
+        let message = prune(world.repo(), &gentle, &Silent).unwrap_err().to_string();
+        assert!(message.contains(name.as_str()), "{message}");
+        // It is no matter to writers.
+        world.snapshot(&[(8, 0)]);
+        match force {
+            true => {
+                assert!(prune(world.repo(), &at_once(), &Silent).is_err(), "a clock knows better");
+                has_clock(false);
+                prune(world.repo(), &at_once(), &Silent).unwrap();
+                has_clock(true);
+            }
+            false => {
+                world.pass(DAY + 1);
+                prune(world.repo(), &gentle, &Silent).unwrap();
+            }
+        }
+        assert!(!world.names("sessions/").contains(&name));
+        world.settle();
+    }
+}
+
+/// Each look at it is an hour after the one before.
+struct Slow(AtomicI64, i64);
+
+impl Clock for Slow {
+    fn now(&self) -> Time {
+        Time::from_sec(self.0.fetch_add(self.1, Ordering::SeqCst))
+    }
+}
+
+#[test]
+fn a_sweep_that_stood_still_for_half_a_day_removes_nothing() {
+    for (step, ends_well) in [(1, true), (13 * 3600, false)] {
+        let world = forgotten(1);
+        let secret = Secret::KeyFile(SealKey::new([77; 32]));
+        world.repo().add_slot(crate::keys::Role::Owner, &secret, Costs::LOW, "slow").unwrap();
+        let around = Surroundings {
+            clock: Arc::new(Slow(AtomicI64::new(1_000_000_000), step)),
+            entropy: Arc::new(SeededEntropy::new(9)),
+            cache: None,
+            state: None,
+        };
+        let store = Arc::new(world.fixture.store.clone());
+        let slow = Repository::open(store, &Unlock::Secret(secret), around).unwrap();
+        let packs = world.names("packs/");
+        let done = prune(&slow, &at_once(), &Silent);
+        assert_eq!(done.is_ok(), ends_well, "{done:?}");
+        assert_eq!(world.names("packs/") == packs, !ends_well);
+        world.verify();
+    }
+}
