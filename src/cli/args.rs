@@ -1,7 +1,7 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    check, completions, dump, forget, init, key, ls, man, prune, repair, restore, snapshot, snapshots, stats, tag,
+    check, completions, copy, dump, forget, init, key, ls, man, prune, repair, restore, snapshot, snapshots, stats, tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -90,6 +90,7 @@ pub enum Command {
     Stats(stats::Args),
     Check(check::Args),
     Repair(repair::Args),
+    Copy(copy::Args),
     Key(key::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -113,6 +114,7 @@ impl Command {
             Command::Stats(_) => "stats",
             Command::Check(_) => "check",
             Command::Repair(_) => "repair",
+            Command::Copy(_) => "copy",
             Command::Key(key) => key.name(),
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",

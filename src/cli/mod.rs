@@ -10,6 +10,7 @@ mod args;
 mod board;
 mod check;
 mod completions;
+mod copy;
 mod dump;
 mod exit;
 mod forget;
@@ -23,6 +24,7 @@ mod ls;
 mod man;
 mod progress;
 mod prune;
+mod rekey;
 mod repair;
 mod restore;
 mod screen;
@@ -92,6 +94,7 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Stats(args) => stats::run(args, session),
         Command::Check(args) => check::run(args, session),
         Command::Repair(args) => repair::run(args, session),
+        Command::Copy(args) => copy::run(args, session),
         Command::Key(args) => key::run(args, session),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

@@ -22,6 +22,7 @@ use crate::{
 };
 use std::{
     ffi::OsStr,
+    io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::PathBuf,
     sync::Arc,
@@ -72,8 +73,15 @@ impl Session {
 
     /// The clock, random bytes, and the folders of what is remembered.
     pub fn surroundings(&self) -> Surroundings {
-        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(KernelEntropy));
-        Surroundings { clock, entropy, cache: self.cache(), state: self.state() }
+        let place = self.place().ok();
+        let state = place.and_then(|place| self.state_of(&place));
+        Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(KernelEntropy), cache: self.cache(), state }
+    }
+
+    /// The same for a second repository. It may have the id of the first: its tables lie elsewhere, or they would drive those out.
+    pub fn surroundings_of_other(&self, place: &Place, what: &str) -> Surroundings {
+        let cache = self.cache().map(|cache| cache.join(what));
+        Surroundings { cache, state: self.state_of(place), ..self.surroundings() }
     }
 
     fn cache(&self) -> Option<PathBuf> {
@@ -81,12 +89,16 @@ impl Session {
         folder(given, "VAULT_CACHE_DIR", "XDG_CACHE_HOME", ".cache")
     }
 
+    /// What is to be remembered and is not to be deleted.
+    pub fn state_folder(&self) -> Option<PathBuf> {
+        folder(self.global.state_dir.clone(), "VAULT_STATE_DIR", "XDG_STATE_HOME", ".local/state")
+    }
+
     /// One folder a place: a replica elsewhere may lag behind.
-    fn state(&self) -> Option<PathBuf> {
-        let given = self.global.state_dir.clone();
-        let folder = folder(given, "VAULT_STATE_DIR", "XDG_STATE_HOME", ".local/state")?;
-        let Place::Local(path) = self.place().ok()?;
-        let path = path.canonicalize().or_else(|_| std::path::absolute(&path)).unwrap_or(path);
+    fn state_of(&self, place: &Place) -> Option<PathBuf> {
+        let folder = self.state_folder()?;
+        let Place::Local(path) = place;
+        let path = path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.clone());
         let place = blake3::hash(path.as_os_str().as_bytes()).to_hex();
         Some(folder.join(place.get(..16).unwrap_or(&place)))
     }
@@ -96,7 +108,7 @@ impl Session {
         if !self.global.accept_rollback {
             return Ok(());
         }
-        if self.state().is_none() {
+        if self.state_folder().is_none() {
             return Err(Error::usage("--accept-rollback has nowhere to be remembered: give --state-dir, or set HOME"));
         }
         for rollback in repo.look(series, true)? {
@@ -120,9 +132,19 @@ impl Session {
 
     /// Opens the repository that a store is known to hold.
     pub fn unlock(&self, store: SharedStore) -> Result<(Repository, Unlock), Failure> {
+        self.unlock_with(store, secrets::source(&self.global, &self.screen)?, self.surroundings())
+    }
+
+    /// The same with what `source` says, which may be a prompt.
+    pub fn unlock_with(
+        &self,
+        store: SharedStore,
+        source: Source,
+        around: Surroundings,
+    ) -> Result<(Repository, Unlock), Failure> {
         let place = store.place();
-        let open = |unlock: &Unlock| Repository::open(store.clone(), unlock, self.surroundings());
-        if let Source::Given(unlock) = secrets::source(&self.global, &self.screen)? {
+        let open = |unlock: &Unlock| Repository::open(store.clone(), unlock, around.clone());
+        if let Source::Given(unlock) = source {
             return Ok((open(&unlock)?, unlock));
         }
         for left in (0..TRIES).rev() {
@@ -136,6 +158,19 @@ impl Session {
         }
         Err(Error::WrongKey { why: "no passphrase was right; try again, or give --key-file or --recovery-file".into() }
             .into())
+    }
+
+    /// Prints what was done, for people. It counts, whether or not anybody reads of it.
+    pub fn print_result(&self, print: impl FnOnce() -> io::Result<()>) {
+        if self.screen.json || self.global.quiet {
+            return;
+        }
+        match print() {
+            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                self.screen.warn(&format!("cannot write the output: {e}"));
+            }
+            _ => {}
+        }
     }
 
     /// Asks before something that cannot be undone. Where nobody can be asked, the user has to say so beforehand.

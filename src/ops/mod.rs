@@ -2,6 +2,7 @@
 
 pub mod annotate;
 pub mod check;
+pub mod copy;
 pub mod dump;
 #[cfg(test)]
 pub(crate) mod fixture;
