@@ -108,6 +108,10 @@ fn each_role_may_what_it_may_and_is_told_which_role_it_lacks() {
     let id = world.ids()[0].clone();
     let at = format!("{SERIES}@latest");
     let file = format!("{at}:app/secret-name");
+    // A copy that was pruned takes a key.
+    world.good(None, &["copy", "--to", "pruned", "--init"]);
+    world.good(Some("owner"), &["prune", "--repo", "pruned"]);
+    fs::create_dir_all(world.path("pruned/gc")).unwrap();
     let matrix: &[(&[&str], Outcomes)] = &[
         (&["snapshot", "--as", SERIES, "app"], ALL),
         (&["snapshot", "--as", SERIES, "--dry-run", "app"], ALL),
@@ -124,6 +128,12 @@ fn each_role_may_what_it_may_and_is_told_which_role_it_lacks() {
         // A maintainer sees what there is, and not what is in it.
         (&["restore", &at, "--target", "{out}"], [MAINTAINERS, OWNERS, MAY]),
         (&["dump", &file], [MAINTAINERS, OWNERS, MAY]),
+        // Whole objects take no key; under other keys everything is read.
+        (&["copy", "--to", "{out}", "--init"], ALL),
+        (&["copy", "--to", "pruned"], ONLY_OWNER),
+        (&["key", "rekey", "--to", "{out}", "--new-password-command", "echo new", "--kdf", "low"], ONLY_OWNER),
+        (&["media", "list"], NO_WRITER),
+        (&["media", "find", SERIES], [MAINTAINERS, (2, "no medium holds"), (2, "no medium holds")]),
         (&["key", "list"], ALL),
         (&["key", "add", "--role", "writer", "--key-file-out", "{out}"], ALL),
         (&["key", "add", "--role", "maintainer", "--key-file-out", "{out}"], NO_WRITER),

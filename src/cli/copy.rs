@@ -76,7 +76,7 @@ pub struct Args {
 
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let begun = Instant::now();
-    let (from, to) = (session.place()?, Session::parse_place(&args.to)?);
+    let (from, to) = (session.place()?, session.place_at(&args.to)?);
     if is_one_place(&from, &to) {
         return Err(Error::usage("the copy would lie where the repository lies: give another place with --to").into());
     }

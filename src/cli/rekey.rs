@@ -51,7 +51,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let from = session.open()?;
     from.keys().expect(Role::Owner, "read contents, which new keys for them take")?;
     session.accept_rollback(&from, None)?;
-    let place = Session::parse_place(&args.to)?;
+    let place = session.place_at(&args.to)?;
     let around = session.surroundings_of_other(&place, "to");
     let there = stores::open(&place).and_then(|store| Repository::identify(&*store).map(|id| (store, id)));
     let to = match there {

@@ -65,7 +65,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let (repo, unlock) = session.open_keeping_secret()?;
     let from = match &args.from {
         Some(place) => {
-            let place = Session::parse_place(place)?;
+            let place = session.place_at(place)?;
             let around = session.surroundings_of_other(&place, "from");
             Some(Repository::open(stores::open(&place)?, &unlock, around)?)
         }

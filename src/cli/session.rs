@@ -15,6 +15,7 @@ use crate::{
     index::BlobIndex,
     keys::slot::Secret,
     name::Shown,
+    ops::media::{System, catalogue::place_of},
     repo::{Listed, Repository, Rollback, Surroundings, Unlock, snapshots::Resolved},
     series::{Address, Series},
     store::{SharedStore, open as stores, open::Place},
@@ -32,6 +33,9 @@ use std::{
 /// How often a passphrase may be mistyped.
 const TRIES: usize = 3;
 
+/// Commands that open no files, and so can do with what is known of an absent medium.
+const LISTING: [&str; 6] = ["snapshots", "ls", "stats", "find", "log", "diff"];
+
 /// One run of the program.
 pub struct Session {
     /// Options that every command has.
@@ -40,6 +44,10 @@ pub struct Session {
     pub screen: Arc<Screen>,
     /// Whether the user wants to stop.
     pub interrupts: Arc<Interrupts>,
+    /// The command that runs.
+    pub command: &'static str,
+    /// Set when it was said that a medium is absent.
+    pub told_absent: AtomicBool,
     /// Set when a damaged snapshot was passed over that may have been meant: no command then ends well.
     pub passed_over: AtomicBool,
 }
@@ -52,7 +60,32 @@ impl Session {
             None => std::env::var_os("VAULT_REPO")
                 .ok_or_else(|| Error::usage("which repository? Give --repo DIR, or set VAULT_REPO"))?,
         };
-        Session::parse_place(&given)
+        self.place_at(&given)
+    }
+
+    /// A place as the user wrote it; `usb:NAME` is the medium of that name, or, while it is away and for commands that open no
+    /// files, what is known of it.
+    pub fn place_at(&self, given: &OsStr) -> Result<Place> {
+        let Some(name) = given.to_str().and_then(|text| text.strip_prefix("usb:")) else {
+            return Session::parse_place(given);
+        };
+        let state = self
+            .state_folder()
+            .ok_or_else(|| Error::usage("which media there are is not known: set HOME, or give --state-dir"))?;
+        match place_of(&state, &System, name)? {
+            (folder, true) => Ok(Place::Local(folder)),
+            (folder, false) if LISTING.contains(&self.command) && folder.is_dir() => {
+                if !self.told_absent.swap(true, Ordering::Relaxed) {
+                    self.screen.note(&format!("medium {name} is absent: this is what was on it after its last sync"));
+                }
+                Ok(Place::Local(folder))
+            }
+            _ => Err(Error::Absent {
+                what: format!(
+                    "medium {name} is absent: plug it in and mount it (`vault media list` says where it is kept)"
+                ),
+            }),
+        }
     }
 
     /// A place as the user wrote it.
@@ -259,8 +292,15 @@ mod tests {
         let identity = |path: &std::path::Path| {
             let global = Only::parse_from([OsStr::new("vault"), OsStr::new("--repo"), path.as_os_str()]).global;
             let screen = Arc::new(Screen::new(false, true));
-            Session { global, screen, interrupts: Arc::default(), passed_over: AtomicBool::default() }
-                .repository_identity()
+            Session {
+                global,
+                screen,
+                interrupts: Arc::default(),
+                command: "ls",
+                told_absent: AtomicBool::default(),
+                passed_over: AtomicBool::default(),
+            }
+            .repository_identity()
         };
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(dir.path(), &link).unwrap();

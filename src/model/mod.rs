@@ -5,6 +5,7 @@ pub mod annotation;
 pub mod codec;
 pub mod config;
 pub mod gc;
+pub mod medium;
 pub mod node;
 pub mod paging;
 pub mod snapshot;

@@ -9,6 +9,7 @@ pub(crate) mod fixture;
 pub mod forget;
 pub mod lookup;
 pub mod ls;
+pub mod media;
 pub mod prune;
 pub mod repair;
 pub mod restore;

@@ -103,6 +103,13 @@ impl LocalStore {
         LocalStore { gathered: Some(gather::Gathered::default()), ..self }
     }
 
+    /// Lets the kernel forget what it keeps of an object's bytes, so that they are read from the disk the next time. What is not yet
+    /// on the disk stays.
+    pub fn drop_cached(&self, name: &ObjectName) -> Result<()> {
+        let (file, _) = self.file(name)?;
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).map_err(|e| self.object("read", name, e))
+    }
+
     fn object(&self, doing: &'static str, name: &ObjectName, e: impl Into<io::Error>) -> Error {
         Error::store(doing, format_args!("{}/{name}", self.place()), e.into())
     }

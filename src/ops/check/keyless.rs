@@ -87,6 +87,7 @@ pub(in crate::ops) fn class(name: &str) -> Option<(Class, Option<[u8; ID_LEN]>)>
             (pack::object_name(&id).as_str() == name).then_some((Class::Pack, Some(id.0)))
         }
         ["index", _] => Some((Class::Sealed(Kind::Index as u8), Some(hash()?))),
+        ["media", _] => Some((Class::Sealed(Kind::Medium as u8), Some(hash()?))),
         ["gc", _] => Some((Class::Sealed(Kind::Note as u8), Some(hash()?))),
         ["snapshots", tag, _] => {
             SeriesTag::parse(tag).ok()?;

@@ -5,34 +5,34 @@ use crate::{
     ops::check::keyless::{Class, class},
     store::{Entry, ObjectName, Store},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a source is listed until it holds still.
 const TRIES: usize = 16;
 
 /// Objects by name.
-pub(super) type Objects = BTreeMap<ObjectName, Entry>;
+pub(in crate::ops) type Objects = BTreeMap<ObjectName, Entry>;
 
 /// What lies in a store.
 #[derive(Debug, Default)]
-pub(super) struct Inventory {
-    pub(super) config: Option<Entry>,
-    pub(super) keys: Objects,
-    pub(super) packs: Objects,
-    pub(super) index: Objects,
-    pub(super) snapshots: Objects,
-    pub(super) tombstones: Objects,
-    pub(super) annotations: Objects,
-    pub(super) sessions: Objects,
+pub(in crate::ops) struct Inventory {
+    pub(in crate::ops) config: Option<Entry>,
+    pub(in crate::ops) keys: Objects,
+    pub(in crate::ops) packs: Objects,
+    pub(in crate::ops) index: Objects,
+    pub(in crate::ops) snapshots: Objects,
+    pub(in crate::ops) tombstones: Objects,
+    pub(in crate::ops) annotations: Objects,
+    pub(in crate::ops) sessions: Objects,
     /// Notes of prune: there are some from the first prune on.
-    pub(super) notes: Objects,
+    pub(in crate::ops) notes: Objects,
     /// The first thing that is no object of a repository.
-    pub(super) foreign: Option<ObjectName>,
+    pub(in crate::ops) foreign: Option<ObjectName>,
 }
 
 impl Inventory {
     /// Everything.
-    pub(super) fn of(store: &dyn Store) -> Result<Self> {
+    pub(in crate::ops) fn of(store: &dyn Store) -> Result<Self> {
         let mut out = Inventory::default();
         out.list(store, "")?;
         Ok(out)
@@ -40,7 +40,7 @@ impl Inventory {
 
     /// What is to be copied, such that all that the snapshots need is listed in the index objects and lies in the packs, whatever a
     /// prune does meanwhile: snapshots first; and no index object came or went while packs were listed (their names never come back).
-    pub(super) fn to_copy(store: &dyn Store) -> Result<Self> {
+    pub(in crate::ops) fn to_copy(store: &dyn Store) -> Result<Self> {
         let mut out = Inventory::default();
         for folder in ["snapshots/", "gone/", "notes/", "keys/"] {
             out.list(store, folder)?;
@@ -74,6 +74,8 @@ impl Inventory {
                     self.foreign.get_or_insert(entry.name);
                     return Ok(());
                 }
+                // A medium's marker is its own.
+                (_, "media") => return Ok(()),
                 (_, "keys") => &mut self.keys,
                 (_, "packs") => &mut self.packs,
                 (_, "index") => &mut self.index,
@@ -89,14 +91,24 @@ impl Inventory {
     }
 
     /// True without any object.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::ops) fn is_empty(&self) -> bool {
         let all = [&self.keys, &self.packs, &self.index, &self.snapshots, &self.tombstones, &self.annotations];
         self.config.is_none() && self.foreign.is_none() && all.iter().all(|objects| objects.is_empty())
     }
 }
 
 /// Those that the other side lacks, or holds in another length, which is then damage on one of the sides.
-pub(super) fn lacking(there: &Objects, have: &Objects) -> Vec<Entry> {
+pub(in crate::ops) fn lacking(there: &Objects, have: &Objects) -> Vec<Entry> {
     let lacks = |entry: &&Entry| have.get(&entry.name).is_none_or(|had| had.len != entry.len);
     there.values().filter(lacks).cloned().collect()
+}
+
+/// The names of all objects.
+pub(in crate::ops) fn names(store: &dyn Store) -> Result<BTreeSet<ObjectName>> {
+    let mut names = BTreeSet::new();
+    store.list("", &mut |entry| {
+        names.insert(entry.name);
+        Ok(())
+    })?;
+    Ok(names)
 }

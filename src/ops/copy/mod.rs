@@ -7,10 +7,10 @@
 //!
 //! `format-spec/14-copies.md` says what makes a copy safe beside writers and pruners at both ends.
 
-mod inventory;
+pub(in crate::ops) mod inventory;
 pub mod logical;
 pub mod replica;
 mod rewrite;
 #[cfg(test)]
 mod tests;
-mod transfer;
+pub(in crate::ops) mod transfer;

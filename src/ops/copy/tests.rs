@@ -355,7 +355,7 @@ fn a_prune_of_the_copy_that_begins_meanwhile_stops_the_snapshots() {
     let copy = reopened(&fixture, &to);
     let night = fixture.snapshot(SERIES, 2_000, grown(4));
     // The list of notes after the intents are durable.
-    let then = || drop(copy.note(Step::Notice, vec![]).unwrap());
+    let then = || assert!(copy.note(Step::Notice, vec![]).is_ok());
     let meddled = Meddled::new(&to, |what, name| what == "list" && name == "gc/", then);
     let error = replicate(&into(&fixture.store, &meddled), &Silent).unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
@@ -379,7 +379,7 @@ fn whatever_fails_earlier_snapshots_are_whole_and_the_next_run_goes_on() {
         loop {
             let to = MemoryStore::new();
             if !fresh {
-                base.iter().for_each(|(name, bytes)| drop(to.put(name, bytes).unwrap()));
+                base.iter().for_each(|(name, bytes)| assert!(to.put(name, bytes).is_ok()));
             }
             let faulty = FaultyStore::new(to.clone());
             let kind = if nth % 2 == 0 { ErrorKind::StorageFull } else { ErrorKind::Other };

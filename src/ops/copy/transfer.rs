@@ -24,30 +24,30 @@ const PIECE: usize = 1 << 20;
 
 /// An object on its way: where it lies, and the name it gets.
 #[derive(Debug, Clone)]
-pub(super) struct Item {
-    pub(super) entry: Entry,
-    pub(super) name: ObjectName,
+pub(in crate::ops) struct Item {
+    pub(in crate::ops) entry: Entry,
+    pub(in crate::ops) name: ObjectName,
     /// Something of that name and another length is there, and goes once the object is known to be whole.
-    pub(super) replaces: bool,
+    pub(in crate::ops) replaces: bool,
 }
 
 /// What became of the objects.
 #[derive(Debug, Default)]
-pub(super) struct Came {
+pub(in crate::ops) struct Came {
     /// Objects, and their bytes.
-    pub(super) objects: u64,
-    pub(super) bytes: u64,
+    pub(in crate::ops) objects: u64,
+    pub(in crate::ops) bytes: u64,
     /// Those in the place of damaged ones.
-    pub(super) replaced: u64,
+    pub(in crate::ops) replaced: u64,
     /// Those that are not what their names say, or cannot be read, with the reason.
-    pub(super) damaged: BTreeMap<String, String>,
+    pub(in crate::ops) damaged: BTreeMap<String, String>,
     /// Objects that were removed since they were listed.
-    pub(super) vanished: u64,
+    pub(in crate::ops) vanished: u64,
 }
 
 impl Came {
     /// The sum of both.
-    pub(super) fn add(&mut self, other: Came) {
+    pub(in crate::ops) fn add(&mut self, other: Came) {
         self.objects += other.objects;
         self.bytes += other.bytes;
         self.replaced += other.replaced;
@@ -63,20 +63,20 @@ enum One {
 }
 
 /// From one store to the other.
-pub(super) struct Transfer<'a> {
-    pub(super) from: &'a dyn Store,
-    pub(super) to: &'a dyn Store,
-    pub(super) repo: RepoId,
+pub(in crate::ops) struct Transfer<'a> {
+    pub(in crate::ops) from: &'a dyn Store,
+    pub(in crate::ops) to: &'a dyn Store,
+    pub(in crate::ops) repo: RepoId,
     /// How many objects at once.
-    pub(super) threads: usize,
+    pub(in crate::ops) threads: usize,
     /// Bytes that are still to come, for who runs out of room.
-    pub(super) left: AtomicU64,
-    pub(super) monitor: &'a dyn Monitor,
+    pub(in crate::ops) left: AtomicU64,
+    pub(in crate::ops) monitor: &'a dyn Monitor,
 }
 
 impl Transfer<'_> {
     /// Copies all, the oldest first. Durable after the next sync. Fails when a store does.
-    pub(super) fn all(&self, mut items: Vec<Item>) -> Result<Came> {
+    pub(in crate::ops) fn all(&self, mut items: Vec<Item>) -> Result<Came> {
         items.sort_by(|a, b| (a.entry.stored, &a.entry.name).cmp(&(b.entry.stored, &b.entry.name)));
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let state = Mutex::new((Came::default(), None));
