@@ -108,10 +108,7 @@ fn each_role_may_what_it_may_and_is_told_which_role_it_lacks() {
     let id = world.ids()[0].clone();
     let at = format!("{SERIES}@latest");
     let file = format!("{at}:app/secret-name");
-    // A copy that was pruned takes a key.
-    world.good(None, &["copy", "--to", "pruned", "--init"]);
-    world.good(Some("owner"), &["prune", "--repo", "pruned"]);
-    fs::create_dir_all(world.path("pruned/gc")).unwrap();
+    world.good(None, &["init", "--repo", "other", "--kdf", "low", "--key-file-out", "of-other"]);
     let matrix: &[(&[&str], Outcomes)] = &[
         (&["snapshot", "--as", SERIES, "app"], ALL),
         (&["snapshot", "--as", SERIES, "--dry-run", "app"], ALL),
@@ -130,7 +127,7 @@ fn each_role_may_what_it_may_and_is_told_which_role_it_lacks() {
         (&["dump", &file], [MAINTAINERS, OWNERS, MAY]),
         // Whole objects take no key; under other keys everything is read.
         (&["copy", "--to", "{out}", "--init"], ALL),
-        (&["copy", "--to", "pruned"], ONLY_OWNER),
+        (&["copy", "--to", "other", "--to-key-file", "of-other"], ONLY_OWNER),
         (&["key", "rekey", "--to", "{out}", "--new-password-command", "echo new", "--kdf", "low"], ONLY_OWNER),
         (&["media", "list"], NO_WRITER),
         (&["media", "find", SERIES], [MAINTAINERS, (2, "no medium holds"), (2, "no medium holds")]),

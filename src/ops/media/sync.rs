@@ -5,10 +5,11 @@ use crate::{
     compress::Compression,
     error::{Error, Result},
     hash::ObjectHasher,
+    id::PackId,
     model::medium::Marker,
     monitor::{Counter, Monitor, Phase},
     name::{Shown, cut_text},
-    object::Kind,
+    object::{self, HEADER_LEN, Kind},
     ops::{
         check::keyless::class,
         copy::{
@@ -17,11 +18,11 @@ use crate::{
             transfer::{Item, Transfer},
         },
     },
-    pack,
     repo::Repository,
     store::{Entry, ObjectName, SharedStore, Store, local::LocalStore},
 };
 use std::{
+    collections::HashMap,
     os::unix::fs::MetadataExt,
     path::Path,
     sync::{Arc, atomic::AtomicU64},
@@ -130,13 +131,12 @@ fn run(
     let host_name = cut_text(request.client, 1024).to_owned();
     let marker = Marker { generation, time: now, host: host_name, ..present.marker.clone() };
     repo.put_marker(&local, &marker)?;
-    keep_skeleton(catalogue, medium, &local, monitor)?;
+    let view = keep_skeleton(catalogue, medium, &local, monitor)?;
     let mut known = Medium { generation, space: host.space(&present.point)?, ..medium.clone() };
     known.syncs.push(catalogue::Sync { time: now.sec, bytes });
     let surplus = known.syncs.len().saturating_sub(catalogue::SYNCS_MAX);
     known.syncs.drain(..surplus);
-    let on_it = repo.at(Arc::new(local));
-    known.snapshots = on_it
+    known.snapshots = view
         .snapshots(None)?
         .listed
         .into_iter()
@@ -230,7 +230,12 @@ fn read_back(
 }
 
 /// Keeps what lies on a medium, but the contents of files, so that it can be asked for while the medium is away.
-fn keep_skeleton(catalogue: &Catalogue<'_>, medium: &Medium, on_it: &LocalStore, monitor: &dyn Monitor) -> Result<()> {
+fn keep_skeleton(
+    catalogue: &Catalogue<'_>,
+    medium: &Medium,
+    on_it: &LocalStore,
+    monitor: &dyn Monitor,
+) -> Result<Repository> {
     let repo = catalogue.repo();
     let skeleton = Arc::new(LocalStore::create(&catalogue.skeleton(medium))?.gathering());
     let (there, have) = (Inventory::to_copy(on_it)?, Inventory::of(&*skeleton)?);
@@ -253,19 +258,21 @@ fn keep_skeleton(catalogue: &Catalogue<'_>, medium: &Medium, on_it: &LocalStore,
         small.extend(lacking(there, have));
     }
     transfer(on_it, small)?;
-    let view = repo.at(skeleton.clone());
-    let (index, _) = view.load_index(true)?;
+    // What the repository lists need not be looked at.
+    let (index, _) = repo.load_index(false)?;
+    let runs = index.runs();
+    let kinds: HashMap<PackId, u8> = runs.iter().flat_map(|run| run.packs().map(|(id, _, kind)| (id, kind))).collect();
     let mut packs = Vec::new();
-    for run in index.runs().iter() {
-        for (id, _, kind) in run.packs() {
-            let name = pack::object_name(&id);
-            if Kind::of_pack(kind) == Some(Kind::TreePack) && !have.packs.contains_key(&name) {
-                packs.extend(there.packs.get(&name).cloned());
-            }
+    for (name, entry) in there.packs.iter().filter(|(name, _)| !have.packs.contains_key(*name)) {
+        let known = PackId::parse(name.leaf()).ok().and_then(|id| kinds.get(&id).copied());
+        let kind = match known {
+            Some(kind) => kind,
+            None => kind_of(on_it, name)?,
+        };
+        if Kind::of_pack(kind) == Some(Kind::TreePack) {
+            packs.push(entry.clone());
         }
     }
-    packs.sort();
-    packs.dedup();
     // What the repository itself still has is sooner read there.
     let mut near = Vec::new();
     for entry in &packs {
@@ -285,11 +292,20 @@ fn keep_skeleton(catalogue: &Catalogue<'_>, medium: &Medium, on_it: &LocalStore,
     }
     transfer(on_it, rest)?;
     // What was forgotten on the medium is gone from there.
-    have.snapshots
-        .keys()
-        .filter(|name| !there.snapshots.contains_key(*name))
-        .try_for_each(|name| skeleton.remove(name))?;
-    skeleton.sync()
+    let gone = have.snapshots.keys().filter(|name| !there.snapshots.contains_key(*name));
+    gone.into_iter().try_for_each(|name| skeleton.remove(name))?;
+    skeleton.sync()?;
+    Ok(repo.at(skeleton))
+}
+
+/// The kind that a pack's header says; 0 when it cannot be read, which a check tells.
+fn kind_of(store: &dyn Store, name: &ObjectName) -> Result<u8> {
+    let mut header = [0; HEADER_LEN];
+    match store.get_range(name, 0, &mut header) {
+        Ok(()) => Ok(object::read_any_header(&header, name).map_or(0, |(kind, _)| kind)),
+        Err(Error::Corrupt { .. } | Error::Missing { .. }) => Ok(0),
+        Err(error) => Err(error),
+    }
 }
 
 /// Passes on the wish to stop, and nothing else: what is kept here is no progress of the medium.
