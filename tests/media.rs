@@ -147,14 +147,26 @@ fn a_disk_that_loses_its_power_keeps_what_it_had_and_the_next_sync_goes_on() {
         stick.mount();
         // The one that it had is whole, and no object has a name without its bytes.
         let folder = folder.to_str().unwrap();
-        assert_eq!(world.result(&["check", "--keyless", "--repo", folder])["findings"], Value::Array(vec![]), "{moment}");
-        assert_eq!(world.result(&["check", "--read-data", "--repo", folder])["findings"], Value::Array(vec![]), "{moment}");
+        assert_eq!(
+            world.result(&["check", "--keyless", "--repo", folder])["findings"],
+            Value::Array(vec![]),
+            "{moment}"
+        );
+        assert_eq!(
+            world.result(&["check", "--read-data", "--repo", folder])["findings"],
+            Value::Array(vec![]),
+            "{moment}"
+        );
         let there = world.result(&["snapshots", "--repo", folder])["snapshots"].as_array().unwrap().len();
         assert!((1..=4).contains(&there), "{moment}: {there}");
         stick.unmount();
         world.good(&["media", "sync", "--accept-rollback"]);
         stick.mount();
-        assert_eq!(world.result(&["check", "--read-data", "--repo", folder])["findings"], Value::Array(vec![]), "{moment}");
+        assert_eq!(
+            world.result(&["check", "--read-data", "--repo", folder])["findings"],
+            Value::Array(vec![]),
+            "{moment}"
+        );
         let told = world.result(&["snapshots", "--repo", folder]);
         assert_eq!(told["snapshots"].as_array().unwrap().len(), 4, "{moment}");
     }

@@ -16,13 +16,13 @@ use crate::{
     model::limits,
     monitor::{Counter, Monitor, Phase},
     object::{self, Kind},
+    ops,
     repo::{Repository, session::intent_name},
     store::{Entry, ObjectName, Store},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU64, Ordering},
-    thread,
 };
 
 /// How often a source is listed anew because it was pruned meanwhile.
@@ -92,7 +92,7 @@ pub fn replicate(request: &Request<'_>, monitor: &dyn Monitor) -> Result<Report>
         return Err(pruned(to));
     }
     let threads = match request.threads {
-        0 => thread::available_parallelism().map_or(2, |n| n.get()).min(THREADS_MAX),
+        0 => ops::threads(0).min(THREADS_MAX),
         n => n,
     };
     let transfer = Transfer { from, to, repo: repository, threads, left: AtomicU64::new(0), monitor };

@@ -14,7 +14,10 @@ use crate::{
     monitor::{Counter, Monitor},
     name::Name,
     object::Kind,
-    ops::walk::{Event, TreeWalk},
+    ops::{
+        self,
+        walk::{Event, TreeWalk},
+    },
     repo::{BlobReader, Lane, Writer},
 };
 use std::{
@@ -45,6 +48,9 @@ impl From<Error> for Trouble {
 
 type Rewritten<T> = Result<T, Trouble>;
 
+/// A blob to be stored, and true when it is a file of its own.
+type Carried = (BlobId, bool);
+
 /// Where blobs go.
 pub(super) struct Lanes<'w> {
     data: Vec<Lane<'w>>,
@@ -54,7 +60,6 @@ pub(super) struct Lanes<'w> {
 impl<'w> Lanes<'w> {
     /// `threads`: how many at once, 0 for one a core.
     pub(super) fn new(writer: &'w Writer<'w>, leans_on: Option<&'w BlobReader<'w>>, threads: usize) -> Result<Self> {
-        let threads = if threads == 0 { thread::available_parallelism().map_or(1, |n| n.get()) } else { threads };
         let lane = |_| {
             let lane = writer.lane(Kind::DataPack)?;
             Ok(match leans_on {
@@ -62,7 +67,10 @@ impl<'w> Lanes<'w> {
                 None => lane,
             })
         };
-        Ok(Lanes { data: (0..threads).map(lane).collect::<Result<_>>()?, tree: writer.lane(Kind::TreePack)? })
+        Ok(Lanes {
+            data: (0..ops::threads(threads)).map(lane).collect::<Result<_>>()?,
+            tree: writer.lane(Kind::TreePack)?,
+        })
     }
 
     /// Passes on what is open.
@@ -185,7 +193,7 @@ impl<'a> Rewriter<'a> {
             }
             let counting = Counting { pages, index: self.index };
             let mut walk = TreeWalk::new(&counting, tree, b"");
-            while let Some(event) = walk.next() {
+            while let Some(event) = walk.next_event() {
                 self.monitor.check()?;
                 match event {
                     Event::Entry { node, .. } => {
@@ -381,7 +389,7 @@ impl<'a> Rewriter<'a> {
                 let mut leaves = ExtentLeaves::new(self.from, *root, size);
                 while let Some(extents) = leaves.next_leaf().map_err(|error| lost(self.from, error))? {
                     self.monitor.check()?;
-                    let ids = extents.iter().filter_map(data_id).collect();
+                    let ids = extents.iter().filter_map(data_id).map(|id| (id, false)).collect();
                     self.carry(lanes, ids)?;
                     self.extents(lanes, &extents, &mut list)?;
                 }
@@ -395,7 +403,7 @@ impl<'a> Rewriter<'a> {
             let extent = match *extent {
                 Extent::Data { id, len, edge } => {
                     if !self.data.contains_key(&id) {
-                        self.carry(lanes, vec![id])?;
+                        self.carry(lanes, vec![(id, extents.len() == 1)])?;
                     }
                     let Some(new) = self.data.get(&id) else {
                         return Err(Trouble::Fatal(Error::Hardware { what: format!("blob {id} was lost on its way") }));
@@ -411,19 +419,23 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Reads blobs and stores them under their other names, which are remembered. Those known before are left out.
-    fn carry(&mut self, lanes: &mut Lanes<'_>, mut ids: Vec<BlobId>) -> Rewritten<()> {
+    fn carry(&mut self, lanes: &mut Lanes<'_>, mut ids: Vec<Carried>) -> Rewritten<()> {
         let mut seen = HashSet::new();
-        ids.retain(|id| !self.data.contains_key(id) && seen.insert(*id));
+        ids.retain(|(id, _)| !self.data.contains_key(id) && seen.insert(*id));
         if ids.is_empty() {
             return Ok(());
         }
         let (from, data) = (self.from, &self.data);
-        let one = |lane: &mut Lane<'_>, ids: &[BlobId]| -> Rewritten<(Vec<BlobId>, u64)> {
+        let one = |lane: &mut Lane<'_>, ids: &[Carried]| -> Rewritten<(Vec<BlobId>, u64)> {
             let (mut new, mut read) = (Vec::with_capacity(ids.len()), 0);
-            for id in ids {
+            for (id, whole) in ids {
                 let bytes = from.blob(BlobKind::Data, id).map_err(|error| lost(from, error))?;
                 read += bytes.len() as u64;
-                new.push(lane.store_near(BlobKind::Data, &bytes, || near(from.index(), data, id))?);
+                let near = near(from.index(), data, id);
+                new.push(match (whole, near.is_empty()) {
+                    (true, true) => lane.store(BlobKind::Data, &bytes)?,
+                    _ => lane.store_near(BlobKind::Data, &bytes, || near)?,
+                });
             }
             Ok((new, read))
         };
@@ -452,7 +464,7 @@ impl<'a> Rewriter<'a> {
             self.carried += read;
             new.extend(part);
         }
-        remember(&mut self.data, ids.into_iter().zip(new));
+        remember(&mut self.data, ids.into_iter().map(|(id, _)| id).zip(new));
         Ok(())
     }
 }
@@ -495,9 +507,11 @@ fn data_id(extent: &Extent) -> Option<BlobId> {
     }
 }
 
-fn inline_ids(node: &Node) -> Vec<BlobId> {
+fn inline_ids(node: &Node) -> Vec<Carried> {
     match &node.body {
-        Body::File { content: Content::Extents(extents), .. } => extents.iter().filter_map(data_id).collect(),
+        Body::File { content: Content::Extents(extents), .. } => {
+            extents.iter().filter_map(data_id).map(|id| (id, extents.len() == 1)).collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -9,7 +9,6 @@ use crate::{
     error::{Error, Result},
     hash::BlobKind,
     id::SnapshotId,
-    keys::slot::Secret,
     model::{
         annotation::Change,
         gc::Step,
@@ -583,9 +582,7 @@ fn a_key_that_cannot_read_copies_nothing_under_other_keys() {
 #[test]
 fn a_writer_of_the_copy_is_enough() {
     let (fixture, other) = (three_nights(), Fixture::with_seed(7));
-    let secret = Secret::KeyFile(crate::seal::SealKey::new([9; 32]));
-    other.repo.add_slot(crate::keys::Role::Writer, &secret, crate::keys::slot::Costs::LOW, "w").unwrap();
-    let writer = other.open_with(Secret::KeyFile(crate::seal::SealKey::new([9; 32])));
+    let writer = other.as_writer();
     for (copied, present) in [(3, 0), (0, 3)] {
         let report = logical(&fixture.repo, &writer, None).unwrap();
         assert_eq!((report.copied.len() as u64, report.present), (copied, present));

@@ -2,16 +2,11 @@
 
 use super::*;
 use crate::{
-    keys::{
-        Role,
-        slot::{Costs, Secret},
-    },
     monitor::Silent,
     ops::{
         check::keyless::Around,
         fixture::{self, Fixture},
     },
-    seal::SealKey,
     series::Address,
     store::SharedStore,
     world::{KernelEntropy, SystemClock},
@@ -334,9 +329,7 @@ fn the_catalogue_tells_no_names_to_who_lacks_the_key() {
         }
     });
     assert!(files > 5, "{files}");
-    let secret = || Secret::KeyFile(SealKey::new([9; 32]));
-    world.fixture.repo.add_slot(Role::Writer, &secret(), Costs::LOW, "w").unwrap();
-    let writer = world.fixture.open_with(secret());
+    let writer = world.fixture.as_writer();
     assert!(matches!(Catalogue::open(&writer, &world.path("state")), Err(Error::NotPermitted { .. })));
 }
 
