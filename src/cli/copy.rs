@@ -95,7 +95,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
             true
         }
         Err(Error::NoRepository { place, why }) => {
-            let why = why.replace("`vault init` makes a repository", "--init makes a copy of this repository there");
+            let why = format!("{why}; to make a copy of this repository there, give --init");
             return Err(Error::NoRepository { place, why }.into());
         }
         Err(error) => return Err(error.into()),

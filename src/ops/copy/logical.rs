@@ -199,7 +199,8 @@ impl Run<'_> {
         let data = BlobReader::new(to, self.index);
         let mut rewriter = Rewriter::new(&reader, to.keys().page_key(), self.index, self.monitor);
         let mut ids: HashMap<SnapshotId, SnapshotId> = HashMap::new();
-        let (mut todo, mut before): (Vec<(Listed, Option<Pair>)>, Option<(Listed, SnapshotId)>) = (Vec::new(), None);
+        let mut todo: Vec<(Listed, Option<Pair>)> = Vec::new();
+        let mut before: Option<(Listed, SnapshotId)> = None;
         for listed in chosen {
             let Some((_, tag, _)) = self.tags.get(&listed.snapshot.series) else { continue };
             let mark = mark(*tag, &listed.snapshot.head);

@@ -247,10 +247,13 @@ fn a_copy_that_is_pruned_takes_a_key() {
     is_clean(&copy);
 }
 
+/// Asked with an operation and what it is about.
+type When<'a> = dyn Fn(&str, &str) -> bool + Sync + Send + 'a;
+
 /// Does something once, before the operation that it waits for.
 struct Meddled<'a> {
     inner: MemoryStore,
-    when: Box<dyn Fn(&str, &str) -> bool + Sync + Send + 'a>,
+    when: Box<When<'a>>,
     then: Mutex<Option<Box<dyn FnOnce() + Send + 'a>>>,
 }
 
@@ -316,7 +319,11 @@ fn repack(repo: &Repository) {
     let old: Vec<ObjectName> = {
         let mut names = Vec::new();
         for prefix in ["packs/", "index/"] {
-            repo.store().list(prefix, &mut |entry| Ok(names.push(entry.name))).unwrap();
+            let mut take = |entry: Entry| {
+                names.push(entry.name);
+                Ok(())
+            };
+            repo.store().list(prefix, &mut take).unwrap();
         }
         names
     };

@@ -63,6 +63,7 @@ impl Gathered {
             }
         }
         for Waiting { mut draft, name, .. } in waiting {
+            draft.drop_cached();
             let failed = |e| store.object("store", &name, io::Error::from(e));
             let folder = folder::make(store.root.as_fd(), name.folder()).map_err(failed)?;
             // Who put one of that name meanwhile put the same bytes.

@@ -91,6 +91,11 @@ impl Draft {
         self.check_then_rename(folder, leaf)
     }
 
+    /// Lets the kernel forget the bytes, which are durable by now: who wrote so many will not need them again.
+    pub(super) fn drop_cached(&self) {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed);
+    }
+
     /// Makes the bytes durable.
     pub(super) fn flush(&self) -> io::Result<()> {
         self.file.sync_all()
@@ -167,7 +172,8 @@ impl Upload for LocalUpload<'_> {
             self.store_error("write", e)
         })?;
         self.written += bytes.len() as u64;
-        if self.written - self.begun >= RUN {
+        // Of what is gathered the kernel writes out one part while the next is filled.
+        if self.store.gathered.is_none() && self.written - self.begun >= RUN {
             self.begin_writeback();
         }
         Ok(())
