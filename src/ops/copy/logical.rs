@@ -4,7 +4,11 @@
 //! that the other repository has, or had and forgot, is not copied again: it is known by its series, number and time.
 //! With the same keys on both sides ids are the same, and a snapshot is stored byte for byte.
 
-use super::rewrite::{Lanes, Rewriter, Trouble};
+use super::{
+    lanes::{Lanes, Trouble},
+    rely::Reliance,
+    rewrite::Rewriter,
+};
 use crate::{
     compress::Compression,
     error::{Error, Result},
@@ -197,7 +201,8 @@ impl Run<'_> {
         let reader = BlobReader::new(from, index);
         let pages = BlobReader::new(to, self.index);
         let data = BlobReader::new(to, self.index);
-        let mut rewriter = Rewriter::new(&reader, to.keys().page_key(), self.index, self.monitor);
+        let mut rewriter = Rewriter::new(&reader, to.keys().page_key(), self.monitor);
+        let mut reliance = Reliance::new(self.index);
         let mut ids: HashMap<SnapshotId, SnapshotId> = HashMap::new();
         let mut todo: Vec<(Listed, Option<Pair>)> = Vec::new();
         let mut before: Option<(Listed, SnapshotId)> = None;
@@ -237,7 +242,7 @@ impl Run<'_> {
                     self.monitor.at(listed.snapshot.series.as_bytes());
                     if let Some(pair) = pair {
                         // What is not looked at again must be there to stay.
-                        last = rewriter.rely_on(&pages, &pair.there)?.then_some(pair);
+                        last = reliance.rely_on(&pages, &pair.there, self.monitor)?.then_some(pair);
                     }
                     let pair = last.as_ref().filter(|pair| pair.series == listed.snapshot.series);
                     match rewriter.snapshot(

@@ -7,8 +7,11 @@
 //!
 //! `format-spec/14-copies.md` says what makes a copy safe beside writers and pruners at both ends.
 
+mod before;
 pub(in crate::ops) mod inventory;
+mod lanes;
 pub mod logical;
+mod rely;
 pub mod replica;
 mod rewrite;
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! A snapshot's trees under other names: each blob is read, verified, and stored where it is not known yet.
 
+use super::{
+    before::{Before, unchanged},
+    lanes::{Carried, Lanes, Rewritten, Trouble, lost},
+};
 use crate::{
-    error::{Error, Result},
-    hash::BlobKind,
+    error::Error,
     id::BlobId,
-    index::BlobIndex,
     model::{
         node::{Body, Content, Extent, Node},
         paging::{ExtentLeaves, ListBuilder, TreeBuilder, TreeLeaves, each_extent},
@@ -12,124 +14,12 @@ use crate::{
         tree::Leaf,
     },
     monitor::{Counter, Monitor},
-    name::Name,
-    object::Kind,
-    ops::{
-        self,
-        walk::{Event, TreeWalk},
-    },
-    repo::{BlobReader, Lane, Writer},
+    repo::BlobReader,
 };
-use std::{
-    collections::{HashMap, HashSet},
-    thread,
-};
+use std::collections::{HashMap, HashSet};
 
 /// Names that are remembered, each way: some 70 MB.
 const KNOWN_MAX: usize = 1 << 20;
-/// Fewer blobs than this are not worth a second thread.
-const ALONE: usize = 8;
-/// Bases of a blob's segment that are looked at, on either side of its place.
-const NEAR: usize = 2;
-
-/// Why a snapshot is not copied.
-pub(super) enum Trouble {
-    /// Something of it cannot be read.
-    Lost(Error),
-    /// Nothing can be copied any more.
-    Fatal(Error),
-}
-
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Self {
-        Trouble::Fatal(error)
-    }
-}
-
-type Rewritten<T> = Result<T, Trouble>;
-
-/// A blob to be stored, and true when it is a file of its own.
-type Carried = (BlobId, bool);
-
-/// Where blobs go.
-pub(super) struct Lanes<'w> {
-    data: Vec<Lane<'w>>,
-    tree: Lane<'w>,
-}
-
-impl<'w> Lanes<'w> {
-    /// `threads`: how many at once, 0 for one a core.
-    pub(super) fn new(writer: &'w Writer<'w>, leans_on: Option<&'w BlobReader<'w>>, threads: usize) -> Result<Self> {
-        let lane = |_| {
-            let lane = writer.lane(Kind::DataPack)?;
-            Ok(match leans_on {
-                Some(reader) => lane.leaning_on(reader),
-                None => lane,
-            })
-        };
-        Ok(Lanes {
-            data: (0..ops::threads(threads)).map(lane).collect::<Result<_>>()?,
-            tree: writer.lane(Kind::TreePack)?,
-        })
-    }
-
-    /// Passes on what is open.
-    pub(super) fn flush(&mut self) -> Result<()> {
-        self.data.iter_mut().try_for_each(Lane::flush)?;
-        self.tree.flush()
-    }
-}
-
-/// The nodes of a directory in order, as far as they can be read.
-struct Cursor<'s> {
-    leaves: TreeLeaves<'s>,
-    nodes: std::vec::IntoIter<Node>,
-    next: Option<Node>,
-}
-
-impl<'s> Cursor<'s> {
-    fn new(pages: &'s BlobReader<'s>, tree: BlobId) -> Self {
-        Cursor { leaves: TreeLeaves::new(pages, tree), nodes: Vec::new().into_iter(), next: None }
-    }
-
-    /// The node of this name; names that are asked for grow.
-    fn at(&mut self, name: &Name) -> Option<Node> {
-        loop {
-            match &self.next {
-                Some(node) if node.name > *name => return None,
-                Some(node) if node.name == *name => return self.next.take(),
-                _ => {}
-            }
-            self.next = self.nodes.next();
-            if self.next.is_none() {
-                // What cannot be read is no help, and no harm.
-                self.nodes = self.leaves.next_leaf().ok().flatten()?.nodes.into_iter();
-            }
-        }
-    }
-}
-
-/// A directory of the version before: here and in the copy.
-struct Before<'s> {
-    here: Cursor<'s>,
-    there: Cursor<'s>,
-}
-
-impl<'s> Before<'s> {
-    fn of(here: &'s BlobReader<'s>, there: &'s BlobReader<'s>, nodes: &(Node, Node)) -> Option<Self> {
-        match (&nodes.0.body, &nodes.1.body) {
-            (Body::Directory { tree: a, .. }, Body::Directory { tree: b, .. }) => {
-                Some(Before { here: Cursor::new(here, *a), there: Cursor::new(there, *b) })
-            }
-            _ => None,
-        }
-    }
-
-    fn at(&mut self, name: &Name) -> Option<(Node, Node)> {
-        Some((self.here.at(name)?, self.there.at(name)?))
-    }
-}
-
 /// A directory that is being rewritten.
 struct Frame<'s> {
     /// Its own node.
@@ -146,86 +36,22 @@ struct Frame<'s> {
 pub(super) struct Rewriter<'a> {
     from: &'a BlobReader<'a>,
     page_key: [u8; 32],
-    index: &'a BlobIndex,
     monitor: &'a dyn Monitor,
     trees: HashMap<BlobId, BlobId>,
     data: HashMap<BlobId, BlobId>,
-    /// Trees of the copy of which all is there to stay.
-    relied: HashSet<BlobId>,
     carried: u64,
 }
 
-/// Fails of the store as a whole are none of one snapshot.
-fn lost(from: &BlobReader<'_>, error: Error) -> Trouble {
-    match error {
-        Error::Corrupt { .. } | Error::Missing { .. } => Trouble::Lost(error),
-        Error::Store { .. } if from.repo().is_there() => Trouble::Lost(error),
-        error => Trouble::Fatal(error),
-    }
-}
-
 impl<'a> Rewriter<'a> {
-    /// `from` reads what is copied; `index` is the copy's, and `page_key` says where its directories are cut.
-    pub(super) fn new(
-        from: &'a BlobReader<'a>,
-        page_key: [u8; 32],
-        index: &'a BlobIndex,
-        monitor: &'a dyn Monitor,
-    ) -> Self {
-        let (trees, data, relied) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Rewriter { from, page_key, index, monitor, trees, data, relied, carried: 0 }
+    /// `from` reads what is copied; `page_key` says where directories of the copy are cut.
+    pub(super) fn new(from: &'a BlobReader<'a>, page_key: [u8; 32], monitor: &'a dyn Monitor) -> Self {
+        let (trees, data) = (HashMap::new(), HashMap::new());
+        Rewriter { from, page_key, monitor, trees, data, carried: 0 }
     }
 
     /// Plaintext that was read so far, in bytes.
     pub(super) fn carried(&self) -> u64 {
         self.carried
-    }
-
-    /// Counts on all that a snapshot of the copy needs. False when something of it is not there to stay, or cannot be read.
-    pub(super) fn rely_on(&mut self, pages: &BlobReader<'_>, snapshot: &Snapshot) -> Result<bool> {
-        for source in &snapshot.sources {
-            if !self.rely_on_file(pages, &source.root) {
-                return Ok(false);
-            }
-            let Body::Directory { tree, .. } = source.root.body else { continue };
-            if self.relied.contains(&tree) {
-                continue;
-            }
-            let counting = Counting { pages, index: self.index };
-            let mut walk = TreeWalk::new(&counting, tree, b"");
-            while let Some(event) = walk.next_event() {
-                self.monitor.check()?;
-                match event {
-                    Event::Entry { node, .. } => {
-                        if !self.rely_on_file(pages, &node) {
-                            return Ok(false);
-                        }
-                        if let Body::Directory { tree, .. } = node.body
-                            && self.relied.contains(&tree)
-                        {
-                            walk.skip();
-                        }
-                    }
-                    Event::Unreadable(_) => return Ok(false),
-                    Event::Leave => {}
-                }
-            }
-            self.relied.insert(tree);
-        }
-        Ok(true)
-    }
-
-    fn rely_on_file(&self, pages: &BlobReader<'_>, node: &Node) -> bool {
-        let Body::File { size, content } = &node.body else { return true };
-        let counting = Counting { pages, index: self.index };
-        let mut all = true;
-        let read = each_extent(&counting, content, *size, &mut |extent| {
-            if let Extent::Data { id, .. } = extent {
-                all &= self.index.contains(&id);
-            }
-            Ok(())
-        });
-        all && read.is_ok()
     }
 
     /// Stores all that a snapshot needs, and returns its sources as they are in the copy. `before` is an earlier one of its series,
@@ -425,60 +251,11 @@ impl<'a> Rewriter<'a> {
         if ids.is_empty() {
             return Ok(());
         }
-        let (from, data) = (self.from, &self.data);
-        let one = |lane: &mut Lane<'_>, ids: &[Carried]| -> Rewritten<(Vec<BlobId>, u64)> {
-            let (mut new, mut read) = (Vec::with_capacity(ids.len()), 0);
-            for (id, whole) in ids {
-                let bytes = from.blob(BlobKind::Data, id).map_err(|error| lost(from, error))?;
-                read += bytes.len() as u64;
-                let near = near(from.index(), data, id);
-                new.push(match (whole, near.is_empty()) {
-                    (true, true) => lane.store(BlobKind::Data, &bytes)?,
-                    _ => lane.store_near(BlobKind::Data, &bytes, || near)?,
-                });
-            }
-            Ok((new, read))
-        };
-        let parts = if ids.len() < ALONE { 1 } else { lanes.data.len().max(1) };
-        let chunks = ids.chunks(ids.len().div_ceil(parts));
-        let made: Vec<Rewritten<(Vec<BlobId>, u64)>> = thread::scope(|scope| {
-            let mut waiting = Vec::new();
-            let mut made = Vec::new();
-            let mut work = lanes.data.iter_mut().zip(chunks);
-            let first = work.next();
-            for (lane, ids) in work {
-                let one = &one;
-                match thread::Builder::new().name("copy".into()).spawn_scoped(scope, move || one(lane, ids)) {
-                    Ok(thread) => waiting.push(thread),
-                    Err(e) => made.push(Err(Trouble::Fatal(Error::store("start a thread for", "blobs", e)))),
-                }
-            }
-            let own = first.map(|(lane, ids)| one(lane, ids));
-            let died = || Err(Trouble::Fatal(Error::Hardware { what: "a thread that copies blobs died".into() }));
-            let others = waiting.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died()));
-            own.into_iter().chain(others.collect::<Vec<_>>()).chain(made).collect()
-        });
-        let mut new = Vec::with_capacity(ids.len());
-        for part in made {
-            let (part, read) = part?;
-            self.carried += read;
-            new.extend(part);
-        }
+        let (new, read) = lanes.carry(self.from, &self.data, &ids)?;
+        self.carried += read;
         remember(&mut self.data, ids.into_iter().map(|(id, _)| id).zip(new));
         Ok(())
     }
-}
-
-/// The names that blobs of the copy have on which this one may lean: those of what it leans on here, around the same place.
-fn near(index: &BlobIndex, data: &HashMap<BlobId, BlobId>, id: &BlobId) -> Vec<BlobId> {
-    let Some(place) = index.place(id) else { return Vec::new() };
-    let Some(located) = index.locate(place) else { return Vec::new() };
-    let count = located.bases.len();
-    let scale = |at: u64| (at * count as u64 / u64::from(located.recipe.raw).max(1)) as usize;
-    let offset = u64::from(place.row.offset);
-    let first = scale(offset).saturating_sub(NEAR).min(count);
-    let last = (scale(offset + u64::from(place.row.len)) + 1 + NEAR).min(count);
-    located.bases.get(first..last).unwrap_or_default().iter().filter_map(|base| data.get(base).copied()).collect()
 }
 
 /// Remembers pairs; all are forgotten when there are too many.
@@ -487,17 +264,6 @@ fn remember(known: &mut HashMap<BlobId, BlobId>, pairs: impl IntoIterator<Item =
         known.clear();
     }
     known.extend(pairs);
-}
-
-/// What a node that has not changed holds in the copy.
-fn unchanged(node: &Node, before: &Option<(Node, Node)>) -> Option<Body> {
-    let (here, there) = before.as_ref()?;
-    let same = match (&node.body, &here.body, &there.body) {
-        (Body::Directory { .. }, _, Body::Directory { .. }) => node.body == here.body,
-        (Body::File { size: a, .. }, _, Body::File { size: b, .. }) => node.body == here.body && a == b,
-        _ => false,
-    };
-    same.then(|| there.body.clone())
 }
 
 fn data_id(extent: &Extent) -> Option<BlobId> {
@@ -513,20 +279,5 @@ fn inline_ids(node: &Node) -> Vec<Carried> {
             extents.iter().filter_map(data_id).map(|id| (id, extents.len() == 1)).collect()
         }
         _ => Vec::new(),
-    }
-}
-
-/// Reads pages of the copy that are counted on from then on; one that will not last cannot be read.
-struct Counting<'r, 'p> {
-    pages: &'p BlobReader<'r>,
-    index: &'p BlobIndex,
-}
-
-impl crate::model::paging::PageSource for Counting<'_, '_> {
-    fn page(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
-        if !self.index.contains(id) {
-            return Err(Error::Missing { object: format!("{kind} {id}") });
-        }
-        self.pages.blob(kind, id)
     }
 }
