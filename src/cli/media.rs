@@ -5,7 +5,7 @@ use super::{
     args::size,
     check::percent,
     copy::slowed,
-    exit::{Done, Failure, Outcome},
+    exit::{Done, Failure},
     host, human,
     human::{Align, Table},
     json as shapes,
@@ -311,7 +311,7 @@ fn sync(
     if chosen.is_empty() {
         return Err(Error::usage("no medium is known: see `vault media add`").into());
     }
-    let (mut results, mut missing, mut bad) = (Vec::new(), None, false);
+    let (mut results, mut absent, mut bad) = (Vec::new(), Vec::new(), false);
     for medium in &chosen {
         match one(medium, bandwidth, catalogue, session) {
             Ok((report, took)) => {
@@ -320,16 +320,16 @@ fn sync(
                 results.push(report_json(medium, &report, took));
             }
             // All that are there were asked for.
-            Err(error @ Error::Absent { .. }) if names.is_empty() => {
-                session.screen.note(&error.to_string());
-                missing.get_or_insert(error);
-            }
+            Err(error @ Error::Absent { .. }) if names.is_empty() => absent.push(error),
             Err(error) => return Err(error.into()),
         }
     }
-    match missing {
-        Some(error) if results.is_empty() => Err(error.into()),
-        _ => Ok(Done { outcome: if bad { Outcome::Bad } else { Outcome::Good }, result: json!({ "media": results }) }),
+    // The last one is the failure when none was there.
+    let failure = if results.is_empty() { absent.pop() } else { None };
+    absent.iter().for_each(|error| session.screen.note(&error.to_string()));
+    match failure {
+        Some(error) => Err(error.into()),
+        None => Ok(Done::unless(bad, json!({ "media": results }))),
     }
 }
 
