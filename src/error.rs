@@ -31,6 +31,8 @@ pub enum Error {
     Command { command: String, why: String },
     /// The store shows an older state of a series than this client has seen, or hides some of it.
     Rollback { what: String },
+    /// A medium is not there now: try again when it is.
+    Absent { what: String },
     /// What the user asked for makes no sense or names nothing.
     Usage { what: String },
     /// Refused for safety; the message says how to insist.
@@ -112,10 +114,10 @@ impl fmt::Display for Error {
                 f,
                 "{what}. Find out who could write to the store, and look for what is missing in a copy of it; to go on with what is there: --accept-rollback"
             ),
-            Error::Usage { what } | Error::Refused { what } => f.write_str(what),
             Error::Overtaken => f.write_str(
                 "nothing was published: prune has begun to remove packs that it would have relied on; run it again (what was stored is kept)",
             ),
+            Error::Absent { what } | Error::Usage { what } | Error::Refused { what } => f.write_str(what),
             Error::Cancelled => f.write_str("stopped on request; what is done is kept: run it again to go on"),
             Error::Hardware { what } => {
                 write!(

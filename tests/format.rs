@@ -24,6 +24,7 @@ use vault::{
         codec,
         config::ChunkerConfig,
         gc::{Note as GcNote, Session, Step},
+        medium::Marker,
         snapshot::Head,
         tombstone::{GoneHead, Tombstone},
     },
@@ -31,6 +32,7 @@ use vault::{
     repo::{
         annotations::{open_annotation, seal_annotation},
         gc::{open_note, seal_note},
+        media::{open_marker, seal_marker},
         session::{open_session, seal_session},
         tombstones::{open_tombstone, seal_tombstone},
     },
@@ -221,6 +223,27 @@ fn forgetting_vectors_hold() {
                            "body": hex(&codec::encode(&tombstone)), "length": stone.len(), "object": hex(&stone) },
             "annotation": { "payload": hex(&codec::encode(&annotation)), "length": note.len(),
                             "object": hex(&note), "id": hex(&object_name(&note)) },
+        }),
+    );
+}
+
+#[test]
+fn medium_vectors_hold() {
+    let owner = owner();
+    let time = Time { sec: 1_800_000_000, nsec: 5 };
+    let (medium, name, host) = ([9; 16], "blue".to_owned(), "alpha".to_owned());
+    let marker = Marker { medium, generation: 3, name, time, host, parity: true };
+    let object = seal_marker(&owner, &marker, &SeededEntropy::new(8)).unwrap();
+    assert_eq!(open_marker(&owner, &object, &"vector").unwrap(), marker);
+    hold(
+        "media.json",
+        json!({
+            "keys": "of keys.json",
+            "K_medium": hex(owner.medium_key().expose()),
+            "payload": hex(&codec::encode(&marker)),
+            "length": object.len(),
+            "object": hex(&object),
+            "id": hex(&object_name(&object)),
         }),
     );
 }

@@ -109,9 +109,10 @@ fn each_role_may_what_it_may_and_is_told_which_role_it_lacks() {
     let at = format!("{SERIES}@latest");
     let file = format!("{at}:app/secret-name");
     let changed = "h/-/other";
-    fs::create_dir(world.path("other")).unwrap();
-    fs::write(world.path("other/secret-name"), "otherwise").unwrap();
-    world.good(Some("owner"), &["snapshot", "--as", changed, "--source", "app=other"]);
+    fs::create_dir(world.path("changed")).unwrap();
+    fs::write(world.path("changed/secret-name"), "otherwise").unwrap();
+    world.good(Some("owner"), &["snapshot", "--as", changed, "--source", "app=changed"]);
+    world.good(None, &["init", "--repo", "other", "--kdf", "low", "--key-file-out", "of-other"]);
     let matrix: &[(&[&str], Outcomes)] = &[
         (&["snapshot", "--as", SERIES, "app"], ALL),
         (&["snapshot", "--as", SERIES, "--dry-run", "app"], ALL),
@@ -138,6 +139,12 @@ fn each_role_may_what_it_may_and_is_told_which_role_it_lacks() {
         (&["restore", &at, "--target", "{out}"], [MAINTAINERS, OWNERS, MAY]),
         (&["dump", &file], [MAINTAINERS, OWNERS, MAY]),
         (&["rewrite", &file, "--dry-run"], ONLY_OWNER),
+        // Whole objects take no key; under other keys everything is read.
+        (&["copy", "--to", "{out}", "--init"], ALL),
+        (&["copy", "--to", "other", "--to-key-file", "of-other"], ONLY_OWNER),
+        (&["key", "rekey", "--to", "{out}", "--new-password-command", "echo new", "--kdf", "low"], ONLY_OWNER),
+        (&["media", "list"], NO_WRITER),
+        (&["media", "find", SERIES], [MAINTAINERS, (2, "no medium holds"), (2, "no medium holds")]),
         (&["key", "list"], ALL),
         (&["key", "add", "--role", "writer", "--key-file-out", "{out}"], ALL),
         (&["key", "add", "--role", "maintainer", "--key-file-out", "{out}"], NO_WRITER),

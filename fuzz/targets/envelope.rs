@@ -8,7 +8,7 @@ use vault::{
 };
 use vault_fuzz::{keys, sealed};
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::Config,
     Kind::Slot,
     Kind::DataPack,
@@ -19,6 +19,7 @@ const KINDS: [Kind; 10] = [
     Kind::Note,
     Kind::Tombstone,
     Kind::Annotation,
+    Kind::Medium,
 ];
 
 fuzz_target!(|data: &[u8]| {

@@ -1,7 +1,8 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    browse, check, completions, diff, dump, find, forget, init, key, log, ls, man, prune, repair, restore, rewrite, snapshot, snapshots, stats, tag,
+    browse, check, completions, copy, diff, dump, find, forget, init, key, log, ls, man, media, prune, repair, restore,
+    rewrite, snapshot, snapshots, stats, tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -23,7 +24,8 @@ An ADDRESS is SERIES[@VERSION][:PATH] or a snapshot's ID[:PATH]. A SERIES is ser
 A VERSION is latest, an id, a date (2026-03-02), a time (2026-03-02T04:05) or an age (3d, 12h, 2w).
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 snapshot made but incomplete, 10 no repository,
-12 wrong key, 13 newer format, 14 store rolled back, 20 store full, 130 cancelled.";
+12 wrong key, 13 newer format, 14 store rolled back, 20 store full,
+75 medium absent, 130 cancelled.";
 
 /// Encrypted, deduplicated backups for people who run servers
 #[derive(Debug, Parser)]
@@ -95,6 +97,8 @@ pub enum Command {
     Check(check::Args),
     Repair(repair::Args),
     Rewrite(rewrite::Args),
+    Copy(copy::Args),
+    Media(media::Args),
     Key(key::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -123,6 +127,8 @@ impl Command {
             Command::Check(_) => "check",
             Command::Repair(_) => "repair",
             Command::Rewrite(_) => "rewrite",
+            Command::Copy(_) => "copy",
+            Command::Media(media) => media.name(),
             Command::Key(key) => key.name(),
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",

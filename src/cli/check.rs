@@ -41,7 +41,8 @@ pub struct Args {
     threads: usize,
 }
 
-fn percent(text: &str) -> Result<f64, String> {
+/// Reads a share.
+pub fn percent(text: &str) -> Result<f64, String> {
     match text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>() {
         Ok(share) if share > 0.0 && share <= 100.0 => Ok(share),
         _ => Err("write a share above 0 and up to 100, such as 5%".into()),

@@ -11,6 +11,7 @@
 //! | 13 | written by a newer program |
 //! | 14 | the store shows an older state than this machine has seen, or hides snapshots |
 //! | 20 | the store is full |
+//! | 75 | a medium is absent: try again later |
 //! | 130 | cancelled |
 
 use crate::{
@@ -122,6 +123,7 @@ impl Failure {
                 Error::Missing { .. } => "missing",
                 Error::Store { .. } => "store",
                 Error::Rollback { .. } => "rollback",
+                Error::Absent { .. } => "absent",
                 Error::Target { .. } => "target",
                 Error::Command { .. } => "command",
                 Error::Usage { .. } => "usage",
@@ -141,6 +143,8 @@ impl Failure {
 pub const CANCELLED: u8 = 130;
 /// The store is not what it was.
 const ROLLED_BACK: u8 = 14;
+/// A medium is absent; schedulers know it as "try again later" (EX_TEMPFAIL).
+const ABSENT: u8 = 75;
 /// Usage: also the code that clap gives.
 pub const USAGE: u8 = 2;
 
@@ -161,6 +165,7 @@ pub fn code(result: &Result<Outcome, Failure>) -> u8 {
             Error::WrongKey { .. } => 12,
             Error::Unsupported { .. } => 13,
             Error::Rollback { .. } => ROLLED_BACK,
+            Error::Absent { .. } => ABSENT,
             error if error.is_store_full() => 20,
             Error::Cancelled => CANCELLED,
             _ => 1,
@@ -193,6 +198,7 @@ mod tests {
             (Error::Missing { object: text() }, 1),
             (Error::NotPermitted { what: text(), role: "writer", needs: "an owner key" }, 1),
             (Error::Rollback { what: text() }, 14),
+            (Error::Absent { what: text() }, 75),
             (Error::Command { command: text(), why: text() }, 1),
             (Error::Hardware { what: text() }, 1),
         ] {

@@ -17,7 +17,7 @@ use crate::{
         config::{ChunkerConfig, Config},
         limits,
     },
-    repo::Repository,
+    repo::{Repository, Surroundings},
     store::open::{self as stores, Place},
 };
 use serde_json::json;
@@ -98,7 +98,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
 }
 
 /// A folder with other things in it is no place for a repository. What an interrupted `init` leaves is none of them.
-fn check_place(place: &Place) -> Result<()> {
+pub fn check_place(place: &Place) -> Result<()> {
     let Place::Local(path) = place;
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
@@ -116,6 +116,16 @@ fn check_place(place: &Place) -> Result<()> {
     Ok(())
 }
 
+/// What is to be written is not there yet.
+pub fn check_files(new: &NewRepository) -> Result<()> {
+    for file in [&new.recovery_sheet, &new.key_file_out].into_iter().flatten() {
+        if std::fs::symlink_metadata(file).is_ok() {
+            return Err(Error::refused(format!("{} is there already", secrets::shown(file))));
+        }
+    }
+    Ok(())
+}
+
 /// Makes a repository, tells of it, and hands out its recovery sheet.
 pub fn make(session: &Session, new: &NewRepository) -> Result<Repository, Failure> {
     let place = session.place()?;
@@ -128,11 +138,7 @@ pub fn make(session: &Session, new: &NewRepository) -> Result<Repository, Failur
         return Err(Error::refused(format!("there is a repository at {place} already")).into());
     }
     check_place(&place)?;
-    for file in [&new.recovery_sheet, &new.key_file_out].into_iter().flatten() {
-        if std::fs::symlink_metadata(file).is_ok() {
-            return Err(Error::refused(format!("{} is there already", secrets::shown(file))).into());
-        }
-    }
+    check_files(new)?;
     let secret = match secrets::source(&session.global, &session.screen)? {
         secrets::Source::Given(crate::repo::Unlock::Secret(secret)) => secret,
         secrets::Source::Given(crate::repo::Unlock::Root(_)) => {
@@ -140,12 +146,24 @@ pub fn make(session: &Session, new: &NewRepository) -> Result<Repository, Failur
         }
         secrets::Source::Prompt => secrets::prompt_twice("passphrase for the new repository", &session.interrupts)?,
     };
+    make_at(session, &place, &secret, new, config(new.chunk_size), session.surroundings())
+}
+
+/// The same at a place that was looked at, with a secret and a configuration of the caller's.
+pub fn make_at(
+    session: &Session,
+    place: &Place,
+    secret: &Secret,
+    new: &NewRepository,
+    config: Config,
+    around: Surroundings,
+) -> Result<Repository, Failure> {
     let label = match secret {
         Secret::Passphrase(_) => "passphrase of init",
         Secret::KeyFile(_) => "key file of init",
     };
-    let (costs, config) = (new.kdf.into(), config(new.chunk_size));
-    let repo = Repository::init(stores::create(&place)?, &secret, costs, label, config, session.surroundings())?;
+    let costs = new.kdf.into();
+    let repo = Repository::init(stores::create(place)?, secret, costs, label, config, around)?;
     if !session.global.quiet {
         session.screen.print(&format!("made repository {} at {place}", repo.keys().repo()))?;
     }

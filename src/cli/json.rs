@@ -29,6 +29,13 @@
 //! | `check` | `snapshots`, `packs`, `blobs`, `packs_read`, `bytes_read`, `findings` (`object`, `what`, `lost`, `lost_count`), `losses` (by series: `series`, `snapshots`, each a loss as below), `notes`, `rollbacks`; with `--keyless`: `repository`, `objects`, `packs_read`, `bytes_read`, `findings` (`object`, `what`), `notes` |
 //! | `repair` | `dry_run`, `index` (`listed`, `recovered`, `blobs`, `unreadable`, `unusable`), `packs` (`damaged`: `object`, `what`, `segments`, `whole`, `known`; `read`, `moved`, `moved_bytes`, `fetched`, `fetched_bytes`, `missing`, `marked`), `snapshots` (`snapshot`, `series`, `time`, `what`, `new`, `made`, `lost`: a loss as below), each null when it was not asked for; `shortfall` |
 //! | `rewrite` | `dry_run`, `looked_at`, `rewritten` (`series`, `new`, `pinned`, `taken`: a loss as below), `remains` (`freed`, `still_needed`, `segments_anew`, `bytes_anew`, `packs_marked`; null when the originals stay) |
+//! | `copy` | `mode`: `replica` (`repository`, `created`, `snapshots`, `packs`, `objects`, `bytes`, `replaced`, `forgotten`, `extra_keys`, `damaged`: `object`, `what`) or `logical` (`copied`: `snapshot`, `series`, `time`, `new`; `present`, `forgotten`, `failed`: `object`, `what`; `marked`, `bytes_new`, `bytes_stored`); `dry_run`, `seconds` |
+//! | `media list` | `media` (`medium`, `id`, `uuid`, `site`, `parity`, `retired`, `generation`, `last_sync`, `overdue`, `checked`: `time`, `findings`; `snapshots`, `newest`: `series`, `snapshot`, `time`; `free`, `size`, `nights_until_full`) |
+//! | `media sync` | `media` (`medium`, `snapshots`, `held`, `objects`, `bytes`, `read_back`, `damaged`, `failed`, `free`, `generation`, `unmounted`, `seconds`) |
+//! | `media check` | `medium`, `objects`, `packs_read`, `bytes_read`, `findings` (`object`, `what`) |
+//! | `media find` | `found` (`medium`, `site`, `present`, `series`, `snapshot`, `time`, `bytes`) |
+//! | `media add`, `eject`, `retire` | `medium`, and `uuid` and `id`, or `unmounted` |
+//! | `key rekey` | as `copy` with mode `logical`; `repository` |
 //! | `key …` | `keys`, or `key` and `key_file` |
 //!
 //! A **snapshot** has `id`, `series`, `sequence`, `previous`, `time`, `finished`, `complete`, `host`, `user`, `program`, `tags`,

@@ -4,7 +4,7 @@ use super::{
     exit::{Done, Failure},
     human::{self, Align, Table},
     init::Kdf,
-    json,
+    json, rekey,
     secrets::{self, NewPassword},
     session::Session,
     sheet,
@@ -68,6 +68,9 @@ Examples:
         #[arg(long, value_enum, default_value_t = Kdf::Default)]
         kdf: Kdf,
     },
+    /// Copy everything into a new repository under new keys, after a key was lost or got into wrong hands (owners only)
+    #[command(after_help = rekey::EXAMPLES)]
+    Rekey(rekey::Args),
     /// Print the recovery sheet (owners only)
     #[command(after_help = "Example:\n  vault key recovery --repo /mnt/backup | lp")]
     Recovery {
@@ -124,6 +127,7 @@ impl Args {
             Verb::Add(_) => "key add",
             Verb::Remove { .. } => "key remove",
             Verb::Passwd { .. } => "key passwd",
+            Verb::Rekey(_) => "key rekey",
             Verb::Recovery { .. } => "key recovery",
         }
     }
@@ -151,6 +155,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
             say(session, &format!("the passphrase was changed; its key is now {}", id.short()))?;
             Ok(Done::good(json!({ "key": id.to_string() })))
         }
+        Verb::Rekey(args) => rekey::run(args, session),
         Verb::Recovery { output } => recovery(output, session),
     }
 }

@@ -11,6 +11,7 @@ mod board;
 mod browse;
 mod check;
 mod completions;
+mod copy;
 mod diff;
 mod dump;
 mod entry;
@@ -26,8 +27,10 @@ mod log;
 mod losses;
 mod ls;
 mod man;
+mod media;
 mod progress;
 mod prune;
+mod rekey;
 mod repair;
 mod restore;
 mod rewrite;
@@ -72,7 +75,14 @@ pub fn main() -> ExitCode {
         }
     };
     let name = command.name();
-    let session = Session { global, screen, interrupts, passed_over: Default::default() };
+    let session = Session {
+        global,
+        screen,
+        interrupts,
+        command: name,
+        told_absent: Default::default(),
+        passed_over: Default::default(),
+    };
     let result = run(command, &session).map(|mut done| {
         if session.passed_over.load(Ordering::Relaxed) && done.outcome == exit::Outcome::Good {
             done.outcome = exit::Outcome::Bad;
@@ -103,6 +113,8 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Check(args) => check::run(args, session),
         Command::Repair(args) => repair::run(args, session),
         Command::Rewrite(args) => rewrite::run(args, session),
+        Command::Copy(args) => copy::run(args, session),
+        Command::Media(args) => media::run(args, session),
         Command::Key(args) => key::run(args, session),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

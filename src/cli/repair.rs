@@ -65,11 +65,9 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let (repo, unlock) = session.open_keeping_secret()?;
     let from = match &args.from {
         Some(place) => {
-            let store = stores::open(&Session::parse_place(place)?)?;
-            // It has the same id: its tables would drive out those of the first.
-            let mut around = session.surroundings();
-            around.cache = around.cache.map(|cache| cache.join("from"));
-            Some(Repository::open(store, &unlock, around)?)
+            let place = session.place_at(place)?;
+            let around = session.surroundings_of_other(&place, "from");
+            Some(Repository::open(stores::open(&place)?, &unlock, around)?)
         }
         None => None,
     };

@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 
 const PASSWORD: &str = "VAULT_PASSWORD";
 const NEW_PASSWORD: &str = "VAULT_NEW_PASSWORD";
+const TO_PASSWORD: &str = "VAULT_TO_PASSWORD";
 /// Longest passphrase in bytes: more is a mistaken file.
 const PASSPHRASE_MAX: u64 = 64 << 10;
 
@@ -97,6 +98,7 @@ fn of_command(command: &OsStr) -> Result<Passphrase> {
         .arg(command)
         .env_remove(PASSWORD)
         .env_remove(NEW_PASSWORD)
+        .env_remove(TO_PASSWORD)
         .stderr(Stdio::inherit())
         .stdin(Stdio::inherit())
         .output()
@@ -235,6 +237,53 @@ impl NewPassword {
             None if can_prompt(screen) => prompt_twice("new passphrase", interrupts),
             None => Err(Error::usage(
                 "no new passphrase: set VAULT_NEW_PASSWORD, or give --new-password-file or --new-password-command",
+            )
+            .into()),
+        }
+    }
+}
+
+/// What opens the repository that is copied to, besides `VAULT_TO_PASSWORD` and a prompt.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ToSecret {
+    /// Read the passphrase of the other repository from FILE [env: VAULT_TO_PASSWORD, the passphrase itself]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath,
+        conflicts_with_all = ["to_password_command", "to_key_file"])]
+    pub to_password_file: Option<std::path::PathBuf>,
+    /// Run CMD in a shell and take what it prints as that passphrase
+    #[arg(long, value_name = "CMD", conflicts_with = "to_key_file")]
+    pub to_password_command: Option<OsString>,
+    /// Open the other repository with a key file
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub to_key_file: Option<std::path::PathBuf>,
+}
+
+impl ToSecret {
+    /// An option, else `VAULT_TO_PASSWORD`; `None` when neither is given.
+    pub fn given(&self) -> Result<Option<Unlock>, Failure> {
+        let secret = if let Some(path) = &self.to_password_file {
+            Secret::Passphrase(of_file(path)?)
+        } else if let Some(command) = &self.to_password_command {
+            Secret::Passphrase(of_command(command)?)
+        } else if let Some(path) = &self.to_key_file {
+            read_key_file(path)?
+        } else {
+            match of_environment(TO_PASSWORD)? {
+                Some(given) => Secret::Passphrase(given),
+                None => return Ok(None),
+            }
+        };
+        Ok(Some(Unlock::Secret(secret)))
+    }
+
+    /// The same, else a prompt.
+    pub fn source(&self, screen: &Screen) -> Result<Source, Failure> {
+        match self.given()? {
+            Some(unlock) => Ok(Source::Given(unlock)),
+            None if can_prompt(screen) => Ok(Source::Prompt),
+            None => Err(Error::usage(
+                "the other repository has other keys: set VAULT_TO_PASSWORD, or give --to-password-file, \
+                 --to-password-command or --to-key-file",
             )
             .into()),
         }

@@ -15,6 +15,7 @@ use crate::{
     index::BlobIndex,
     keys::slot::Secret,
     name::Shown,
+    ops::media::{System, catalogue::place_of},
     repo::{Listed, Repository, Rollback, Surroundings, Unlock, snapshots::Resolved},
     series::{Address, Series},
     store::{SharedStore, open as stores, open::Place},
@@ -22,6 +23,7 @@ use crate::{
 };
 use std::{
     ffi::OsStr,
+    io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::PathBuf,
     sync::Arc,
@@ -31,6 +33,9 @@ use std::{
 /// How often a passphrase may be mistyped.
 const TRIES: usize = 3;
 
+/// Commands that open no files, and so can do with what is known of an absent medium.
+const LISTING: [&str; 6] = ["snapshots", "ls", "stats", "find", "log", "diff"];
+
 /// One run of the program.
 pub struct Session {
     /// Options that every command has.
@@ -39,6 +44,10 @@ pub struct Session {
     pub screen: Arc<Screen>,
     /// Whether the user wants to stop.
     pub interrupts: Arc<Interrupts>,
+    /// The command that runs.
+    pub command: &'static str,
+    /// Set when it was said that a medium is absent.
+    pub told_absent: AtomicBool,
     /// Set when a damaged snapshot was passed over that may have been meant: no command then ends well.
     pub passed_over: AtomicBool,
 }
@@ -51,7 +60,32 @@ impl Session {
             None => std::env::var_os("VAULT_REPO")
                 .ok_or_else(|| Error::usage("which repository? Give --repo DIR, or set VAULT_REPO"))?,
         };
-        Session::parse_place(&given)
+        self.place_at(&given)
+    }
+
+    /// A place as the user wrote it; `usb:NAME` is the medium of that name, or, while it is away and for commands that open no
+    /// files, what is known of it.
+    pub fn place_at(&self, given: &OsStr) -> Result<Place> {
+        let Some(name) = given.to_str().and_then(|text| text.strip_prefix("usb:")) else {
+            return Session::parse_place(given);
+        };
+        let state = self
+            .state_folder()
+            .ok_or_else(|| Error::usage("which media there are is not known: set HOME, or give --state-dir"))?;
+        match place_of(&state, &System, name)? {
+            (folder, true) => Ok(Place::Local(folder)),
+            (folder, false) if LISTING.contains(&self.command) && folder.is_dir() => {
+                if !self.told_absent.swap(true, Ordering::Relaxed) {
+                    self.screen.note(&format!("medium {name} is absent: this is what was on it after its last sync"));
+                }
+                Ok(Place::Local(folder))
+            }
+            _ => Err(Error::Absent {
+                what: format!(
+                    "medium {name} is absent: plug it in and mount it (`vault media list` says where it is kept)"
+                ),
+            }),
+        }
     }
 
     /// A place as the user wrote it.
@@ -72,8 +106,15 @@ impl Session {
 
     /// The clock, random bytes, and the folders of what is remembered.
     pub fn surroundings(&self) -> Surroundings {
-        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(KernelEntropy));
-        Surroundings { clock, entropy, cache: self.cache(), state: self.state() }
+        let place = self.place().ok();
+        let state = place.and_then(|place| self.state_of(&place));
+        Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(KernelEntropy), cache: self.cache(), state }
+    }
+
+    /// The same for a second repository. It may have the id of the first: its tables lie elsewhere, or they would drive those out.
+    pub fn surroundings_of_other(&self, place: &Place, what: &str) -> Surroundings {
+        let cache = self.cache().map(|cache| cache.join(what));
+        Surroundings { cache, state: self.state_of(place), ..self.surroundings() }
     }
 
     fn cache(&self) -> Option<PathBuf> {
@@ -81,12 +122,16 @@ impl Session {
         folder(given, "VAULT_CACHE_DIR", "XDG_CACHE_HOME", ".cache")
     }
 
+    /// What is to be remembered and is not to be deleted.
+    pub fn state_folder(&self) -> Option<PathBuf> {
+        folder(self.global.state_dir.clone(), "VAULT_STATE_DIR", "XDG_STATE_HOME", ".local/state")
+    }
+
     /// One folder a place: a replica elsewhere may lag behind.
-    fn state(&self) -> Option<PathBuf> {
-        let given = self.global.state_dir.clone();
-        let folder = folder(given, "VAULT_STATE_DIR", "XDG_STATE_HOME", ".local/state")?;
-        let Place::Local(path) = self.place().ok()?;
-        let path = path.canonicalize().or_else(|_| std::path::absolute(&path)).unwrap_or(path);
+    fn state_of(&self, place: &Place) -> Option<PathBuf> {
+        let folder = self.state_folder()?;
+        let Place::Local(path) = place;
+        let path = path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.clone());
         let place = blake3::hash(path.as_os_str().as_bytes()).to_hex();
         Some(folder.join(place.get(..16).unwrap_or(&place)))
     }
@@ -96,7 +141,7 @@ impl Session {
         if !self.global.accept_rollback {
             return Ok(());
         }
-        if self.state().is_none() {
+        if self.state_folder().is_none() {
             return Err(Error::usage("--accept-rollback has nowhere to be remembered: give --state-dir, or set HOME"));
         }
         for rollback in repo.look(series, true)? {
@@ -120,9 +165,19 @@ impl Session {
 
     /// Opens the repository that a store is known to hold.
     pub fn unlock(&self, store: SharedStore) -> Result<(Repository, Unlock), Failure> {
+        self.unlock_with(store, secrets::source(&self.global, &self.screen)?, self.surroundings())
+    }
+
+    /// The same with what `source` says, which may be a prompt.
+    pub fn unlock_with(
+        &self,
+        store: SharedStore,
+        source: Source,
+        around: Surroundings,
+    ) -> Result<(Repository, Unlock), Failure> {
         let place = store.place();
-        let open = |unlock: &Unlock| Repository::open(store.clone(), unlock, self.surroundings());
-        if let Source::Given(unlock) = secrets::source(&self.global, &self.screen)? {
+        let open = |unlock: &Unlock| Repository::open(store.clone(), unlock, around.clone());
+        if let Source::Given(unlock) = source {
             return Ok((open(&unlock)?, unlock));
         }
         for left in (0..TRIES).rev() {
@@ -136,6 +191,19 @@ impl Session {
         }
         Err(Error::WrongKey { why: "no passphrase was right; try again, or give --key-file or --recovery-file".into() }
             .into())
+    }
+
+    /// Prints what was done, for people. It counts, whether or not anybody reads of it.
+    pub fn print_result(&self, print: impl FnOnce() -> io::Result<()>) {
+        if self.screen.json || self.global.quiet {
+            return;
+        }
+        match print() {
+            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                self.screen.warn(&format!("cannot write the output: {e}"));
+            }
+            _ => {}
+        }
     }
 
     /// Asks before something that cannot be undone. Where nobody can be asked, the user has to say so beforehand.
@@ -224,8 +292,15 @@ mod tests {
         let identity = |path: &std::path::Path| {
             let global = Only::parse_from([OsStr::new("vault"), OsStr::new("--repo"), path.as_os_str()]).global;
             let screen = Arc::new(Screen::new(false, true));
-            Session { global, screen, interrupts: Arc::default(), passed_over: AtomicBool::default() }
-                .repository_identity()
+            Session {
+                global,
+                screen,
+                interrupts: Arc::default(),
+                command: "ls",
+                told_absent: AtomicBool::default(),
+                passed_over: AtomicBool::default(),
+            }
+            .repository_identity()
         };
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(dir.path(), &link).unwrap();

@@ -115,7 +115,8 @@ pub struct Args {
     new: NewRepository,
 }
 
-fn compression(text: &str) -> Result<Compression, String> {
+/// Reads how hard to compress.
+pub fn compression(text: &str) -> Result<Compression, String> {
     match text {
         "none" => Ok(Compression::None),
         "auto" => Ok(Compression::Auto),

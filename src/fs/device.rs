@@ -66,7 +66,7 @@ impl<'a> Mount<'a> {
 }
 
 /// Space, tab, newline and backslash stand in mountinfo as a backslash and three octal digits.
-fn unescape(field: &[u8]) -> Vec<u8> {
+pub fn unescape(field: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&byte, tail)) = rest.split_first() {

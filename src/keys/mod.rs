@@ -257,6 +257,16 @@ impl Keyring {
         self.of_meta_secret("vault v1 annotation", "see or change tags and pins")
     }
 
+    /// Seals markers of media.
+    pub fn medium_key(&self) -> SealKey {
+        self.sealing("vault v1 medium")
+    }
+
+    /// Seals what a client remembers of media and what lies on them; [`Error::NotPermitted`] for a writer.
+    pub fn media_key(&self) -> Result<SealKey> {
+        self.of_meta_secret("vault v1 local media", "see what lies on which medium")
+    }
+
     /// Seals what a client remembers of files in its cache.
     pub fn files_key(&self) -> SealKey {
         self.sealing("vault v1 local files")

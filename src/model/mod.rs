@@ -6,6 +6,7 @@ pub mod codec;
 pub mod config;
 pub mod gc;
 pub mod lazy;
+pub mod medium;
 pub mod node;
 pub mod paging;
 pub mod snapshot;

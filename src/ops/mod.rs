@@ -3,6 +3,7 @@
 pub mod annotate;
 pub mod check;
 pub mod compare;
+pub mod copy;
 pub mod diff;
 pub mod dump;
 pub mod find;
@@ -13,6 +14,7 @@ pub mod history;
 pub mod log;
 pub mod lookup;
 pub mod ls;
+pub mod media;
 pub mod prune;
 mod rebuild;
 pub mod repair;

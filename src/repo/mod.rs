@@ -7,6 +7,7 @@ pub mod checked;
 pub mod files;
 pub mod gc;
 pub mod ground;
+pub mod media;
 pub mod mover;
 pub mod reader;
 pub mod seen;
@@ -160,6 +161,12 @@ impl Repository {
         Ok(Repository { store, namer: keys.blob_namer(), keys, config, around })
     }
 
+    /// The same repository in another store: a replica, of which nothing is derived or remembered here.
+    pub fn at(&self, store: SharedStore) -> Repository {
+        let around = Surroundings { cache: None, state: None, ..self.around.clone() };
+        Repository { store, around, ..self.clone() }
+    }
+
     /// Where the objects live.
     pub fn store(&self) -> &dyn Store {
         &*self.store
@@ -284,7 +291,7 @@ impl std::fmt::Debug for Repository {
     }
 }
 
-fn make_private_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private_folder(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }

@@ -378,12 +378,12 @@ fn newer(one: Newest, other: Newest) -> Newest {
     [one, other].into_iter().flatten().max_by_key(|(id, sight)| (sight.sequence, *id))
 }
 
-fn private(path: &Path, options: &mut fs::OpenOptions) -> io::Result<File> {
+pub(crate) fn private(path: &Path, options: &mut fs::OpenOptions) -> io::Result<File> {
     options.write(true).mode(0o600).open(path)
 }
 
 /// Unlike a cache it must survive a power cut.
-fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("new");
     let mut file = private(&draft, File::options().create(true).truncate(true))?;
     file.write_all(bytes)?;

@@ -10,6 +10,7 @@ pub mod local;
 pub mod memory;
 pub mod open;
 pub mod retry;
+pub mod throttle;
 
 use crate::error::Result;
 use std::{

@@ -73,6 +73,14 @@ pub fn open(place: &Place) -> Result<SharedStore> {
     }
 }
 
+/// Opens a store that is there, or makes one where it may be made, for who puts many objects and looks at none of them before the
+/// next sync ([`LocalStore::gathering`]).
+pub fn gathering(place: &Place, create: bool) -> Result<SharedStore> {
+    let Place::Local(path) = place;
+    let store = if create { LocalStore::create(path) } else { LocalStore::open(path).map_err(|e| not_there(path, e)) };
+    Ok(Arc::new(store?.gathering()))
+}
+
 /// Opens a store, which is made where it is missing.
 pub fn create(place: &Place) -> Result<SharedStore> {
     let Place::Local(path) = place;

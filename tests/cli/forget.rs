@@ -4,7 +4,7 @@ use super::*;
 use serde_json::Value;
 
 /// Ids of the snapshots that are listed, oldest first.
-fn listed_ids(world: &World) -> Vec<String> {
+pub(super) fn listed_ids(world: &World) -> Vec<String> {
     let listed = world.run(&["snapshots", "--json"]).expect(0).result();
     let ids = listed["snapshots"].as_array().unwrap().iter();
     ids.map(|one| one["id"].as_str().unwrap().to_owned()).collect()

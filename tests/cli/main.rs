@@ -4,6 +4,7 @@
 mod common;
 
 mod check;
+mod copy;
 mod forget;
 mod keys;
 mod look;

@@ -63,7 +63,7 @@ pub struct Report {
 
 /// What a name says of an object.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
+pub(in crate::ops) enum Class {
     Config,
     Slot,
     Pack,
@@ -76,7 +76,7 @@ enum Class {
 }
 
 /// The class of an object by its name; `None` for one that is none of a repository.
-fn class(name: &str) -> Option<(Class, Option<[u8; ID_LEN]>)> {
+pub(in crate::ops) fn class(name: &str) -> Option<(Class, Option<[u8; ID_LEN]>)> {
     let parts: Vec<&str> = name.split('/').collect();
     let hash = || unhex::<ID_LEN>(parts.last()?).ok();
     match parts[..] {
@@ -87,6 +87,7 @@ fn class(name: &str) -> Option<(Class, Option<[u8; ID_LEN]>)> {
             (pack::object_name(&id).as_str() == name).then_some((Class::Pack, Some(id.0)))
         }
         ["index", _] => Some((Class::Sealed(Kind::Index as u8), Some(hash()?))),
+        ["media", _] => Some((Class::Sealed(Kind::Medium as u8), Some(hash()?))),
         ["gc", _] => Some((Class::Sealed(Kind::Note as u8), Some(hash()?))),
         ["snapshots", tag, _] => {
             SeriesTag::parse(tag).ok()?;
@@ -347,7 +348,7 @@ impl Run<'_> {
     }
 }
 
-fn ends_with_sum(bytes: &[u8]) -> bool {
+pub(in crate::ops) fn ends_with_sum(bytes: &[u8]) -> bool {
     bytes.split_last_chunk::<ID_LEN>().is_some_and(|(before, sum)| hash::object_name(before) == *sum)
 }
 

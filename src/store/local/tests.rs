@@ -109,7 +109,7 @@ fn uploads_have_a_folder_of_their_own() {
     assert!(matches!(store.put(&name("tmp/x"), b"1"), Err(Error::Store { .. })));
     assert!(matches!(store.put(&name("tmp"), b"1"), Err(Error::Store { .. })));
     let upload = LocalUpload::begin(&store).unwrap();
-    let inside = name(&format!("tmp/{}", upload.leaf()));
+    let inside = name(&format!("tmp/{}", upload.draft.leaf()));
     assert!(matches!(store.get(&inside, 9), Err(Error::Missing { .. })));
     assert_eq!(store.stat(&inside).unwrap(), None);
     store.remove(&inside).unwrap();
@@ -215,9 +215,9 @@ fn every_way_to_give_a_name_keeps_what_is_there() {
     let root = folder::open(store.root.as_fd(), "").unwrap();
     type Way = fn(&mut LocalUpload<'_>, BorrowedFd<'_>, &str) -> rustix::io::Result<Option<Put>>;
     let ways: [(&str, Way); 3] = [
-        ("rename", |upload, folder, leaf| upload.rename_if_free(folder, leaf)),
-        ("link", |upload, folder, leaf| upload.link(folder, leaf)),
-        ("check", |upload, folder, leaf| upload.check_then_rename(folder, leaf).map(Some)),
+        ("rename", |upload, folder, leaf| upload.draft.rename_if_free(folder, leaf)),
+        ("link", |upload, folder, leaf| upload.draft.link(folder, leaf)),
+        ("check", |upload, folder, leaf| upload.draft.check_then_rename(folder, leaf).map(Some)),
     ];
     for (leaf, way) in ways {
         for (bytes, told) in [(b"first", Put::Created), (b"later", Put::Existed)] {
@@ -249,4 +249,58 @@ fn local_file_systems_create_exclusively() {
     let (dir, store) = store();
     assert!(store.capabilities().exclusive_create);
     assert_eq!(leftovers(&dir), 0);
+}
+
+fn gathering() -> (tempfile::TempDir, LocalStore) {
+    let (dir, store) = store();
+    (dir, store.gathering())
+}
+
+#[test]
+fn what_is_gathered_gets_its_names_together() {
+    let (dir, store) = gathering();
+    for text in ["packs/3f/a", "packs/40/b"] {
+        assert_eq!(store.put(&name(text), b"bytes").unwrap(), Put::Created);
+    }
+    assert_eq!((names(&store, ""), leftovers(&dir)), (vec![], 2), "no name stands before its bytes are durable");
+    store.sync().unwrap();
+    assert_eq!((names(&store, ""), leftovers(&dir)), (vec!["packs/3f/a".into(), "packs/40/b".into()], 0));
+    assert_eq!(store.get(&name("packs/3f/a"), 5).unwrap(), b"bytes");
+    assert_eq!(store.put(&name("packs/3f/a"), b"other").unwrap(), Put::Existed);
+    store.sync().unwrap();
+    assert_eq!((store.get(&name("packs/3f/a"), 5).unwrap(), leftovers(&dir)), (b"bytes".to_vec(), 0));
+}
+
+#[test]
+fn what_waits_is_bounded() {
+    let (_dir, store) = gathering();
+    for i in 0..gather::FILES {
+        store.put(&name(&format!("index/{i}")), b"x").unwrap();
+    }
+    assert_eq!(names(&store, "").len(), gather::FILES);
+    let mut upload = store.upload().unwrap();
+    for _ in 0..gather::BYTES >> 20 {
+        upload.append(&[0; 1 << 20]).unwrap();
+    }
+    upload.finish(&name("packs/00/x")).unwrap();
+    assert_eq!(names(&store, "packs/"), ["packs/00/x"]);
+}
+
+#[test]
+fn what_is_gathered_and_lost_gets_no_name() {
+    let (dir, store) = gathering();
+    store.put(&name("index/a"), b"x").unwrap();
+    store.lose(&Errno::IO.into());
+    assert!(store.sync().is_err());
+    assert!(store.sync().is_err(), "a failed flush is final");
+    drop(store);
+    assert_eq!((leftovers(&dir), dir.path().join("index/a").exists()), (0, false));
+}
+
+#[test]
+fn a_dropped_store_leaves_no_drafts() {
+    let (dir, store) = gathering();
+    store.put(&name("index/a"), b"x").unwrap();
+    drop(store);
+    assert_eq!((leftovers(&dir), dir.path().join("index/a").exists()), (0, false));
 }

@@ -1,6 +1,6 @@
 //! Uploads of a [`LocalStore`]: a locked file in `tmp` that is renamed when it is complete and durable.
 
-use super::{LocalStore, TMP, folder, is_file, is_reserved};
+use super::{LocalStore, TMP, folder, gather::Waiting, is_file, is_reserved};
 use crate::{
     error::{Error, Result},
     id,
@@ -24,49 +24,26 @@ const RANDOM: usize = 16;
 const RUN: u64 = 8 << 20;
 
 /// A file in `tmp`; removed when it is dropped before it has a name.
-pub(super) struct LocalUpload<'s> {
-    store: &'s LocalStore,
+#[derive(Debug)]
+pub(super) struct Draft {
     tmp: OwnedFd,
     file: File,
     leaf: String,
+    renamed: bool,
+}
+
+/// A draft that is being written.
+pub(super) struct LocalUpload<'s> {
+    store: &'s LocalStore,
+    pub(super) draft: Draft,
     written: u64,
     /// Up to here the disk was set to work.
     begun: u64,
     /// A write failed, so the length of the file is not known to be right.
     torn: bool,
-    renamed: bool,
 }
 
-impl<'s> LocalUpload<'s> {
-    pub(super) fn begin(store: &'s LocalStore) -> Result<Self> {
-        let failed = |e: Errno| Error::store("begin an upload in", format_args!("{}/{TMP}", store.place()), e.into());
-        let tmp = folder::make(store.root.as_fd(), TMP).map_err(failed)?;
-        // A sweeper may take the file in the moment between its making and its locking: then another is made.
-        for _ in 0..16 {
-            let leaf = id::hex(&world::random::<RANDOM>(&KernelEntropy)?);
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let opened = folder::retry(|| rustix::fs::openat(&tmp, &*leaf, flags, Mode::RUSR | Mode::WUSR));
-            let file = File::from(opened.map_err(failed)?);
-            // Where there are no locks a sweeper gets none either, and removes nothing.
-            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK)
-                && rustix::fs::statat(&tmp, &*leaf, AtFlags::SYMLINK_NOFOLLOW).is_ok()
-            {
-                return Ok(LocalUpload { store, tmp, file, leaf, written: 0, begun: 0, torn: false, renamed: false });
-            }
-        }
-        Err(failed(Errno::AGAIN))
-    }
-
-    /// The time that the store's file system gives the file when it is touched.
-    #[allow(clippy::unnecessary_cast, reason = "the width of this field depends on the architecture")]
-    pub(super) fn touched_now(self) -> Result<i64> {
-        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-        rustix::fs::futimens(&self.file, &Timestamps { last_access: now, last_modification: now })
-            .and_then(|()| rustix::fs::fstat(&self.file))
-            .map(|stat| stat.st_mtime as i64)
-            .map_err(|e| Error::store("read the clock of", self.store.place(), e.into()))
-    }
-
+impl Draft {
     // The three ways to give a file its name. `None`: the file system does not know this way.
 
     pub(super) fn rename_if_free(&mut self, folder: BorrowedFd<'_>, leaf: &str) -> rustix::io::Result<Option<Put>> {
@@ -103,26 +80,8 @@ impl<'s> LocalUpload<'s> {
         Ok(Put::Created)
     }
 
-    /// Linux begins to write what it is told we will not need again, without waiting, and so leaves little for the fsync
-    /// (measured: a tenth) and little of the backup in the page cache. A write that fails meanwhile is still told to the fsync.
-    fn begin_writeback(&mut self) {
-        let run = std::num::NonZeroU64::new(self.written - self.begun);
-        let _ = rustix::fs::fadvise(&self.file, self.begun, run, Advice::DontNeed);
-        self.begun = self.written;
-    }
-
-    #[cfg(test)]
-    pub(super) fn leaf(&self) -> &str {
-        &self.leaf
-    }
-
-    // Writes go somewhere else from now on: to a device that is full.
-    #[cfg(test)]
-    pub(super) fn write_to(&mut self, file: File) {
-        self.file = file;
-    }
-
-    fn name(&mut self, folder: BorrowedFd<'_>, leaf: &str) -> rustix::io::Result<Put> {
+    /// Gives the file this name, unless it is taken.
+    pub(super) fn name(&mut self, folder: BorrowedFd<'_>, leaf: &str) -> rustix::io::Result<Put> {
         if let Some(put) = self.rename_if_free(folder, leaf)? {
             return Ok(put);
         }
@@ -131,6 +90,76 @@ impl<'s> LocalUpload<'s> {
         }
         self.check_then_rename(folder, leaf)
     }
+
+    /// Lets the kernel forget the bytes, which are durable by now: who wrote so many will not need them again.
+    pub(super) fn drop_cached(&self) {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed);
+    }
+
+    /// Makes the bytes durable.
+    pub(super) fn flush(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    #[cfg(test)]
+    pub(super) fn leaf(&self) -> &str {
+        &self.leaf
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // What stays is swept when the store is next opened.
+            let _ = rustix::fs::unlinkat(&self.tmp, &*self.leaf, AtFlags::empty());
+        }
+    }
+}
+
+impl<'s> LocalUpload<'s> {
+    pub(super) fn begin(store: &'s LocalStore) -> Result<Self> {
+        let failed = |e: Errno| Error::store("begin an upload in", format_args!("{}/{TMP}", store.place()), e.into());
+        let tmp = folder::make(store.root.as_fd(), TMP).map_err(failed)?;
+        // A sweeper may take the file in the moment between its making and its locking: then another is made.
+        for _ in 0..16 {
+            let leaf = id::hex(&world::random::<RANDOM>(&KernelEntropy)?);
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let opened = folder::retry(|| rustix::fs::openat(&tmp, &*leaf, flags, Mode::RUSR | Mode::WUSR));
+            let file = File::from(opened.map_err(failed)?);
+            // Where there are no locks a sweeper gets none either, and removes nothing.
+            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK)
+                && rustix::fs::statat(&tmp, &*leaf, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+            {
+                let draft = Draft { tmp, file, leaf, renamed: false };
+                return Ok(LocalUpload { store, draft, written: 0, begun: 0, torn: false });
+            }
+        }
+        Err(failed(Errno::AGAIN))
+    }
+
+    /// The time that the store's file system gives the file when it is touched.
+    #[allow(clippy::unnecessary_cast, reason = "the width of this field depends on the architecture")]
+    pub(super) fn touched_now(self) -> Result<i64> {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        rustix::fs::futimens(&self.draft.file, &Timestamps { last_access: now, last_modification: now })
+            .and_then(|()| rustix::fs::fstat(&self.draft.file))
+            .map(|stat| stat.st_mtime as i64)
+            .map_err(|e| Error::store("read the clock of", self.store.place(), e.into()))
+    }
+
+    /// Linux begins to write what it is told we will not need again, without waiting, and so leaves little for the fsync
+    /// (measured: a tenth) and little of the backup in the page cache. A write that fails meanwhile is still told to the fsync.
+    fn begin_writeback(&mut self) {
+        let run = std::num::NonZeroU64::new(self.written - self.begun);
+        let _ = rustix::fs::fadvise(&self.draft.file, self.begun, run, Advice::DontNeed);
+        self.begun = self.written;
+    }
+
+    // Writes go somewhere else from now on: to a device that is full.
+    #[cfg(test)]
+    pub(super) fn write_to(&mut self, file: File) {
+        self.draft.file = file;
+    }
 }
 
 impl Upload for LocalUpload<'_> {
@@ -138,12 +167,13 @@ impl Upload for LocalUpload<'_> {
         if self.torn {
             return Err(self.store_error("go on with", io::Error::other("an earlier write failed")));
         }
-        self.file.write_all(bytes).map_err(|e| {
+        self.draft.file.write_all(bytes).map_err(|e| {
             self.torn = true;
             self.store_error("write", e)
         })?;
         self.written += bytes.len() as u64;
-        if self.written - self.begun >= RUN {
+        // Of what is gathered the kernel writes out one part while the next is filled.
+        if self.store.gathered.is_none() && self.written - self.begun >= RUN {
             self.begin_writeback();
         }
         Ok(())
@@ -158,13 +188,19 @@ impl Upload for LocalUpload<'_> {
         let stands = || rustix::fs::statat(&folder, name.leaf(), AtFlags::SYMLINK_NOFOLLOW);
         let put = match stands() {
             Ok(_) => Put::Existed,
-            Err(_) => {
-                self.file.sync_all().map_err(|e| {
-                    store.lose(&e);
-                    store.object("flush", name, e)
-                })?;
-                self.name(folder.as_fd(), name.leaf()).map_err(|e| store.object("store", name, e))?
-            }
+            Err(_) => match &store.gathered {
+                Some(gathered) => {
+                    gathered.add(store, Waiting { draft: self.draft, name: name.clone(), len: self.written })?;
+                    return Ok(Put::Created);
+                }
+                None => {
+                    self.draft.flush().map_err(|e| {
+                        store.lose(&e);
+                        store.object("flush", name, e)
+                    })?;
+                    self.draft.name(folder.as_fd(), name.leaf()).map_err(|e| store.object("store", name, e))?
+                }
+            },
         };
         // Also when it existed: who put it may not have come to its sync.
         store.touch(name.folder());
@@ -177,16 +213,7 @@ impl Upload for LocalUpload<'_> {
 
 impl LocalUpload<'_> {
     fn store_error(&self, doing: &'static str, e: io::Error) -> Error {
-        Error::store(doing, format_args!("{}/{TMP}/{}", self.store.place(), self.leaf), e)
-    }
-}
-
-impl Drop for LocalUpload<'_> {
-    fn drop(&mut self) {
-        if !self.renamed {
-            // What stays is swept when the store is next opened.
-            let _ = rustix::fs::unlinkat(&self.tmp, &*self.leaf, AtFlags::empty());
-        }
+        Error::store(doing, format_args!("{}/{TMP}/{}", self.store.place(), self.draft.leaf), e)
     }
 }
 
@@ -197,8 +224,8 @@ pub(super) fn creates_exclusively(store: &LocalStore) -> Result<bool> {
     let failed = |e: Errno| Error::store("try", format_args!("{}/{TMP}", store.place()), e.into());
     let tmp = folder::open(store.root.as_fd(), TMP).map_err(failed)?;
     let leaf = id::hex(&world::random::<RANDOM>(&KernelEntropy)?);
-    let known = match upload.rename_if_free(tmp.as_fd(), &leaf).map_err(failed)? {
-        None => upload.link(tmp.as_fd(), &leaf).map_err(failed)?,
+    let known = match upload.draft.rename_if_free(tmp.as_fd(), &leaf).map_err(failed)? {
+        None => upload.draft.link(tmp.as_fd(), &leaf).map_err(failed)?,
         known => known,
     };
     let _ = rustix::fs::unlinkat(&tmp, &*leaf, AtFlags::empty());

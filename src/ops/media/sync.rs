@@ -1,0 +1,321 @@
+//! What is new onto a medium, and read back from it.
+
+use super::{Catalogue, Host, Medium, Present, catalogue, expect_generation, leave, locate};
+use crate::{
+    compress::Compression,
+    error::{Error, Result},
+    hash::ObjectHasher,
+    id::PackId,
+    model::medium::Marker,
+    monitor::{Counter, Monitor, Phase},
+    name::{Shown, cut_text},
+    object::{self, HEADER_LEN, Kind},
+    ops::{
+        check::keyless::class,
+        copy::{
+            inventory::{Inventory, lacking, names},
+            logical, replica,
+            transfer::{Item, Transfer},
+        },
+    },
+    repo::Repository,
+    store::{Entry, ObjectName, SharedStore, Store, local::LocalStore},
+};
+use std::{
+    collections::HashMap,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+const PIECE: usize = 1 << 20;
+
+/// A sync.
+pub struct Request<'a> {
+    /// The medium.
+    pub medium: &'a Medium,
+    /// Take a medium that is older than it was for what it is.
+    pub accept_rollback: bool,
+    /// Puts something around the medium's store, such as a limit.
+    pub around: &'a dyn Fn(SharedStore) -> SharedStore,
+    /// This machine.
+    pub client: &'a str,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Snapshots that are new on the medium.
+    pub snapshots: u64,
+    /// Objects that are new on it, and their bytes.
+    pub objects: u64,
+    pub bytes: u64,
+    /// Bytes that were read back from it and are right.
+    pub read_back: u64,
+    /// Objects of the repository that are damaged and were not copied.
+    pub damaged: u64,
+    /// Snapshots that could not be copied.
+    pub failed: u64,
+    /// Snapshots that lie on it now.
+    pub held: u64,
+    /// Free bytes, and all of them.
+    pub space: (u64, u64),
+    /// The number of this sync.
+    pub generation: u64,
+    /// It was unmounted, and may be unplugged.
+    pub unmounted: bool,
+}
+
+/// Brings a medium up to date: mounts it where its entry says so, copies what is new, reads that back from the disk, notes it in the
+/// marker and in the catalogue. Earlier content is whole whatever happens, and the next sync goes on.
+pub fn sync(
+    catalogue: &Catalogue<'_>,
+    host: &dyn Host,
+    request: &Request<'_>,
+    monitor: &dyn Monitor,
+) -> Result<Report> {
+    monitor.phase(Phase::Opening);
+    let present = locate(catalogue, host, request.medium, true)?;
+    let synced = run(catalogue, host, request, &present, monitor);
+    let left = leave(host, &present);
+    let mut report = synced?;
+    left?;
+    report.unmounted = present.ours;
+    Ok(report)
+}
+
+fn run(
+    catalogue: &Catalogue<'_>,
+    host: &dyn Host,
+    request: &Request<'_>,
+    present: &Present,
+    monitor: &dyn Monitor,
+) -> Result<Report> {
+    let (repo, medium) = (catalogue.repo(), request.medium);
+    if let Err(error) = expect_generation(medium, &present.marker) {
+        if !request.accept_rollback {
+            return Err(error);
+        }
+        monitor.note(&format!("{error}; accepted"));
+    } else if present.marker.generation > medium.generation {
+        monitor.note(&format!(
+            "medium {} was synced by another machine meanwhile ({})",
+            Shown(medium.name.as_bytes()),
+            Shown(present.marker.host.as_bytes())
+        ));
+    }
+    let local = LocalStore::open(&present.folder)?;
+    let before = names(&local)?;
+    let mut report = copy(repo, request, &present.folder, monitor)?;
+    let new: Vec<ObjectName> = names(&local)?.difference(&before).cloned().collect();
+    let (bytes, wrong) = read_back(&local, &new, monitor)?;
+    if let Some((name, what)) = wrong.first() {
+        return Err(Error::corrupt(
+            format!("{name} on medium {}", Shown(medium.name.as_bytes())),
+            format!(
+                "{what}, of {} objects that were just written {} are wrong: the medium or its cable fails; use another",
+                new.len(),
+                wrong.len()
+            ),
+        ));
+    }
+    (report.objects, report.bytes, report.read_back) = (new.len() as u64, bytes, bytes);
+
+    monitor.phase(Phase::Publishing);
+    // Still the same file system: one that vanished leaves an empty folder behind.
+    if std::fs::metadata(&present.folder).map(|meta| meta.dev()).ok() != Some(present.device) {
+        return Err(super::absent(medium, "it vanished during the sync; what it holds is whole, sync it again"));
+    }
+    let now = super::now(repo);
+    let generation = present.marker.generation.max(medium.generation).saturating_add(1);
+    let host_name = cut_text(request.client, 1024).to_owned();
+    let marker = Marker { generation, time: now, host: host_name, ..present.marker.clone() };
+    repo.put_marker(&local, &marker)?;
+    let view = keep_skeleton(catalogue, medium, &local, monitor)?;
+    let mut known = Medium { generation, space: host.space(&present.point)?, ..medium.clone() };
+    known.syncs.push(catalogue::Sync { time: now.sec, bytes });
+    let surplus = known.syncs.len().saturating_sub(catalogue::SYNCS_MAX);
+    known.syncs.drain(..surplus);
+    known.snapshots = view
+        .snapshots(None)?
+        .listed
+        .into_iter()
+        .map(|listed| {
+            let series = crate::series::Series::parse(&listed.snapshot.series)?;
+            let tag = repo.keys().series_tag(&series);
+            Ok(catalogue::Held {
+                tag,
+                id: listed.id,
+                time: listed.snapshot.head.time.sec,
+                series: listed.snapshot.series,
+            })
+        })
+        .collect::<Result<_>>()?;
+    (report.held, report.space, report.generation) = (known.snapshots.len() as u64, known.space, generation);
+    catalogue.put(known)?;
+    Ok(report)
+}
+
+/// Copies what is new: whole objects, or, onto a medium that is pruned on its own, as a writer does.
+fn copy(repo: &Repository, request: &Request<'_>, folder: &Path, monitor: &dyn Monitor) -> Result<Report> {
+    let mut report = Report {
+        snapshots: 0,
+        objects: 0,
+        bytes: 0,
+        read_back: 0,
+        damaged: 0,
+        failed: 0,
+        held: 0,
+        space: (0, 0),
+        generation: 0,
+        unmounted: false,
+    };
+    let plain = LocalStore::open(folder)?;
+    if replica::was_pruned(&plain)? {
+        let to = repo.at((request.around)(Arc::new(plain)));
+        let request = logical::Request {
+            from: repo,
+            to: &to,
+            chosen: None,
+            compression: Compression::default(),
+            host: request.client,
+            dry_run: false,
+            threads: 0,
+        };
+        let copied = logical::copy(&request, monitor)?;
+        (report.snapshots, report.failed) = (copied.copied.len() as u64, copied.failed.len() as u64);
+    } else {
+        let to = (request.around)(Arc::new(plain.gathering()));
+        // One object at a time: sticks are slow at anything but long runs.
+        let request = replica::Request { from: repo.store(), to: &*to, create: true, dry_run: false, threads: 1 };
+        let copied = replica::replicate(&request, monitor)?;
+        (report.snapshots, report.damaged) = (copied.snapshots, copied.damaged.len() as u64);
+    }
+    Ok(report)
+}
+
+/// Reads objects from the disk and holds them against their names. Returns their bytes, and those that are wrong.
+fn read_back(
+    store: &LocalStore,
+    new: &[ObjectName],
+    monitor: &dyn Monitor,
+) -> Result<(u64, Vec<(ObjectName, String)>)> {
+    monitor.phase(Phase::Verifying);
+    let mut entries: Vec<Entry> = Vec::new();
+    for name in new {
+        entries.extend(store.stat(name)?);
+    }
+    monitor.expect(Counter::Stored, entries.iter().map(|entry| entry.len).sum());
+    let (mut wrong, mut bytes) = (Vec::new(), 0);
+    let mut piece = vec![0; PIECE];
+    for entry in entries {
+        store.drop_cached(&entry.name)?;
+        let (mut hasher, mut at) = (ObjectHasher::default(), 0u64);
+        while at < entry.len {
+            monitor.check()?;
+            let len = (entry.len - at).min(PIECE as u64) as usize;
+            let part = &mut piece[..len];
+            store.get_range(&entry.name, at, part)?;
+            hasher.update(part);
+            at += len as u64;
+            monitor.add(Counter::Stored, len as u64);
+        }
+        bytes += entry.len;
+        let expected = class(entry.name.as_str()).and_then(|(_, hash)| hash);
+        if expected.is_some_and(|hash| hash != hasher.finish()) {
+            wrong.push((entry.name, "it reads back differently".into()));
+        }
+    }
+    Ok((bytes, wrong))
+}
+
+/// Keeps what lies on a medium, but the contents of files, so that it can be asked for while the medium is away.
+fn keep_skeleton(
+    catalogue: &Catalogue<'_>,
+    medium: &Medium,
+    on_it: &LocalStore,
+    monitor: &dyn Monitor,
+) -> Result<Repository> {
+    let repo = catalogue.repo();
+    let skeleton = Arc::new(LocalStore::create(&catalogue.skeleton(medium))?.gathering());
+    let (there, have) = (Inventory::to_copy(on_it)?, Inventory::of(&*skeleton)?);
+    let transfer = |from: &dyn Store, entries: Vec<Entry>| {
+        let items =
+            entries.into_iter().map(|entry| Item { name: entry.name.clone(), replaces: false, entry }).collect();
+        let quiet = Quiet(monitor);
+        let transfer = Transfer {
+            from,
+            to: &*skeleton,
+            repo: repo.keys().repo(),
+            threads: 1,
+            left: AtomicU64::new(0),
+            monitor: &quiet,
+        };
+        transfer.all(items).and_then(|came| skeleton.sync().map(|()| came))
+    };
+    let mut small: Vec<Entry> = there.config.iter().filter(|_| have.config.is_none()).cloned().collect();
+    for (there, have) in [(&there.keys, &have.keys), (&there.index, &have.index)] {
+        small.extend(lacking(there, have));
+    }
+    transfer(on_it, small)?;
+    // What the repository lists need not be looked at.
+    let (index, _) = repo.load_index(false)?;
+    let runs = index.runs();
+    let kinds: HashMap<PackId, u8> = runs.iter().flat_map(|run| run.packs().map(|(id, _, kind)| (id, kind))).collect();
+    let mut packs = Vec::new();
+    for (name, entry) in there.packs.iter().filter(|(name, _)| !have.packs.contains_key(*name)) {
+        let known = PackId::parse(name.leaf()).ok().and_then(|id| kinds.get(&id).copied());
+        let kind = match known {
+            Some(kind) => kind,
+            None => kind_of(on_it, name)?,
+        };
+        if Kind::of_pack(kind) == Some(Kind::TreePack) {
+            packs.push(entry.clone());
+        }
+    }
+    // What the repository itself still has is sooner read there.
+    let mut near = Vec::new();
+    for entry in &packs {
+        near.extend(repo.store().stat(&entry.name)?.filter(|near| near.len == entry.len));
+    }
+    transfer(repo.store(), near)?;
+    let come = names(&*skeleton)?;
+    packs.retain(|entry| !come.contains(&entry.name));
+    transfer(on_it, packs)?;
+    let mut rest = Vec::new();
+    for (there, have) in [
+        (&there.tombstones, &have.tombstones),
+        (&there.annotations, &have.annotations),
+        (&there.snapshots, &have.snapshots),
+    ] {
+        rest.extend(lacking(there, have));
+    }
+    transfer(on_it, rest)?;
+    // What was forgotten on the medium is gone from there.
+    let gone = have.snapshots.keys().filter(|name| !there.snapshots.contains_key(*name));
+    gone.into_iter().try_for_each(|name| skeleton.remove(name))?;
+    skeleton.sync()?;
+    Ok(repo.at(skeleton))
+}
+
+/// The kind that a pack's header says; 0 when it cannot be read, which a check tells.
+fn kind_of(store: &dyn Store, name: &ObjectName) -> Result<u8> {
+    let mut header = [0; HEADER_LEN];
+    match store.get_range(name, 0, &mut header) {
+        Ok(()) => Ok(object::read_any_header(&header, name).map_or(0, |(kind, _)| kind)),
+        Err(Error::Corrupt { .. } | Error::Missing { .. }) => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// Passes on the wish to stop, and nothing else: what is kept here is no progress of the medium.
+struct Quiet<'a>(&'a dyn Monitor);
+
+impl Monitor for Quiet<'_> {
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+    fn problem(&self, text: &str) {
+        self.0.problem(text);
+    }
+}
