@@ -37,6 +37,7 @@ pub mod index;
 pub mod keys;
 pub mod model;
 pub mod monitor;
+pub mod mount;
 pub mod name;
 pub mod object;
 pub mod ops;

@@ -1,7 +1,7 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    check, completions, dump, forget, init, key, ls, man, prune, repair, restore, snapshot, snapshots, stats, tag,
+    check, completions, dump, forget, init, key, ls, man, mount, prune, repair, restore, snapshot, snapshots, stats, tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -82,6 +82,7 @@ pub enum Command {
     Ls(ls::Args),
     Restore(restore::Args),
     Dump(dump::Args),
+    Mount(mount::Args),
     Forget(Box<forget::Args>),
     Prune(prune::Args),
     Tag(tag::TagArgs),
@@ -105,6 +106,7 @@ impl Command {
             Command::Ls(_) => "ls",
             Command::Restore(_) => "restore",
             Command::Dump(_) => "dump",
+            Command::Mount(_) => "mount",
             Command::Forget(_) => "forget",
             Command::Prune(_) => "prune",
             Command::Tag(tag) => tag.name(),

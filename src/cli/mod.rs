@@ -21,6 +21,7 @@ mod key;
 mod losses;
 mod ls;
 mod man;
+mod mount;
 mod progress;
 mod prune;
 mod repair;
@@ -84,6 +85,7 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Ls(args) => ls::run(args, session),
         Command::Restore(args) => restore::run(args, session),
         Command::Dump(args) => dump::run(args, session),
+        Command::Mount(args) => mount::run(args, session),
         Command::Forget(args) => forget::run(*args, session),
         Command::Prune(args) => prune::run(args, session),
         Command::Tag(args) => tag::tag(args, session),
