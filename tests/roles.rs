@@ -124,6 +124,8 @@ fn each_role_may_what_it_may_and_is_told_which_role_it_lacks() {
         // A maintainer sees what there is, and not what is in it.
         (&["restore", &at, "--target", "{out}"], [MAINTAINERS, OWNERS, MAY]),
         (&["dump", &file], [MAINTAINERS, OWNERS, MAY]),
+        // Only who may, is told that there is nothing to mount at.
+        (&["mount", "app/secret-name"], [OWNERS, OWNERS, (2, "is no folder")]),
         (&["key", "list"], ALL),
         (&["key", "add", "--role", "writer", "--key-file-out", "{out}"], ALL),
         (&["key", "add", "--role", "maintainer", "--key-file-out", "{out}"], NO_WRITER),

@@ -1,7 +1,8 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    check, completions, dump, forget, init, key, ls, man, mount, prune, repair, restore, snapshot, snapshots, stats, tag,
+    check, completions, dump, forget, init, key, ls, man, mount, prune, repair, restore, snapshot, snapshots, stats,
+    tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};

@@ -20,6 +20,7 @@
 //! | `restore` | `snapshot`, `totals`, `files_unchanged`, `files_written`, `bytes_written`, `bytes_fetched`, `deleted`, `sockets`, `shortfall`, `problem_count`, `problems`, `actions`, `seconds` |
 //! | `ls` | `snapshot`, `entries`, `unreadable` (`path`, `message`) |
 //! | `dump` | none: its output is the data (with `--output`: `snapshot`, `bytes`) |
+//! | `mount` | `folder`; a `note` tells when it is mounted |
 //! | `stats` | `series` and sums |
 //! | `check` | `snapshots`, `packs`, `blobs`, `packs_read`, `bytes_read`, `findings` (`object`, `what`, `lost`, `lost_count`), `losses` (by series: `series`, `snapshots`, each a loss as below), `notes`, `rollbacks`; with `--keyless`: `repository`, `objects`, `packs_read`, `bytes_read`, `findings` (`object`, `what`), `notes` |
 //! | `repair` | `dry_run`, `index` (`listed`, `recovered`, `blobs`, `unreadable`, `unusable`), `packs` (`damaged`: `object`, `what`, `segments`, `whole`, `known`; `read`, `moved`, `moved_bytes`, `fetched`, `fetched_bytes`, `missing`, `marked`), `snapshots` (`snapshot`, `series`, `time`, `what`, `new`, `made`, `lost`: a loss as below), each null when it was not asked for; `shortfall` |

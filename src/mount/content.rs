@@ -92,7 +92,11 @@ impl File {
             }
             Ok(begin + extent.len() < end)
         })?;
-        if out.len() - before == wanted { Ok(()) } else { Err(Error::corrupt("a tree", "a file's list ends too early")) }
+        if out.len() - before == wanted {
+            Ok(())
+        } else {
+            Err(Error::corrupt("a tree", "a file's list ends too early"))
+        }
     }
 
     /// Where, at `offset` or behind it, that begins which is sought. `None` when there is none.

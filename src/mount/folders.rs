@@ -228,8 +228,7 @@ mod tests {
         assert_eq!(names(&found, "servers/a/-/x"), ["latest", "t5", "t5_02020202", "t9", "t9_05050505"]);
         assert!(matches!(found.get("servers/a/-/x").unwrap().entries[&b"latest"[..]], What::Folder(_)));
         let long = "\u{202e}".repeat(80);
-        let found =
-            folders(&[version(6, "a/-/\u{202e}\\x", 5), version(7, &format!("a/-/{long}"), 5)], false);
+        let found = folders(&[version(6, "a/-/\u{202e}\\x", 5), version(7, &format!("a/-/{long}"), 5)], false);
         let shown = names(&found, "servers/a/-");
         assert_eq!(shown[0], "\\u{202e}\\\\x");
         assert!(shown[1].len() <= NAME_MAX && shown[1].contains('~'), "{}", shown[1]);

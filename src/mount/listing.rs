@@ -124,9 +124,9 @@ impl View<'_> {
                     let leaf = leaves.lock().unwrap_or_else(PoisonError::into_inner).get(self.pages(), number as usize);
                     let leaf = leaf.map_err(|error| {
                         let place = What::Dir(dir.clone());
-                        place.place().map_or(No::Unreadable, |(parent, name)| {
-                            self.unreadable(&Address(&parent, name), error)
-                        })
+                        place
+                            .place()
+                            .map_or(No::Unreadable, |(parent, name)| self.unreadable(&Address(&parent, name), error))
                     })?;
                     let Some(leaf) = leaf else { return Ok(()) };
                     for (at, node) in (0u64..).zip(&leaf.nodes).skip(first) {
@@ -143,10 +143,6 @@ impl View<'_> {
     }
 
     fn told_of(&self, parent: &Parent, node: &crate::model::node::Node, counted: bool) -> Told {
-        if counted {
-            self.enter_node(parent, node)
-        } else {
-            self.tell_node(parent.identity_of(node).number, node)
-        }
+        if counted { self.enter_node(parent, node) } else { self.tell_node(parent.identity_of(node).number, node) }
     }
 }

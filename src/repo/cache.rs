@@ -23,17 +23,50 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// What an index says of a blob: its kind, its name, and where in its segment it begins and ends.
 pub type Claim = (BlobKind, BlobId, u32, u32);
 
+/// Buffers that wait to be used again, in number. One that is opened takes two, and gives back two when another has to go.
+const SPARE: usize = 16;
+/// Buffers above this many bytes are not kept.
+const SPARE_MAX: usize = 2 << 20;
+
+/// Buffers of segments that are gone. Left to an allocator with an arena for each thread, what one thread frees stays taken while
+/// another takes as much anew, and the bound is kept by counting only.
+#[derive(Default)]
+pub struct Spares(Mutex<Vec<Vec<u8>>>);
+
+impl Spares {
+    /// An empty buffer.
+    pub fn take(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back.
+    pub fn give(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut spares = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        if buffer.capacity() > 0 && buffer.capacity() <= SPARE_MAX && spares.len() < SPARE {
+            spares.push(buffer);
+        }
+    }
+}
+
 /// An opened segment. Of each of its blobs it is known whether it was found to be what it is called: as long as the segment is kept,
 /// that need be found once.
 pub struct Opened {
     plain: Vec<u8>,
     proved: Mutex<HashSet<Claim>>,
+    spares: Arc<Spares>,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.spares.give(std::mem::take(&mut self.plain));
+    }
 }
 
 impl Opened {
-    /// Nothing of it is proved yet.
-    pub fn new(plain: Vec<u8>) -> Self {
-        Opened { plain, proved: Mutex::default() }
+    /// Nothing of it is proved yet. Its buffer goes to `spares` in the end.
+    pub fn new(plain: Vec<u8>, spares: Arc<Spares>) -> Self {
+        Opened { plain, proved: Mutex::default(), spares }
     }
 
     /// The whole plaintext.
@@ -62,6 +95,7 @@ pub struct SegmentCache {
     bound: usize,
     state: Mutex<State>,
     opened: Condvar,
+    spares: Arc<Spares>,
 }
 
 struct State {
@@ -74,7 +108,12 @@ impl SegmentCache {
     /// Keeps at most `bound` bytes, but always the last one.
     pub fn new(bound: usize) -> Self {
         let state = State { segments: LruCache::unbounded(), bytes: 0, busy: HashSet::new() };
-        SegmentCache { bound, state: Mutex::new(state), opened: Condvar::new() }
+        SegmentCache { bound, state: Mutex::new(state), opened: Condvar::new(), spares: Arc::default() }
+    }
+
+    /// Buffers to open segments with.
+    pub fn spares(&self) -> &Spares {
+        &self.spares
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -92,7 +131,7 @@ impl SegmentCache {
         }
         let is_first = state.busy.insert(at);
         drop(state);
-        let result = open().map(|plain| Arc::new(Opened::new(plain)));
+        let result = open().map(|plain| Arc::new(Opened::new(plain, self.spares.clone())));
         let mut state = self.lock();
         if is_first {
             state.busy.remove(&at);
@@ -161,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_blob_is_proved_once_and_only_where_it_was() {
-        let opened = Opened::new(vec![1, 2, 3, 4]);
+        let opened = Opened::new(vec![1, 2, 3, 4], Arc::default());
         let checks = AtomicUsize::new(0);
         let prove = |claim, good| {
             opened.prove(claim, |_| {
@@ -178,6 +217,24 @@ mod tests {
         assert_eq!(prove(claim(2, 1, 3), false), None);
         assert_eq!(prove(claim(1, 1, 4), false), None);
         assert_eq!((prove(claim(1, 1, 5), true), prove(claim(1, 3, 1), true)), (None, None));
+    }
+
+    #[test]
+    fn buffers_of_what_is_gone_are_used_again() {
+        let cache = SegmentCache::new(100);
+        let mut seen = HashSet::new();
+        for n in 0..100 {
+            let open = || {
+                let mut plain = cache.spares().take();
+                plain.resize(30, n as u8);
+                Ok(plain)
+            };
+            seen.insert(cache.get_or_open(spot(n), open).unwrap().bytes().as_ptr());
+        }
+        assert!(seen.len() <= 5, "{}", seen.len());
+        let large = Vec::with_capacity(SPARE_MAX + 1);
+        cache.spares().give(large);
+        assert!(cache.spares().take().capacity() <= SPARE_MAX);
     }
 
     #[test]

@@ -185,10 +185,12 @@ impl<'r> BlobReader<'r> {
             if located.stored as usize > limits::STORED_MAX {
                 return Err(Error::corrupt(pack::object_name(&located.pack), "a segment is too long"));
             }
-            let mut sealed = vec![0; located.stored as usize];
+            let spares = self.opened.spares();
+            let (mut sealed, mut plain) = (spares.take(), spares.take());
+            sealed.resize(located.stored as usize, 0);
             self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;
-            let mut plain = Vec::new();
             self.open_with(located, &mut sealed, &mut plain, effort)?;
+            spares.give(sealed);
             Ok(plain)
         })?;
         effort.opened.insert(at, plain.clone());
