@@ -16,13 +16,16 @@ use crate::{
     repo::{BlobReader, Repository},
 };
 use clap::ValueHint;
-use rustix::process::{getegid, geteuid};
+use rustix::{
+    fs::{FileType, fstat},
+    process::{getegid, geteuid},
+};
 use serde_json::json;
 use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
     fs::File,
-    io::{self, IsTerminal, Read, Write},
+    io::{self, Read, Write},
     path::PathBuf,
     process::{Command, Stdio},
     sync::{
@@ -193,7 +196,7 @@ fn in_background(args: &Args, session: &Session) -> Result<Done, Failure> {
     std::process::exit(code.unwrap_or(super::exit::CANCELLED.into()))
 }
 
-/// Leaves the terminal. What is wrong is told where standard error leads, unless that is the terminal.
+/// Leaves the terminal, and whoever waits for the end of what is written. What is wrong is told when standard error is a file.
 fn detach() -> io::Result<()> {
     rustix::process::setsid()?;
     io::stdout().write_all(&[READY])?;
@@ -201,7 +204,7 @@ fn detach() -> io::Result<()> {
     let null = File::options().read(true).write(true).open(OsStr::new("/dev/null"))?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
-    if io::stderr().is_terminal() {
+    if !FileType::from_raw_mode(fstat(io::stderr())?.st_mode).is_file() {
         rustix::stdio::dup2_stderr(&null)?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::{
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use fuser::{Config, INodeNo, MountOption, Notifier, Session, SessionACL, SessionUnmounter};
-use rustix::io::Errno;
+use rustix::{fs::FileType, io::Errno};
 use std::{
     ffi::OsStr,
     io,
@@ -47,11 +47,9 @@ pub struct Place {
 /// Fails when nothing can be mounted at a folder, and says what to do.
 pub fn expect_mountable(folder: &Path) -> Result<()> {
     let shown = Shown(folder.as_os_str().as_bytes());
-    match rustix::fs::stat(folder) {
-        Ok(stat) if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() => {
-            return Err(Error::usage(format!("{shown} is no folder: mount at one")));
-        }
-        Ok(_) => {}
+    // Not `stat`, which the kernel answers by itself for a while.
+    let found = match rustix::fs::statfs(folder) {
+        Ok(found) => found,
         Err(Errno::NOENT) => return Err(Error::usage(format!("there is no {shown}: make it first, with mkdir"))),
         Err(Errno::NOTCONN | Errno::CONNABORTED) => {
             return Err(Error::refused(format!(
@@ -59,10 +57,13 @@ pub fn expect_mountable(folder: &Path) -> Result<()> {
             )));
         }
         Err(e) => return Err(Error::Target { path: shown.to_string(), source: e.into() }),
+    };
+    let is_dir = rustix::fs::stat(folder).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir());
+    if !is_dir {
+        return Err(Error::usage(format!("{shown} is no folder: mount at one")));
     }
     let device = |path: &Path| rustix::fs::stat(path).map(|stat| stat.st_dev);
-    let is_fuse = rustix::fs::statfs(folder).is_ok_and(|found| found.f_type as u64 == FUSE_MAGIC);
-    if is_fuse && device(folder).ok() != device(&folder.join("..")).ok() {
+    if found.f_type as u64 == FUSE_MAGIC && device(folder).ok() != device(&folder.join("..")).ok() {
         return Err(Error::refused(format!(
             "something is mounted at {shown} already: `fusermount3 -u {shown}` (as root: `umount {shown}`) ends it"
         )));
@@ -116,9 +117,10 @@ pub fn serve(
             Err(RecvTimeoutError::Timeout) => {}
         }
     }
-    unmount(&mut unmounter, &place.folder).map_err(failed)?;
-    // Who still has a file open gets errors once this process is gone.
-    let _ = ended.recv_timeout(LAST_WORDS);
+    if unmount(&mut unmounter, &place.folder).map_err(failed)? {
+        // The rest ends by itself, unless the store does not answer.
+        let _ = ended.recv_timeout(LAST_WORDS);
+    }
     Ok(())
 }
 
@@ -153,13 +155,15 @@ fn cannot_mount(folder: &Path, source: io::Error) -> Error {
     Error::refused(format!("cannot mount at {shown}: {why}"))
 }
 
-/// Ends the mount: for whoever is still in it too, lazily, when it is in use.
-fn unmount(unmounter: &mut SessionUnmounter, folder: &Path) -> io::Result<()> {
+/// Ends the mount. When it is in use its name goes at once, and `false` is returned: who still has a file open gets errors once this
+/// process is gone.
+fn unmount(unmounter: &mut SessionUnmounter, folder: &Path) -> io::Result<bool> {
     match unmounter.unmount() {
         Err(e) if Errno::from_io_error(&e) == Some(Errno::BUSY) => {
-            Ok(rustix::mount::unmount(folder, rustix::mount::UnmountFlags::DETACH)?)
+            rustix::mount::unmount(folder, rustix::mount::UnmountFlags::DETACH)?;
+            Ok(false)
         }
-        done => done,
+        done => done.map(|()| true),
     }
 }
 
