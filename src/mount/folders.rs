@@ -118,7 +118,7 @@ impl Folders {
     /// The folders of these series.
     pub fn of(mut all: Vec<Line<'_>>, time_name: &dyn Fn(i64) -> String) -> Self {
         all.retain(|one| !one.versions.is_empty());
-        all.sort_by(|a, b| a.name().cmp(&b.name()));
+        all.sort_by(|a, b| a.name().cmp(b.name()));
         let mut folders = Folders::default();
         // All folders before any snapshot: a folder's name is the series', a snapshot's can be another.
         let places: Vec<Arc<str>> = all.iter().map(|one| folders.make_all(one)).collect();

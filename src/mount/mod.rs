@@ -30,5 +30,8 @@ mod view;
 
 pub use attr::Owners;
 pub use catalog::{Catalog, TimeName};
+pub use content::Sought;
+pub use listing::{Item, Listing};
 pub use session::{Place, expect_mountable, serve};
-pub use view::{Root, Settings, View};
+pub use table::Table;
+pub use view::{Answer, No, Root, Settings, Told, View};

@@ -28,16 +28,13 @@ pub enum Page {
 }
 
 /// An entry in the page that holds it.
-pub struct NodeRef(Arc<Page>, usize);
+pub struct NodeRef(LeafRef, usize);
 
 impl Deref for NodeRef {
     type Target = Node;
     fn deref(&self) -> &Node {
-        match &*self.0 {
-            Page::Tree(TreePage::Leaf(leaf)) => &leaf.nodes[self.1],
-            // It is made in this file, of a leaf only.
-            _ => unreachable!("an entry outside of a leaf"),
-        }
+        // Where it was found when this was made.
+        &self.0.nodes[self.1]
     }
 }
 
@@ -118,7 +115,7 @@ impl<'s> Pages<'s> {
                 Page::Tree(TreePage::Leaf(leaf)) => {
                     begins_with(&id, first.as_ref(), leaf.nodes.first().map(|node| &node.name))?;
                     let at = leaf.nodes.binary_search_by(|node| node.name.as_bytes().cmp(name));
-                    return Ok(at.ok().map(|at| NodeRef(page, at)));
+                    return Ok(at.ok().map(|at| NodeRef(LeafRef(page.clone()), at)));
                 }
                 Page::Tree(TreePage::Inner(children)) => {
                     let above = children.partition_point(|child| child.first.as_bytes() <= name);

@@ -93,7 +93,7 @@ impl Table {
     }
 
     /// Entries that the kernel knows.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.lock().slots.len()
     }
 

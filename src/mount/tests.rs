@@ -210,19 +210,19 @@ fn a_large_directory_is_listed_from_any_place_on() {
     }
     // Listed or looked up, an entry has one number; counted as often as it was told.
     let listed = list(&view, ROOT, 70, true).unwrap();
-    assert_eq!(view.table().len(), 3001);
+    assert_eq!(view.table().count(), 3001);
     for (name, told) in listed.iter().skip(2) {
         assert_eq!(number(&view, name), told.attr.ino.0);
     }
     for (_, told) in listed.iter().skip(2) {
         view.forget(told.attr.ino.0, 1);
     }
-    assert_eq!(view.table().len(), 3001);
+    assert_eq!(view.table().count(), 3001);
     for (_, told) in listed.iter().skip(2) {
         view.forget(told.attr.ino.0, 1);
         assert_eq!(view.attributes(told.attr.ino.0).unwrap_err(), No::Stale);
     }
-    assert_eq!(view.table().len(), 1);
+    assert_eq!(view.table().count(), 1);
     // Back to a place that was told before.
     let open = view.open_directory(ROOT).unwrap();
     let mut places = Vec::new();
@@ -452,7 +452,7 @@ fn what_the_kernel_knows_too_much_of_is_named_oldest_first_and_files_before_dire
     }
     assert!(view.table().is_full());
     let surplus = view.table().surplus();
-    assert_eq!(surplus.len(), view.table().len() - LOW);
+    assert_eq!(surplus.len(), view.table().count() - LOW);
     assert_eq!(surplus[0].0, file);
     assert!(surplus.iter().all(|(number, _)| *number != sub && *number != ROOT));
     assert_eq!(view.parent_number(&surplus[0].1), ROOT);
@@ -460,7 +460,7 @@ fn what_the_kernel_knows_too_much_of_is_named_oldest_first_and_files_before_dire
     assert!(!view.table().is_full());
     surplus.iter().skip(1).for_each(|(number, _)| view.forget(*number, 1));
     view.table().settle();
-    assert_eq!(view.table().len(), LOW + 1);
+    assert_eq!(view.table().count(), LOW + 1);
     assert!(view.attributes(file).is_ok() && !view.table().is_full());
     // Two entries of one number are told apart.
     let other = super::number::Identity { check: 7, ..made_up(HIGH as u64 - 1) };
