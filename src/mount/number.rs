@@ -65,10 +65,8 @@ impl Identity {
 
     /// An entry of a directory of a source. All names of one file have one identity.
     pub fn of_entry(source: &Identity, parent: &Identity, node: &Node) -> Self {
-        let meta = &node.meta;
-        if meta.links > 1 && !matches!(node.body, Body::Directory { .. }) {
-            let place = [meta.inode.to_le_bytes(), u64::from(meta.device).to_le_bytes()];
-            return Identity::of(b"file", &[&source.bytes(), &place[0], &place[1]]);
+        if node.meta.links > 1 && !matches!(node.body, Body::Directory { .. }) {
+            return Identity::of(b"file", &[&source.bytes(), &node.link_key()]);
         }
         Identity::of(b"entry", &[&parent.bytes(), node.name.as_bytes()])
     }

@@ -264,6 +264,20 @@ fn names_of_one_file_have_one_number_that_is_the_same_in_every_mount() {
     }
 }
 
+#[test]
+fn names_of_one_inode_that_were_met_with_other_contents_are_other_files() {
+    let fixture = Fixture::new();
+    let linked = |bytes: &[u8]| fixture::file(bytes).linked(77, 2);
+    let app = fixture::dir(vec![("a", linked(b"short")), ("b", linked(b"and this is longer"))]);
+    let listed = fixture.snapshot("h/-/s", 1, vec![("app", app)]);
+    let borrowed = Borrowed::new(&fixture);
+    let reader = borrowed.reader();
+    let view = one(&borrowed, &reader, &listed, "app");
+    assert_ne!(number(&view, "a"), number(&view, "b"));
+    assert_eq!(contents(&view, "a"), Ok(b"short".to_vec()));
+    assert_eq!(contents(&view, "b"), Ok(b"and this is longer".to_vec()));
+}
+
 /// Pieces of a file that has holes at its ends and in between, and its bytes.
 fn holey(count: usize) -> (Item, Vec<u8>) {
     let (mut pieces, mut bytes) = (vec![Piece::Hole(5000)], vec![0; 5000]);

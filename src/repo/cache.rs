@@ -24,9 +24,9 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub type Claim = (BlobKind, BlobId, u32, u32);
 
 /// Buffers that wait to be used again, in number. One that is opened takes two, and gives back two when another has to go.
-const SPARE: usize = 16;
+const SPARE: usize = 8;
 /// Buffers above this many bytes are not kept.
-const SPARE_MAX: usize = 2 << 20;
+const SPARE_MAX: usize = 5 << 20;
 
 /// Buffers of segments that are gone. Left to an allocator with an arena for each thread, what one thread frees stays taken while
 /// another takes as much anew, and the bound is kept by counting only.
