@@ -18,7 +18,8 @@
 //! places, layouts   store · model · pack · index · fs
 //! repository        repo        open, slots, snapshots; reader; writer, which owns the order of publishing
 //! operations        ops         one verb each: plan, then apply; told to a monitor, answered by a report
-//! surface           cli         arguments, secrets, progress, tables, JSON, exit codes
+//! surfaces          mount       the repository as a folder, for the kernel
+//!                   cli         arguments, secrets, progress, tables, JSON, exit codes
 //! ```
 //!
 //! To add a store, implement [`store::Store`] and pass [`store::conformance`]; to add a verb, write a module in [`ops`] and a file in `cli`;
@@ -37,6 +38,7 @@ pub mod index;
 pub mod keys;
 pub mod model;
 pub mod monitor;
+pub mod mount;
 pub mod name;
 pub mod object;
 pub mod ops;

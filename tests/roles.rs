@@ -145,6 +145,8 @@ fn each_role_may_what_it_may_and_is_told_which_role_it_lacks() {
         (&["key", "rekey", "--to", "{out}", "--new-password-command", "echo new", "--kdf", "low"], ONLY_OWNER),
         (&["media", "list"], NO_WRITER),
         (&["media", "find", SERIES], [MAINTAINERS, (2, "no medium holds"), (2, "no medium holds")]),
+        // Only who may, is told that there is nothing to mount at.
+        (&["mount", "app/secret-name"], [OWNERS, OWNERS, (2, "is no folder")]),
         (&["key", "list"], ALL),
         (&["key", "add", "--role", "writer", "--key-file-out", "{out}"], ALL),
         (&["key", "add", "--role", "maintainer", "--key-file-out", "{out}"], NO_WRITER),

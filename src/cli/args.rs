@@ -1,8 +1,8 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    browse, check, completions, copy, diff, dump, find, forget, init, key, log, ls, man, media, prune, repair, restore,
-    rewrite, snapshot, snapshots, stats, tag,
+    browse, check, completions, copy, diff, dump, find, forget, init, key, log, ls, man, media, mount, prune, repair,
+    restore, rewrite, snapshot, snapshots, stats, tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -88,6 +88,7 @@ pub enum Command {
     Browse(browse::Args),
     Restore(restore::Args),
     Dump(dump::Args),
+    Mount(mount::Args),
     Forget(Box<forget::Args>),
     Prune(prune::Args),
     Tag(tag::TagArgs),
@@ -118,6 +119,7 @@ impl Command {
             Command::Browse(_) => "browse",
             Command::Restore(_) => "restore",
             Command::Dump(_) => "dump",
+            Command::Mount(_) => "mount",
             Command::Forget(_) => "forget",
             Command::Prune(_) => "prune",
             Command::Tag(tag) => tag.name(),

@@ -65,6 +65,11 @@ pub fn local_time(sec: i64) -> String {
     time_in(sec, TimeZone::system())
 }
 
+/// A point in time, local, as an address takes it for a version and as a name in a mount: `2026-03-02T04:05:06`.
+pub fn version_time(sec: i64) -> String {
+    local_time(sec).replace(' ', "T")
+}
+
 fn time_in(sec: i64, zone: TimeZone) -> String {
     match Timestamp::from_second(sec) {
         Ok(time) => time.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string(),

@@ -26,6 +26,7 @@
 //! | `find` | `series`, `snapshots`, `matches` (numbers), `unreadable` (messages) |
 //! | `log` | `series`, `path`, `snapshots`, `versions` (`version`, `since` and `until`: `id`, `sequence`, `time`; `snapshots`, `gone`, `what`, `type`, `size`, `mode`, `uid`, `gid`, `mtime`), `unreadable` (messages) |
 //! | `stats` | `series` (`series`, `snapshots`, `newest`, `files`, `bytes`, `bytes_all`, `bytes_new`, `bytes_stored`, `nights`: `time`, `bytes`, `bytes_new`, `bytes_stored`; `sources`: `name`, `snapshots`, `files`, `bytes`, `bytes_all`) and sums |
+//! | `mount` | `folder`; a `note` tells when it is mounted |
 //! | `check` | `snapshots`, `packs`, `blobs`, `packs_read`, `bytes_read`, `findings` (`object`, `what`, `lost`, `lost_count`), `losses` (by series: `series`, `snapshots`, each a loss as below), `notes`, `rollbacks`; with `--keyless`: `repository`, `objects`, `packs_read`, `bytes_read`, `findings` (`object`, `what`), `notes` |
 //! | `repair` | `dry_run`, `index` (`listed`, `recovered`, `blobs`, `unreadable`, `unusable`), `packs` (`damaged`: `object`, `what`, `segments`, `whole`, `known`; `read`, `moved`, `moved_bytes`, `fetched`, `fetched_bytes`, `missing`, `marked`), `snapshots` (`snapshot`, `series`, `time`, `what`, `new`, `made`, `lost`: a loss as below), each null when it was not asked for; `shortfall` |
 //! | `rewrite` | `dry_run`, `looked_at`, `rewritten` (`series`, `new`, `pinned`, `taken`: a loss as below), `remains` (`freed`, `still_needed`, `segments_anew`, `bytes_anew`, `packs_marked`; null when the originals stay) |

@@ -28,6 +28,7 @@ mod losses;
 mod ls;
 mod man;
 mod media;
+mod mount;
 mod progress;
 mod prune;
 mod rekey;
@@ -104,6 +105,7 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Browse(args) => browse::run(args, session),
         Command::Restore(args) => restore::run(args, session),
         Command::Dump(args) => dump::run(args, session),
+        Command::Mount(args) => mount::run(args, session),
         Command::Forget(args) => forget::run(*args, session),
         Command::Prune(args) => prune::run(args, session),
         Command::Tag(args) => tag::tag(args, session),

@@ -12,7 +12,7 @@ pub(super) const RUNS_MAX: usize = 4;
 /// A merge takes in the next larger run unless that is larger than so many times what is merged anyway.
 const GROWTH: usize = 3;
 
-/// A place of a blob: which run, and which row of it. Valid for as long as the index is, also when runs are merged meanwhile.
+/// A place of a blob: which run, and which row of it. Valid until the index is replaced, also when runs are merged meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// The run's number, which no other ever gets.
@@ -27,8 +27,10 @@ pub struct Runs {
     runs: Vec<Arc<Run>>,
     /// The number of each of `runs`.
     numbers: Vec<u32>,
-    /// For every number that was ever given: the number of the run that now holds its rows, and what must be added to its numbers
-    /// of segments there.
+    /// The first number that was given since all runs were last replaced.
+    since: u32,
+    /// For every number that was given from there on: the number of the run that now holds its rows, and what must be added to its
+    /// numbers of segments there.
     homes: Vec<(u32, u32)>,
 }
 
@@ -42,10 +44,30 @@ impl Deref for Runs {
 impl Runs {
     /// Adds a run.
     pub(super) fn push(&mut self, run: Run) {
-        let number = self.homes.len() as u32;
+        self.push_shared(Arc::new(run));
+    }
+
+    fn push_shared(&mut self, run: Arc<Run>) {
+        let number = self.next_number();
         self.homes.push((number, 0));
         self.numbers.push(number);
-        self.runs.push(Arc::new(run));
+        self.runs.push(run);
+    }
+
+    /// Changes whenever all runs are replaced.
+    pub(super) fn version(&self) -> u32 {
+        self.since
+    }
+
+    fn next_number(&self) -> u32 {
+        self.since.wrapping_add(self.homes.len() as u32)
+    }
+
+    /// The runs of `newer` in the place of these, whose numbers none of them gets.
+    pub(super) fn replaced_by(&self, newer: &Runs) -> Runs {
+        let mut runs = Runs { since: self.next_number(), ..Runs::default() };
+        newer.iter().for_each(|run| runs.push_shared(run.clone()));
+        runs
     }
 
     /// Merges the smaller runs when there are too many.
@@ -76,7 +98,7 @@ impl Runs {
         let parts: Vec<&Run> = tail.iter().map(|(run, _)| &**run).collect();
         let (mut merged, shifts) = folder.merge(&parts)?;
         merged.go_on_from(parts.iter().copied().zip(shifts.iter().copied()));
-        let new = self.homes.len() as u32;
+        let new = self.next_number();
         for (home, by) in &mut self.homes {
             if let Some(part) = tail.iter().position(|(_, number)| number == home) {
                 *by = by.wrapping_add(shifts.get(part).copied().unwrap_or(0));
@@ -89,7 +111,7 @@ impl Runs {
 
     /// The run in which a segment that was known by a place's numbers lies now, and its number there.
     pub fn resolve(&self, run: u32, segment: u32) -> Option<(&Run, u32)> {
-        let (home, by) = self.homes.get(run as usize)?;
+        let (home, by) = self.homes.get(run.wrapping_sub(self.since) as usize)?;
         let at = self.numbers.iter().position(|number| number == home)?;
         Some((self.runs.get(at)?, segment.wrapping_add(*by)))
     }

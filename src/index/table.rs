@@ -142,6 +142,19 @@ impl BlobIndex {
         Ok((index, unreadable))
     }
 
+    /// Knows from now on what `newer` knows in its place, for readers that go on meanwhile: places that were found before lead
+    /// nowhere then, so that who finds nothing at one asks again.
+    pub fn replace(&self, newer: BlobIndex) {
+        let _changing = self.changing.lock().unwrap_or_else(|e| e.into_inner());
+        let runs = self.now().replaced_by(&newer.runs());
+        *self.runs.write().unwrap_or_else(|e| e.into_inner()) = Arc::new(runs);
+    }
+
+    /// Changes with each [`BlobIndex::replace`].
+    pub fn version(&self) -> u32 {
+        self.now().version()
+    }
+
     /// Names the packs that are in the store, with their lengths, and those that prune may remove. What is listed but not in the
     /// store or has another length there, and what may go, counts as unknown from now on, and so does what leans on it. Returns the
     /// packs that are not in the store.
@@ -361,6 +374,27 @@ mod tests {
             }
             assert!(index.recent.iter().all(|shard| shard.lock().unwrap().is_empty()));
         }
+    }
+
+    #[test]
+    fn an_index_that_is_replaced_knows_the_new_and_leads_from_old_places_nowhere() {
+        let index = BlobIndex::empty(None);
+        index.absorb(Source { id: IndexId([1; 32]), len: 4096 }, &[pack(0, 10)]).unwrap();
+        let before = index.place(&blob_id(5)).unwrap();
+        let newer = BlobIndex::empty(None);
+        newer.absorb(Source { id: IndexId([2; 32]), len: 4096 }, &[pack(5, 10)]).unwrap();
+        index.replace(newer);
+        assert!(index.locate(before).is_none());
+        assert_ne!(index.version(), BlobIndex::empty(None).version());
+        assert_eq!(index.places(&blob_id(4)).len(), 0);
+        let after = index.place(&blob_id(5)).unwrap();
+        assert_eq!(index.locate(after).unwrap().pack, pack(5, 10).id);
+        // What comes later has a place too, also when runs are merged.
+        for n in 2..20u32 {
+            index.absorb(Source { id: IndexId([n as u8 + 1; 32]), len: 4096 }, &[pack(n * 100, 100)]).unwrap();
+        }
+        assert_eq!(index.locate(after).unwrap().pack, pack(5, 10).id);
+        assert!(index.place(&blob_id(1950)).and_then(|place| index.locate(place)).is_some());
     }
 
     #[test]

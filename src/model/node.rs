@@ -1,6 +1,7 @@
 //! One entry of a directory: everything POSIX knows of it. Layout: `format-spec/05-trees.md`.
 
-use crate::{id::BlobId, name::Name, world::Time};
+use super::codec;
+use crate::{hash, id::BlobId, name::Name, world::Time};
 use bincode::{Decode, Encode};
 
 /// An extended attribute; POSIX ACLs are among them as `system.posix_acl_access` and `system.posix_acl_default`.
@@ -117,6 +118,14 @@ impl Node {
             Body::Directory { entries, .. } => entries.saturating_add(1),
             _ => 1,
         }
+    }
+
+    /// What all names of one file have in common, those of other files of its source do not, and names of one inode no longer have
+    /// when the file was changed, or its inode given to another, between the moments at which they were met.
+    pub fn link_key(&self) -> [u8; 32] {
+        let meta = &self.meta;
+        let (file, owner) = ((meta.device, meta.inode), (meta.uid, meta.gid));
+        hash::object_name(&codec::encode(&(file, owner, meta.mode, meta.mtime, &self.body)))
     }
 
     /// True when a directory.

@@ -2,7 +2,7 @@
 
 use super::{
     Repository,
-    cache::{SegmentCache, Spot},
+    cache::{Opened, SegmentCache, Spot},
 };
 use crate::{
     error::{Error, Result},
@@ -18,6 +18,7 @@ use crate::{
 };
 use std::{
     collections::{HashMap, HashSet},
+    ops::{Deref, Range},
     sync::{Arc, Mutex, MutexGuard, OnceLock},
 };
 
@@ -29,7 +30,7 @@ const CACHE_BYTES: usize = 32 << 20;
 #[derive(Default)]
 struct Effort {
     depth: usize,
-    opened: HashMap<Spot, Arc<Vec<u8>>>,
+    opened: HashMap<Spot, Arc<Opened>>,
     bytes: usize,
     /// What is being opened, or could not be.
     begun: HashSet<Spot>,
@@ -55,6 +56,19 @@ impl Effort {
     }
 }
 
+/// A blob's verified bytes, where they lie in their opened segment.
+pub struct Blob {
+    segment: Arc<Opened>,
+    range: Range<usize>,
+}
+
+impl Deref for Blob {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.segment.bytes().get(self.range.clone()).unwrap_or_default()
+    }
+}
+
 /// Reads blobs. Shared by threads.
 pub struct BlobReader<'r> {
     repo: &'r Repository,
@@ -74,12 +88,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<'r> BlobReader<'r> {
     /// Reads the blobs that `index` knows.
     pub fn new(repo: &'r Repository, index: &'r BlobIndex) -> Self {
+        BlobReader::with_cache(repo, index, CACHE_BYTES)
+    }
+
+    /// The same for who comes back to what was read: opened segments are kept up to `bound` bytes.
+    pub fn with_cache(repo: &'r Repository, index: &'r BlobIndex, bound: usize) -> Self {
         BlobReader {
             repo,
             index,
             later: OnceLock::new(),
             keys: Mutex::default(),
-            opened: SegmentCache::new(CACHE_BYTES),
+            opened: SegmentCache::new(bound),
             openers: Mutex::default(),
         }
     }
@@ -161,12 +180,12 @@ impl<'r> BlobReader<'r> {
         for base in &located.bases {
             let mut found = Err(Error::Missing { object: format!("base blob {base}") });
             for kind in kinds {
-                found = self.blob_with(*kind, base, effort, &mut prefix);
+                found = self.blob_with(*kind, base, effort);
                 if found.is_ok() {
                     break;
                 }
             }
-            found?;
+            prefix.extend_from_slice(&found?);
             if prefix.len() > limits::BASES_MAX {
                 return Err(Error::corrupt(pack::object_name(&located.pack), "a segment's bases are too long"));
             }
@@ -176,7 +195,7 @@ impl<'r> BlobReader<'r> {
     }
 
     /// An opened segment, from the cache or the store.
-    fn segment(&self, located: &Located, effort: &mut Effort) -> Result<Arc<Vec<u8>>> {
+    fn segment(&self, located: &Located, effort: &mut Effort) -> Result<Arc<Opened>> {
         let at = (located.pack, located.offset);
         if let Some(plain) = effort.opened.get(&at) {
             return Ok(plain.clone());
@@ -186,10 +205,12 @@ impl<'r> BlobReader<'r> {
             if located.stored as usize > limits::STORED_MAX {
                 return Err(Error::corrupt(pack::object_name(&located.pack), "a segment is too long"));
             }
-            let mut sealed = vec![0; located.stored as usize];
+            let spares = self.opened.spares();
+            let (mut sealed, mut plain) = (spares.take(), spares.take());
+            sealed.resize(located.stored as usize, 0);
             self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;
-            let mut plain = Vec::new();
             self.open_with(located, &mut sealed, &mut plain, effort)?;
+            spares.give(sealed);
             Ok(plain)
         })?;
         effort.opened.insert(at, plain.clone());
@@ -198,27 +219,38 @@ impl<'r> BlobReader<'r> {
 
     /// A blob's verified bytes. Another place is tried when one is damaged.
     pub fn blob(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.blob_with(kind, id, &mut Effort::default(), &mut bytes)?;
-        Ok(bytes)
+        self.blob_in_place(kind, id).map(|blob| blob.to_vec())
+    }
+
+    /// The same without a copy; the whole segment stays in memory for as long as this is held.
+    pub fn blob_in_place(&self, kind: BlobKind, id: &BlobId) -> Result<Blob> {
+        let version = self.index.version();
+        match self.blob_with(kind, id, &mut Effort::default()) {
+            // The places that were tried lead nowhere any more.
+            Err(_) if self.index.version() != version => self.blob_with(kind, id, &mut Effort::default()),
+            found => found,
+        }
     }
 
     /// Appends the verified bytes of blobs, one after another, that together are no more to read than one segment may lean on.
     pub fn append_blobs(&self, kind: BlobKind, ids: &[BlobId], out: &mut Vec<u8>) -> Result<()> {
         let mut effort = Effort::default();
-        ids.iter().try_for_each(|id| self.blob_with(kind, id, &mut effort, out))
+        ids.iter().try_for_each(|id| {
+            out.extend_from_slice(&self.blob_with(kind, id, &mut effort)?);
+            Ok(())
+        })
     }
 
-    fn blob_with(&self, kind: BlobKind, id: &BlobId, effort: &mut Effort, out: &mut Vec<u8>) -> Result<()> {
+    fn blob_with(&self, kind: BlobKind, id: &BlobId, effort: &mut Effort) -> Result<Blob> {
         let (mut failure, mut is_missing) = (None, false);
         let mut next = Some(self.index);
         while let Some(index) = next.take() {
             for place in index.places(id) {
                 let depth = effort.depth;
-                let found = self.blob_in(kind, id, (index, place), effort, out);
+                let found = self.blob_in(kind, id, (index, place), effort);
                 effort.depth = depth;
                 match found {
-                    Ok(()) => return Ok(()),
+                    Ok(blob) => return Ok(blob),
                     Err(error) => {
                         is_missing |= matches!(error, Error::Missing { .. });
                         failure.get_or_insert(error);
@@ -238,20 +270,14 @@ impl<'r> BlobReader<'r> {
         id: &BlobId,
         (index, place): (&BlobIndex, Place),
         effort: &mut Effort,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
+    ) -> Result<Blob> {
         let lost = || Error::Missing { object: format!("the segment of {kind} {id}") };
         let located = index.locate(place).ok_or_else(lost)?;
-        let plain = self.segment(&located, effort)?;
-        let start = place.row.offset as usize;
-        let bytes = plain.get(start..start + place.row.len as usize);
-        match bytes {
-            Some(bytes) if self.repo.namer().name(kind, bytes) == *id => {
-                out.extend_from_slice(bytes);
-                Ok(())
-            }
-            _ => Err(Error::corrupt(pack::object_name(&located.pack), format!("{kind} {id} has other bytes"))),
-        }
+        let segment = self.segment(&located, effort)?;
+        let claim = (kind, *id, place.row.offset, place.row.offset.saturating_add(place.row.len));
+        let range = segment.prove(claim, |bytes| self.repo.namer().name(kind, bytes) == *id);
+        let wrong = || Error::corrupt(pack::object_name(&located.pack), format!("{kind} {id} has other bytes"));
+        Ok(Blob { range: range.ok_or_else(wrong)?, segment })
     }
 }
 

@@ -295,8 +295,8 @@ fn what_lies_where_is_known_while_all_media_are_away() {
     let reader = crate::repo::BlobReader::new(&skeleton, &index);
     let listed = skeleton.snapshots(None).unwrap().listed;
     let mut paths = Vec::new();
-    let mut each = |path: &[u8], _: &crate::model::node::Node, _: Option<&str>, _: Option<&str>| {
-        paths.push(String::from_utf8_lossy(path).into_owned());
+    let mut each = |entry: &crate::ops::ls::Entry<'_>| {
+        paths.push(String::from_utf8_lossy(entry.path).into_owned());
         Ok(())
     };
     assert!(crate::ops::ls::ls(&reader, &listed[0], None, true, &mut each).unwrap().is_empty());

@@ -11,8 +11,7 @@ use crate::{
         PathError,
         target::{Identity, Kind},
     },
-    hash,
-    model::{codec, node::Node},
+    model::node::Node,
     monitor::Counter,
     name::Name,
 };
@@ -57,12 +56,6 @@ impl Firsts {
     }
 }
 
-fn key_of(node: &Node) -> LinkKey {
-    let meta = &node.meta;
-    let (file, owner) = ((meta.device, meta.inode), (meta.uid, meta.gid));
-    hash::object_name(&codec::encode(&(file, owner, meta.mode, meta.mtime, &node.body)))
-}
-
 /// True for a failure of linking as such: the entry can be made anew.
 fn can_be_made(error: &PathError) -> bool {
     matches!(
@@ -77,7 +70,7 @@ impl Collector<'_> {
         if node.meta.links < 2 {
             return self.place(dir, fresh, node, None);
         }
-        let key = key_of(&node);
+        let key = node.link_key();
         if !self.firsts.0.contains_key(&key) {
             return self.place_first(dir, fresh, node, key);
         }
