@@ -34,14 +34,14 @@ fn the_series_goes_on_and_what_was_said_of_the_originals_is_said_of_the_new_ones
     assert_eq!(marks(0).tags_with(&[]), ["release"]);
     assert_eq!(marks(1).pin.unwrap().reason.as_deref(), Some("audit"));
     assert!(marks(2).pin.is_none());
-    for n in 0..3 {
+    for (n, before) in before.iter().enumerate() {
         let said = marks(n).rewritten;
         assert_eq!(said.len(), 1);
-        assert_eq!((said[0].from, &*said[0].user, &*said[0].host), (before[n].id, "ann", "desk"));
+        assert_eq!((said[0].from, &*said[0].user, &*said[0].host), (before.id, "ann", "desk"));
         assert_eq!(said[0].what, "1 entries, 327 bytes: app/conf/key.pem (leaked)");
-        let stone = world.repo().tombstone(&tag, &before[n].id).unwrap();
+        let stone = world.repo().tombstone(&tag, &before.id).unwrap();
         assert_eq!(stone.reason, format!("rewritten as {}: leaked", report.rewritten[n].new.unwrap()));
-        assert!(annotations.objects.iter().all(|(_, _, of)| *of != before[n].id));
+        assert!(annotations.objects.iter().all(|(_, _, of)| *of != before.id));
     }
 
     // The newest is the newest, and the next snapshot gets the next number.
