@@ -45,6 +45,8 @@ pub enum Kind {
     Tombstone = 9,
     /// Tags and pins that a snapshot was given later.
     Annotation = 10,
+    /// What brings back lost sectors of other objects.
+    Sidecar = 11,
 }
 
 impl Kind {
@@ -71,6 +73,7 @@ impl fmt::Display for Kind {
             Kind::Note => "note of prune",
             Kind::Tombstone => "tombstone",
             Kind::Annotation => "annotation",
+            Kind::Sidecar => "sidecar",
         })
     }
 }

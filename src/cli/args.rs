@@ -1,7 +1,8 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    check, completions, dump, forget, init, key, ls, man, prune, repair, restore, snapshot, snapshots, stats, tag,
+    check, completions, dump, forget, init, key, ls, man, media, parity, prune, repair, restore, snapshot, snapshots,
+    stats, tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -90,6 +91,8 @@ pub enum Command {
     Stats(stats::Args),
     Check(check::Args),
     Repair(repair::Args),
+    Parity(parity::Args),
+    Media(media::Args),
     Key(key::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -113,6 +116,8 @@ impl Command {
             Command::Stats(_) => "stats",
             Command::Check(_) => "check",
             Command::Repair(_) => "repair",
+            Command::Parity(args) => args.name(),
+            Command::Media(args) => args.name(),
             Command::Key(key) => key.name(),
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",

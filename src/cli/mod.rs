@@ -21,6 +21,8 @@ mod key;
 mod losses;
 mod ls;
 mod man;
+mod media;
+mod parity;
 mod progress;
 mod prune;
 mod repair;
@@ -92,6 +94,8 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Stats(args) => stats::run(args, session),
         Command::Check(args) => check::run(args, session),
         Command::Repair(args) => repair::run(args, session),
+        Command::Media(args) => media::run(args, session),
+        Command::Parity(args) => parity::run(args, session),
         Command::Key(args) => key::run(args, session),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

@@ -30,9 +30,11 @@ pub enum Op {
     Sync,
     /// [`Store::now`].
     Now,
+    /// [`Store::rename`].
+    Rename,
 }
 
-const OPS: usize = 9;
+const OPS: usize = 10;
 
 /// A failure to come.
 #[derive(Debug, Clone, Copy)]
@@ -165,6 +167,9 @@ impl<S: Store> Store for FaultyStore<S> {
     }
     fn remove(&self, name: &ObjectName) -> Result<()> {
         self.run(Op::Remove, "remove", name.as_str(), |s| s.remove(name))
+    }
+    fn rename(&self, from: &ObjectName, to: &ObjectName) -> Result<Put> {
+        self.run(Op::Rename, "rename", from.as_str(), |s| s.rename(from, to))
     }
     fn sync(&self) -> Result<()> {
         self.run(Op::Sync, "flush", "the store", |s| s.sync())

@@ -17,13 +17,13 @@
 mod folder;
 mod upload;
 
-use super::{Capabilities, Entry, ObjectName, Store, Upload, lock, missing, too_long, too_short};
+use super::{Capabilities, Entry, ObjectName, Put, Store, Upload, lock, missing, too_long, too_short};
 use crate::{
     error::{Error, Result},
     name::Shown,
 };
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, Stat},
+    fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat},
     io::Errno,
 };
 use std::{
@@ -222,6 +222,41 @@ impl Store for LocalStore {
             Ok(()) => {
                 self.touch(name.folder());
                 Ok(())
+            }
+        }
+    }
+
+    fn rename(&self, from: &ObjectName, to: &ObjectName) -> Result<Put> {
+        let failed = |e: Errno| match e {
+            Errno::NOENT => missing(from),
+            e => self.object("rename", from, e),
+        };
+        if is_reserved(from) || is_reserved(to) {
+            return Err(failed(Errno::INVAL));
+        }
+        let old = folder::open(self.root.as_fd(), from.folder()).map_err(failed)?;
+        if !is_file(&rustix::fs::statat(&old, from.leaf(), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?) {
+            return Err(failed(Errno::INVAL));
+        }
+        let new = folder::make(self.root.as_fd(), to.folder()).map_err(failed)?;
+        let put = match rustix::fs::renameat_with(&old, from.leaf(), &new, to.leaf(), RenameFlags::NOREPLACE) {
+            // Not exclusive where the file system does not know how.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                match rustix::fs::statat(&new, to.leaf(), AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(_) => Err(Errno::EXIST),
+                    Err(Errno::NOENT) => rustix::fs::renameat(&old, from.leaf(), &new, to.leaf()),
+                    Err(e) => Err(e),
+                }
+            }
+            done => done,
+        };
+        match put {
+            Err(Errno::EXIST) => Ok(Put::Existed),
+            Err(e) => Err(failed(e)),
+            Ok(()) => {
+                self.touch(from.folder());
+                self.touch(to.folder());
+                Ok(Put::Created)
             }
         }
     }

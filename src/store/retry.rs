@@ -116,6 +116,10 @@ impl<S: Store> Store for RetryStore<S> {
     fn remove(&self, name: &ObjectName) -> Result<()> {
         self.retry(|s| s.remove(name))
     }
+    /// Not asked again: after a first attempt that was carried out the old name is gone.
+    fn rename(&self, from: &ObjectName, to: &ObjectName) -> Result<Put> {
+        self.inner.rename(from, to)
+    }
     fn sync(&self) -> Result<()> {
         self.inner.sync()
     }

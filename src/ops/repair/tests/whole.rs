@@ -1,0 +1,74 @@
+//! What parity and second copies bring back byte for byte, before anything is moved.
+
+use super::*;
+
+fn cover(fixture: &Fixture) {
+    let percent = crate::parity::Percent::new(1000).unwrap();
+    let request =
+        crate::ops::parity::Addition { percent, mirror: true, drop_missing: false, replace: Default::default() };
+    crate::ops::parity::add(&fixture.store, &request, &Silent).unwrap();
+}
+
+fn objects(fixture: &Fixture) -> BTreeMap<ObjectName, Vec<u8>> {
+    let names = fixture.store.names().into_iter().filter(|name| crate::ops::parity::is_coverable(name.as_str()));
+    names.map(|name| (name.clone(), fixture.store.get(&name, u64::MAX).unwrap())).collect()
+}
+
+#[test]
+fn with_parity_what_is_damaged_or_gone_is_the_same_again_and_nothing_is_moved() {
+    let (fixture, _) = repository();
+    cover(&fixture);
+    let before = objects(&fixture);
+    let packs: Vec<&ObjectName> = before.keys().filter(|name| name.as_str().starts_with("packs/")).collect();
+    fixture.store.tamper(packs[0], |bytes| bytes[1000] ^= 1);
+    // Both ends look well: only a whole reading finds it.
+    fixture.store.tamper(packs[1], |bytes| bytes[9000] ^= 1);
+    // The index lists it and no note names it.
+    let small = packs.iter().skip(2).min_by_key(|name| before[**name].len()).unwrap();
+    fixture.store.remove(small).unwrap();
+    let snapshot = before.keys().find(|name| name.as_str().starts_with("snapshots/")).unwrap();
+    fixture.store.tamper(snapshot, |bytes| bytes[300] ^= 1);
+    let dry = repair(&fixture.repo, &Request { dry_run: true, ..request(None) }, &Silent).unwrap();
+    let report = run(&fixture.repo, None);
+    assert_eq!(report.whole.mended.len(), 4, "{report:?}");
+    assert_eq!(dry.whole.mended, report.whole.mended);
+    for report in [&report, &dry] {
+        let packs = report.packs.as_ref().unwrap();
+        assert_eq!((packs.moved, packs.marked, packs.missing, report.shortfall()), (0, 0, 0, 0), "{report:?}");
+        assert!(report.snapshots.as_ref().unwrap().is_empty() && !report.is_idle());
+    }
+    assert!(objects(&fixture) == before);
+    assert_eq!(findings(&fixture.repo).findings, vec![]);
+    assert!(run(&fixture.repo, None).is_idle());
+}
+
+#[test]
+fn a_pack_that_a_note_of_prune_names_is_not_brought_back() {
+    let (fixture, _) = repository();
+    cover(&fixture);
+    let entry = fixture.index().runs()[0].packs().next().map(|(id, ..)| id).unwrap();
+    fixture.repo.note(Step::Notice, vec![entry]).unwrap();
+    fixture.store.remove(&pack::object_name(&entry)).unwrap();
+    let report = run(&fixture.repo, None);
+    assert!(report.whole.mended.is_empty(), "{report:?}");
+    assert!(fixture.store.stat(&pack::object_name(&entry)).unwrap().is_none());
+}
+
+#[test]
+fn what_parity_cannot_bring_back_goes_the_way_of_all_repairs() {
+    let (fixture, _) = repository();
+    cover(&fixture);
+    let before = objects(&fixture);
+    let (name, _) = before
+        .iter()
+        .filter(|(name, bytes)| name.as_str().starts_with("packs/") && bytes[10] == 3)
+        .max_by_key(|(_, bytes)| bytes.len())
+        .unwrap();
+    // The set has some 60 sectors more than it could lose.
+    let sidecar = fixture.store.names().into_iter().find(|name| name.as_str().starts_with("parity/")).unwrap();
+    fixture.store.tamper(&sidecar, |bytes| bytes.iter_mut().skip(40_000).step_by(4096).for_each(|byte| *byte ^= 1));
+    fixture.store.tamper(name, |bytes| bytes[8192..].fill(0));
+    let report = run(&fixture.repo, None);
+    assert_eq!(report.whole.lost.len(), 1, "{:?}", report.whole);
+    assert!(report.packs.unwrap().marked == 1 && !report.snapshots.unwrap().is_empty());
+}
