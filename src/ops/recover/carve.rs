@@ -69,7 +69,7 @@ pub(super) fn packs(
 
 fn whole(medium: &dyn Medium, at: u64, len: u64) -> Option<Vec<u8>> {
     let mut bytes = vec![0; len as usize];
-    (at + len <= medium.len() && medium.read(at, &mut bytes).is_ok()).then_some(bytes)
+    (at + len <= medium.length() && medium.read(at, &mut bytes).is_ok()).then_some(bytes)
 }
 
 /// A pack that begins and ends as one: named by what it is now, so that it counts as whole where a sector of it is lost. Its segments' tags
@@ -100,7 +100,7 @@ pub fn snapshots(medium: &dyn Medium, scan: &Scan, repo: &Repository, monitor: &
     let own = (Kind::Snapshot as u8, repo.keys().repo());
     for (begin, _) in scan.heads.iter().filter(|(_, head)| **head == own) {
         monitor.check()?;
-        let most = (SNAPSHOT_STEPS * ENVELOPE_STEP as u64).min(medium.len().saturating_sub(*begin));
+        let most = (SNAPSHOT_STEPS * ENVELOPE_STEP as u64).min(medium.length().saturating_sub(*begin));
         let mut bytes = vec![0; most as usize / ALIGNED as usize * ALIGNED as usize];
         read_around(medium, *begin, &mut bytes, &mut |_, _| {});
         let name = format!("the snapshot at byte {begin}");

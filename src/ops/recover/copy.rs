@@ -53,36 +53,36 @@ pub fn copy(medium: &dyn Medium, image: &Path, monitor: &dyn Monitor) -> Result<
     let failed = |doing, path: &Path, e| Error::store(doing, Shown(path.as_os_str().as_bytes()), e);
     let map = map_of(image);
     let (mut done, mut out) = match read_map(&map).map_err(|e| failed("read", &map, e))? {
-        Some((len, _, _)) if len != medium.len() => {
+        Some((len, _, _)) if len != medium.length() => {
             return Err(Error::refused(format!(
                 "{} is of a medium of {len} bytes, this one has {}: give another file for the image, or remove it and its map",
                 Shown(map.as_os_str().as_bytes()),
-                medium.len()
+                medium.length()
             )));
         }
-        Some((_, done, bad)) => (done, Copied { len: medium.len(), bad }),
+        Some((_, done, bad)) => (done, Copied { len: medium.length(), bad }),
         None if image.exists() => {
             return Err(Error::refused(format!(
                 "{} is there already, and no map of it: it is no copy that was begun here",
                 Shown(image.as_os_str().as_bytes())
             )));
         }
-        None => (0, Copied { len: medium.len(), bad: Vec::new() }),
+        None => (0, Copied { len: medium.length(), bad: Vec::new() }),
     };
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(image);
     let file = file.map_err(|e| failed("write", image, e))?;
-    file.set_len(medium.len()).map_err(|e| failed("write", image, e))?;
+    file.set_len(medium.length()).map_err(|e| failed("write", image, e))?;
     monitor.phase(Phase::Storing);
-    monitor.expect(Counter::Stored, medium.len());
+    monitor.expect(Counter::Stored, medium.length());
     monitor.add(Counter::Stored, done);
     let mut block = vec![0; BLOCK as usize];
     let (mut since, mut stopped) = (0, None);
-    while done < medium.len() {
+    while done < medium.length() {
         if let Err(error) = monitor.check() {
             stopped = Some(error);
             break;
         }
-        let len = BLOCK.min(medium.len() - done);
+        let len = BLOCK.min(medium.length() - done);
         let part = block.get_mut(..len as usize).unwrap_or_default();
         read_around(medium, done, part, &mut |at, len| out.add(at, len));
         // Holes stay holes.

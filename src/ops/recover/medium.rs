@@ -17,7 +17,7 @@ pub const STEP: u64 = 4096;
 /// Bytes with holes in them.
 pub trait Medium: Send + Sync {
     /// Its length in bytes.
-    fn len(&self) -> u64;
+    fn length(&self) -> u64;
     /// Fills `out` from this byte on, or fails as a whole.
     fn read(&self, at: u64, out: &mut [u8]) -> io::Result<()>;
 }
@@ -43,7 +43,7 @@ impl FileMedium {
 }
 
 impl Medium for FileMedium {
-    fn len(&self) -> u64 {
+    fn length(&self) -> u64 {
         self.len
     }
     fn read(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
@@ -83,7 +83,7 @@ pub(crate) mod tests {
     }
 
     impl Medium for Scratched {
-        fn len(&self) -> u64 {
+        fn length(&self) -> u64 {
             self.bytes.len() as u64
         }
         fn read(&self, at: u64, out: &mut [u8]) -> io::Result<()> {

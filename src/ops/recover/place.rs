@@ -93,7 +93,7 @@ type Wanted = (u64, u32, u32);
 const RECOVERY: u32 = 1 << 31;
 
 fn look(medium: &dyn Medium, scan: &Scan, sets: &mut [Placed<'_>], monitor: &dyn Monitor) -> Result<()> {
-    monitor.expect(Counter::Stored, medium.len());
+    monitor.expect(Counter::Stored, medium.length());
     let mut wanted: Vec<Wanted> = Vec::new();
     for (set, placed) in (0..).zip(sets.iter()) {
         let mut add = |marks: &[parity::Mark], kind: u32| {
@@ -110,9 +110,9 @@ fn look(medium: &dyn Medium, scan: &Scan, sets: &mut [Placed<'_>], monitor: &dyn
     short_ends(medium, scan, sets, monitor)?;
     let mut bytes = vec![0; BLOCK as usize + SECTOR];
     let mut at = 0;
-    while at < medium.len() {
+    while at < medium.length() {
         monitor.check()?;
-        let len = (BLOCK + SECTOR as u64).min(medium.len() - at) as usize;
+        let len = (BLOCK + SECTOR as u64).min(medium.length() - at) as usize;
         let part = bytes.get_mut(..len).unwrap_or_default();
         read_around(medium, at, part, &mut |_, _| {});
         let part = &*part;
@@ -139,7 +139,7 @@ fn look(medium: &dyn Medium, scan: &Scan, sets: &mut [Placed<'_>], monitor: &dyn
                 }
             }
         }
-        monitor.add(Counter::Stored, BLOCK.min(medium.len() - at));
+        monitor.add(Counter::Stored, BLOCK.min(medium.length() - at));
         at += BLOCK;
     }
     Ok(())

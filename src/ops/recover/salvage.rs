@@ -137,10 +137,8 @@ impl<'p> Set<'_, 'p> {
         out: &mut Salvaged,
         monitor: &dyn Monitor,
     ) -> Result<()> {
-        let Some(covered) = self.layout.table.objects.get(object).filter(|covered| !done.contains(&covered.name))
-        else {
-            return Ok(());
-        };
+        let wanted = |covered: &&Covered| parity::is_coverable(covered.name.as_str()) && !done.contains(&covered.name);
+        let Some(covered) = self.layout.table.objects.get(object).filter(wanted) else { return Ok(()) };
         let range = self.layout.range(object);
         let lost = self.verdict.bad.range(range.clone()).filter(|sector| !self.rebuilt.contains_key(sector)).count();
         let mut is_whole = false;

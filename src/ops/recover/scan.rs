@@ -50,16 +50,16 @@ impl Scan {
 /// Reads all of it once.
 pub fn scan(medium: &dyn Medium, monitor: &dyn Monitor) -> Result<Scan> {
     monitor.phase(Phase::Planning);
-    monitor.expect(Counter::Stored, medium.len());
+    monitor.expect(Counter::Stored, medium.length());
     let mut out = Scan::default();
     let mut blocks: HashMap<([u8; 16], RepoId), Found> = HashMap::new();
     let mut ends: Vec<(u64, u64)> = Vec::new();
     // Each block is read with the sector that follows it, so that none is cut in two.
     let mut bytes = vec![0; BLOCK as usize + SECTOR];
     let mut at = 0;
-    while at < medium.len() {
+    while at < medium.length() {
         monitor.check()?;
-        let len = (BLOCK + SECTOR as u64).min(medium.len() - at) as usize;
+        let len = (BLOCK + SECTOR as u64).min(medium.length() - at) as usize;
         let part = bytes.get_mut(..len).unwrap_or_default();
         let own = at + BLOCK;
         read_around(medium, at, part, &mut |from, len| {
@@ -70,7 +70,7 @@ pub fn scan(medium: &dyn Medium, monitor: &dyn Monitor) -> Result<Scan> {
         for (place, unit) in (at..own).step_by(ALIGNED as usize).zip(part.chunks(ALIGNED as usize)) {
             look(&mut out, &mut blocks, &mut ends, place, unit, part.get((place - at) as usize..).unwrap_or_default());
         }
-        monitor.add(Counter::Stored, BLOCK.min(medium.len() - at));
+        monitor.add(Counter::Stored, BLOCK.min(medium.length() - at));
         at += BLOCK;
     }
     for (begin, len) in ends {
