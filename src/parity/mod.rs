@@ -18,7 +18,7 @@ mod table;
 pub use block::{BLOCK_HEAD, Block, PAYLOAD, open_block};
 pub use code::{Encoder, Wanting, decode};
 pub use geometry::{GROUP_SHARDS, Geometry, Percent, SETS_SHARDS_MAX, recovery_for, set_shards};
-pub use set::{FOLDER, Layout, Set, assemble, front_and_back, is_sidecar, object_name, open, pieces};
+pub use set::{FOLDER, Layout, Set, assemble, front_and_back, glance, is_sidecar, object_name, open, pieces};
 pub use table::{Covered, Table};
 
 /// Length in bytes of a shard: what a medium loses at once, and what is aligned with it.

@@ -220,7 +220,7 @@ fn list(
     let host = super::super::host::fqdn();
     let request = repair::Request { what, from: None, read_data: true, host: &host, dry_run: false };
     repair::repair(&repo, &request, monitor)?;
-    let report = check::check(&repo, ReadData::None, 0, monitor)?;
+    let report = check::check(&repo, ReadData::Percent(100.0), 0, monitor)?;
     let snapshots = repo.snapshots(None)?.listed;
     drop(progress);
     Ok(List { snapshots, losses: report.losses })

@@ -95,6 +95,7 @@ pub fn add(store: &dyn Store, request: &Request, monitor: &dyn Monitor) -> Resul
         store,
         &listing.sidecars,
         repo,
+        parity::glance,
         &mut |entry, why| {
             monitor.problem(&format!("{}: {why}; see `vault repair`", entry.name));
         },

@@ -191,8 +191,7 @@ fn read_one(
             });
         }
         hasher.update(part);
-        if len <= crate::model::limits::MARK_MAX
-            && naming::class(name.as_str()).is_none_or(|(_, hash)| hash.is_none())
+        if len <= crate::model::limits::MARK_MAX && naming::class(name.as_str()).is_none_or(|(_, hash)| hash.is_none())
         {
             end.extend_from_slice(part);
         }

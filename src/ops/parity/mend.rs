@@ -95,6 +95,7 @@ pub fn mend(store: &dyn Store, request: &Request<'_>, monitor: &dyn Monitor) -> 
         store,
         &listing.sidecars,
         repo,
+        crate::parity::open,
         &mut |entry, why| {
             monitor.problem(&format!("{}: {why}", entry.name));
             bad.insert(entry.name.clone());

@@ -93,16 +93,20 @@ fn list(store: &dyn Store) -> Result<Listing> {
     Ok(out)
 }
 
+/// How a sidecar is read: [`parity::open`] or [`parity::glance`].
+type Open = fn(&dyn Store, &ObjectName, RepoId) -> Result<Set>;
+
 /// Calls `each` with every sidecar that can be read, one in memory at a time, and `bad` with those that cannot.
 fn each_set(
     store: &dyn Store,
     sidecars: &[Entry],
     repo: RepoId,
+    open: Open,
     bad: &mut dyn FnMut(&Entry, String),
     each: &mut dyn FnMut(&Entry, Set) -> Result<()>,
 ) -> Result<()> {
     for entry in sidecars {
-        match parity::open(store, &entry.name, repo) {
+        match open(store, &entry.name, repo) {
             Ok(set) => each(entry, set)?,
             Err(Error::Corrupt { what, .. }) => bad(entry, what),
             // Removed since it was listed.

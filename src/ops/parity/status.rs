@@ -64,6 +64,7 @@ pub fn status(store: &dyn Store, monitor: &dyn Monitor) -> Result<Status> {
         store,
         &listing.sidecars,
         repo,
+        parity::glance,
         &mut |entry, why| damaged.push((entry.name.to_string(), why)),
         &mut |entry, set| {
             monitor.check()?;

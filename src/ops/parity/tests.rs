@@ -260,6 +260,20 @@ fn what_is_new_is_covered_alone() {
 }
 
 #[test]
+fn a_sidecar_that_lost_its_beginning_still_covers_and_is_told() {
+    let (fixture, packs) = scene(&[1 << 20]);
+    add(&fixture.store, &addition(), &Silent).unwrap();
+    let sidecar = fixture.store.names().into_iter().find(|name| crate::parity::is_sidecar(name.as_str())).unwrap();
+    fixture.store.tamper(&sidecar, |bytes| bytes[..SECTOR].fill(0));
+    let status = status(&fixture.store, &Silent).unwrap();
+    assert_eq!((status.covered, status.damaged.len()), (status.objects, 1));
+    assert_eq!(add(&fixture.store, &addition(), &Silent).unwrap(), Added::default());
+    fixture.store.tamper(&packs[0], |bytes| bytes[77] ^= 1);
+    let report = mend_all(&fixture.store);
+    assert_eq!((report.mended.len(), report.damaged_sidecars.len()), (1, 1));
+}
+
+#[test]
 fn after_a_prune_what_is_left_of_a_set_is_covered_anew() {
     let (fixture, packs) = scene(&[1 << 20, 1 << 20, 1 << 20]);
     add(&fixture.store, &addition(), &Silent).unwrap();
