@@ -7,6 +7,7 @@ mod check;
 mod forget;
 mod keys;
 mod output;
+mod parity;
 mod read;
 mod repository;
 mod snapshot;

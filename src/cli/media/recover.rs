@@ -64,12 +64,14 @@ pub struct Args {
 
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let begun = Instant::now();
+    if args.from.is_dir() {
+        refuse_itself(&args)?;
+    }
     let store: SharedStore = stores::create(&Place::Local(args.to.clone()))?;
     let (salvaged, medium) = if args.from.is_dir() {
         if args.image.is_some() {
             return Err(Error::usage("a folder has no image: leave out --image, or name the device").into());
         }
-        refuse_itself(&args)?;
         let from = stores::open(&Place::Local(args.from.clone()))?;
         let progress = session.progress();
         let salvaged = op::salvage_folder(&*from, &*store, progress.monitor());
@@ -119,8 +121,10 @@ fn store_place(to: &Path) -> String {
 
 /// What is read must not be what is written.
 fn refuse_itself(args: &Args) -> Result<(), Failure> {
-    match (args.from.canonicalize(), args.to.canonicalize()) {
-        (Ok(from), Ok(to)) if to.starts_with(&from) || from.starts_with(&to) => {
+    let absolute = std::path::absolute(&args.to).unwrap_or_else(|_| args.to.clone());
+    let stands = absolute.ancestors().find_map(|above| above.canonicalize().ok().map(|real| (real, above == absolute)));
+    match (args.from.canonicalize(), stands) {
+        (Ok(from), Some((to, is_there))) if to.starts_with(&from) || is_there && from.starts_with(&to) => {
             Err(Error::usage("--to lies in the folder that is to be read, or around it: give one on another disk")
                 .into())
         }

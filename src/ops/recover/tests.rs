@@ -179,7 +179,7 @@ fn from_a_folder_everything_comes_with_what_second_copies_and_parity_bring_back(
     let before = contents(&fixture.store);
     let mut packs = before.keys().filter(|name| name.as_str().starts_with("packs/"));
     fixture.store.tamper(packs.next().unwrap(), |bytes| bytes[5000..9000].fill(1));
-    fixture.store.tamper(packs.next().unwrap(), |bytes| bytes.truncate(bytes.len() / 2));
+    fixture.store.tamper(packs.next().unwrap(), |bytes| bytes.truncate(bytes.len() - 5000));
     fixture.store.remove(&ObjectName::new("config").unwrap()).unwrap();
     let target = MemoryStore::new();
     let salvaged = salvage_folder(&fixture.store, &target, &Silent).unwrap();

@@ -171,6 +171,9 @@ pub fn repair(repo: &Repository, request: &Request<'_>, monitor: &dyn Monitor) -
         monitor.problem(
             "snapshots are left as they are: of damaged packs this key cannot tell what is whole; repair them with an owner's key",
         );
+    } else if request.what.snapshots && !coming_whole.is_empty() {
+        // Their trees may lie in what is not there yet.
+        monitor.note("which snapshots would still lack something shows when what comes back whole is back");
     } else if request.what.snapshots {
         monitor.phase(Phase::Planning);
         let mut sound = Sound::new(&index, &health);
