@@ -70,7 +70,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         // There will be no list.
         found.iter().for_each(|text| session.screen.warn(text));
     })?;
-    let mendable = mendable(repo.store(), &report.findings, session)?;
+    let mendable = mendable(repo.store(), &report.findings, session);
     if !session.screen.json {
         // What was found counts, whether or not anybody reads of it.
         match print(session, &report, &mendable, begun.elapsed()) {
@@ -143,18 +143,27 @@ fn print(session: &Session, report: &Report, mendable: &[String], took: Duration
     )
 }
 
-/// Which of the damaged objects parity and second copies bring back.
-fn mendable(store: &dyn Store, findings: &[Finding], session: &Session) -> Result<Vec<String>, Failure> {
+/// Which of the damaged objects parity and second copies bring back. That it cannot be told takes nothing from what was found.
+fn mendable(store: &dyn Store, findings: &[Finding], session: &Session) -> Vec<String> {
     let named: BTreeSet<ObjectName> = findings.iter().filter_map(|one| ObjectName::new(one.object.as_str())).collect();
-    if named.is_empty() || !parity::is_kept(store)? {
-        return Ok(Vec::new());
+    if named.is_empty() {
+        return Vec::new();
     }
     let progress = session.progress();
     let request =
         parity::MendRequest { examine: parity::Examine::Named, named: &named, all_missing: false, dry_run: true };
-    let report = parity::mend(store, &request, progress.monitor());
+    let report = parity::is_kept(store).and_then(|kept| match kept {
+        true => parity::mend(store, &request, progress.monitor()).map(Some),
+        false => Ok(None),
+    });
     drop(progress);
-    Ok(report?.mended.into_iter().map(|one| one.object).collect())
+    match report {
+        Ok(report) => report.into_iter().flat_map(|report| report.mended).map(|one| one.object).collect(),
+        Err(error) => {
+            session.screen.warn(&format!("what parity brings back cannot be told: {error}"));
+            Vec::new()
+        }
+    }
 }
 
 fn tell_mendable(session: &Session, mendable: &[String], command: &str) {
@@ -188,7 +197,7 @@ fn run_keyless(args: &Args, read: ReadData, session: &Session, begun: Instant) -
     let report = keyless::check(&*store, read, args.threads, &around, progress.monitor());
     let found = progress.end();
     let report = report.inspect_err(|_| found.iter().for_each(|text| session.screen.warn(text)))?;
-    let mendable = mendable(&*store, &report.findings, session)?;
+    let mendable = mendable(&*store, &report.findings, session);
     if !session.screen.json {
         match print_keyless(session, &report, &mendable, begun.elapsed()) {
             Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {

@@ -110,7 +110,7 @@ pub fn recovery_for(shards: u32, percent: Percent) -> u32 {
 /// Sectors of a set as writers make them: as many groups as an encoder can hold the accumulators of.
 pub fn set_shards(percent: Percent) -> u32 {
     let chunk = recovery_for(GROUP_SHARDS, percent).next_power_of_two();
-    (ACCUMULATED / chunk).max(1) * GROUP_SHARDS
+    (ACCUMULATED / chunk).clamp(1, GROUPS_MAX) * GROUP_SHARDS
 }
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn parity_costs_what_was_asked_for_and_at_most_one_per_cent_more() {
-        for hundredths in [100, 300, 500, 1000, 2000] {
+        for hundredths in [10, 20, 100, 300, 500, 1000, 2000] {
             let percent = Percent::new(hundredths).unwrap();
             let shards = set_shards(percent);
             // Packs of 64 MiB: names weigh next to nothing.

@@ -136,7 +136,7 @@ pub fn add(store: &dyn Store, request: &Request, monitor: &dyn Monitor) -> Resul
         .iter()
         .filter(|name| !made.contains(*name) && listing.sidecars.iter().any(|entry| entry.name == **name));
     for name in untold {
-        if store.stat(name)?.is_some() && parity::open(store, name, repo).is_err() {
+        if matches!(parity::open(store, name, repo), Err(crate::error::Error::Corrupt { .. })) {
             store.remove(name)?;
             out.removed += 1;
         }

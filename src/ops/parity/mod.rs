@@ -111,6 +111,10 @@ fn each_set(
             Err(Error::Corrupt { what, .. }) => bad(entry, what),
             // Removed since it was listed.
             Err(Error::Missing { .. }) => {}
+            // A bad sector is its own; a store that does not tell of it any more is lost as a whole.
+            Err(error @ Error::Store { .. }) if store.stat(&entry.name).is_ok_and(|found| found.is_some()) => {
+                bad(entry, error.to_string());
+            }
             Err(error) => return Err(error),
         }
     }
