@@ -1,4 +1,4 @@
-//! Parity: what brings back sectors that a medium lost. Layout: `format-spec/14-parity.md`.
+//! Parity: what brings back sectors that a medium lost. Layout: `format-spec/15-parity.md`.
 //!
 //! ```text
 //! objects, one after another, in sectors of 4 KiB
