@@ -30,7 +30,7 @@ pub enum Op {
     Sync,
     /// [`Store::now`].
     Now,
-    /// [`Store::rename`].
+    /// [`Store::rename`] and [`Store::exchange`].
     Rename,
 }
 
@@ -170,6 +170,9 @@ impl<S: Store> Store for FaultyStore<S> {
     }
     fn rename(&self, from: &ObjectName, to: &ObjectName) -> Result<Put> {
         self.run(Op::Rename, "rename", from.as_str(), |s| s.rename(from, to))
+    }
+    fn exchange(&self, a: &ObjectName, b: &ObjectName) -> Result<bool> {
+        self.run(Op::Rename, "rename", a.as_str(), |s| s.exchange(a, b))
     }
     fn sync(&self) -> Result<()> {
         self.run(Op::Sync, "flush", "the store", |s| s.sync())

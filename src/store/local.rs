@@ -261,6 +261,33 @@ impl Store for LocalStore {
         }
     }
 
+    fn exchange(&self, a: &ObjectName, b: &ObjectName) -> Result<bool> {
+        let failed = |e: Errno| match e {
+            Errno::NOENT => missing(a),
+            e => self.object("rename", a, e),
+        };
+        if is_reserved(a) || is_reserved(b) {
+            return Err(failed(Errno::INVAL));
+        }
+        let one = folder::open(self.root.as_fd(), a.folder()).map_err(failed)?;
+        let other = folder::open(self.root.as_fd(), b.folder()).map_err(failed)?;
+        for (folder, name) in [(&one, a), (&other, b)] {
+            if !is_file(&rustix::fs::statat(folder, name.leaf(), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?) {
+                return Err(failed(Errno::INVAL));
+            }
+        }
+        match rustix::fs::renameat_with(&one, a.leaf(), &other, b.leaf(), RenameFlags::EXCHANGE) {
+            // The file system does not know how.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Ok(false),
+            Err(e) => Err(failed(e)),
+            Ok(()) => {
+                self.touch(a.folder());
+                self.touch(b.folder());
+                Ok(true)
+            }
+        }
+    }
+
     fn sync(&self) -> Result<()> {
         let _turn = lock(&self.syncing);
         if let Some(lost) = *lock(&self.lost) {

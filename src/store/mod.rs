@@ -150,6 +150,11 @@ pub trait Store: Send + Sync {
         }
         Ok(put)
     }
+    /// Lets two objects that are there change their names, in one step. False, and nothing is done, where the store cannot. Durable after the
+    /// next [`Store::sync`].
+    fn exchange(&self, _a: &ObjectName, _b: &ObjectName) -> Result<bool> {
+        Ok(false)
+    }
     /// Returns when everything put or removed through this store so far is durable, and also the names that
     /// [`Store::list`], [`Store::stat`] and [`Put::Existed`] told of so far: what a run builds on may have been put by
     /// another run that was killed before its sync.
@@ -198,6 +203,9 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     }
     fn rename(&self, from: &ObjectName, to: &ObjectName) -> Result<Put> {
         (**self).rename(from, to)
+    }
+    fn exchange(&self, a: &ObjectName, b: &ObjectName) -> Result<bool> {
+        (**self).exchange(a, b)
     }
     fn sync(&self) -> Result<()> {
         (**self).sync()

@@ -120,6 +120,10 @@ impl<S: Store> Store for RetryStore<S> {
     fn rename(&self, from: &ObjectName, to: &ObjectName) -> Result<Put> {
         self.inner.rename(from, to)
     }
+
+    fn exchange(&self, a: &ObjectName, b: &ObjectName) -> Result<bool> {
+        self.inner.exchange(a, b)
+    }
     fn sync(&self) -> Result<()> {
         self.inner.sync()
     }

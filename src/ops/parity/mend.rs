@@ -1,8 +1,10 @@
 //! Damaged objects made whole again, byte for byte, each proved by its hash before it takes its place.
 
 use super::{
-    Listing, StoreSectors, each_set, is_as_named, is_coverable, list, mirror, mirror_name, put_in_place,
+    InPlace, Listing, Sectors, StoreSectors, each_set, is_as_named, is_coverable, list, mirror, mirror_name,
+    put_in_place,
     rebuild::{Rebuilt, Verdict, examine, rebuild},
+    waiting_name,
 };
 use crate::{
     error::{Error, Result},
@@ -118,11 +120,11 @@ pub fn mend(store: &dyn Store, request: &Request<'_>, monitor: &dyn Monitor) -> 
 
 /// The repository, also when its configuration is damaged: by its second copy or any sidecar.
 fn whose(store: &dyn Store, listing: &Listing) -> Result<Option<RepoId>> {
-    match Repository::identify(store) {
+    let wrong = match Repository::identify(store) {
         Ok(repo) => return Ok(Some(repo)),
-        Err(Error::Corrupt { .. } | Error::NoRepository { .. }) => {}
-        Err(error) => return Err(error),
-    }
+        // Whatever is wrong with it: also a sector that cannot be read, or a version that is none.
+        Err(error) => error,
+    };
     for entry in &listing.sidecars {
         let mut read = |at: u64, out: &mut [u8]| store.get_range(&entry.name, at * SECTOR as u64, out).is_ok();
         if let Ok(block) = crate::parity::front_and_back(entry.len / SECTOR as u64, &mut read, &entry.name) {
@@ -137,11 +139,25 @@ fn whose(store: &dyn Store, listing: &Listing) -> Result<Option<RepoId>> {
             return Ok(Some(repo));
         }
     }
-    Ok(None)
+    match wrong {
+        Error::Corrupt { .. } | Error::NoRepository { .. } => Ok(None),
+        wrong => Err(wrong),
+    }
 }
 
 fn is_entrance(name: &ObjectName) -> bool {
     matches!(naming::class(name.as_str()), Some((Class::Config | Class::Slot, _)))
+}
+
+/// True when the first and the last sector of an object are what they were.
+fn looks_whole(set: &Set, sectors: &InPlace<'_>, number: usize) -> bool {
+    let Some(covered) = set.layout.table.objects.get(number) else { return true };
+    let range = set.layout.range(number);
+    let mut sector = vec![0; SECTOR];
+    [0, covered.sectors().saturating_sub(1)].into_iter().all(|at| {
+        sectors.object(covered, at, &mut sector);
+        set.layout.table.data.get(range.start as usize + at as usize) == Some(&crate::parity::mark(&sector))
+    })
 }
 
 struct Run<'a> {
@@ -170,6 +186,13 @@ impl Run<'_> {
             return Ok(false);
         }
         if self.request.all_missing || self.request.named.contains(name) {
+            return Ok(true);
+        }
+        // A mending was interrupted between both names.
+        if self.listing.waiting.contains(name)
+            && let Some(waiting) = waiting_name(name)
+            && mirror::is_whole(self.store, &waiting, name)?
+        {
             return Ok(true);
         }
         Ok(match naming::class(name.as_str()).map(|(class, _)| class) {
@@ -229,7 +252,7 @@ impl Run<'_> {
     }
 
     /// Which objects of a set may be damaged, and are to be read.
-    fn suspects(&self, set: &Set) -> Result<BTreeSet<usize>> {
+    fn suspects(&self, set: &Set, sectors: &InPlace<'_>) -> Result<BTreeSet<usize>> {
         let mut out = BTreeSet::new();
         for (number, covered) in set.layout.table.objects.iter().enumerate() {
             if self.done.contains(&covered.name) || !is_coverable(covered.name.as_str()) {
@@ -248,7 +271,7 @@ impl Run<'_> {
                     named
                         || *len != covered.len
                         || !covered.name.as_str().starts_with("packs/")
-                        || !self.looks_whole(set, number)
+                        || !looks_whole(set, sectors, number)
                 }
             };
             if is_suspect {
@@ -258,28 +281,23 @@ impl Run<'_> {
         Ok(out)
     }
 
-    /// True when the first and the last sector of an object are what they were.
-    fn looks_whole(&self, set: &Set, number: usize) -> bool {
-        use super::Sectors;
-        let Some(covered) = set.layout.table.objects.get(number) else { return true };
-        let range = set.layout.range(number);
-        let mut sector = vec![0; SECTOR];
-        [0, covered.sectors().saturating_sub(1)].into_iter().all(|at| {
-            StoreSectors::new(self.store, set).object(covered, at, &mut sector);
-            set.layout.table.data.get(range.start as usize + at as usize) == Some(&crate::parity::mark(&sector))
-        })
-    }
-
     fn set(&mut self, set: &Set, out: &mut Report) -> Result<()> {
         let layout = &set.layout;
         let sectors = StoreSectors::new(self.store, set);
-        let suspects = self.suspects(set)?;
+        let in_place = InPlace(&sectors);
+        let suspects = self.suspects(set, &in_place)?;
         let whole_set = self.request.examine == Examine::All;
         if suspects.is_empty() && !whole_set {
             return Ok(());
         }
-        let found = examine(layout, &sectors, Some(&suspects), self.monitor)?;
-        let damaged: Vec<usize> = suspects.into_iter().filter(|object| found.is_damaged(layout, *object)).collect();
+        let found = examine(layout, &in_place, Some(&suspects), self.monitor)?;
+        let is_damaged = |object: &usize| {
+            let covered = layout.table.objects.get(*object);
+            // One that is gone, and one that something was appended to.
+            let differs = covered.is_some_and(|covered| self.listing.objects.get(&covered.name) != Some(&covered.len));
+            differs || found.is_damaged(layout, *object)
+        };
+        let damaged: Vec<usize> = suspects.into_iter().filter(is_damaged).collect();
         let mut verdict = Verdict::default();
         if !damaged.is_empty() || whole_set {
             // The rest of the set counts too: absent objects, and damage that nobody asked about.
@@ -315,7 +333,6 @@ impl Run<'_> {
 
     /// Puts an object together from what is left of it and what was brought back. False when it does not come out right.
     fn store_rebuilt(&self, set: &Set, object: usize, sectors: &StoreSectors<'_>, rebuilt: &Rebuilt) -> Result<bool> {
-        use super::Sectors;
         let Some(covered) = set.layout.table.objects.get(object) else { return Ok(false) };
         let Covered { name, len, sum } = covered;
         let range = set.layout.range(object);

@@ -66,17 +66,19 @@ pub(super) fn is_whole(store: &dyn Store, name: &ObjectName, first: &ObjectName)
         && (!is_config || object::read_header(&small, Kind::Config, name).is_ok()))
 }
 
+/// The hash of an object's bytes; `None` when some cannot be had.
+pub(super) fn sum(store: &dyn Store, name: &ObjectName) -> Result<Option<[u8; 32]>> {
+    let mut hasher = ObjectHasher::default();
+    let had = read(store, name, &mut |piece| {
+        hasher.update(piece);
+        Ok(())
+    })?;
+    Ok(had.then(|| hasher.finish()))
+}
+
 /// True when both have the same bytes.
 pub(super) fn is_same(store: &dyn Store, a: &ObjectName, b: &ObjectName) -> Result<bool> {
-    let sum = |name: &ObjectName| {
-        let mut hasher = ObjectHasher::default();
-        let had = read(store, name, &mut |piece| {
-            hasher.update(piece);
-            Ok(())
-        })?;
-        Ok::<_, Error>(had.then(|| hasher.finish()))
-    };
-    Ok(matches!((sum(a)?, sum(b)?), (Some(a), Some(b)) if a == b))
+    Ok(matches!((sum(store, a)?, sum(store, b)?), (Some(a), Some(b)) if a == b))
 }
 
 /// Appends the first `len` bytes of an object to an upload.

@@ -1,5 +1,5 @@
 //! Parity: sidecars that bring back what a medium loses, second copies of what everything else hangs on, and their use. No key is
-//! needed. Layout and promises: `format-spec/14-parity.md`.
+//! needed. Layout and promises: `format-spec/15-parity.md`.
 //!
 //! ```text
 //! add      objects that no strong sidecar covers ─▶ sets ─▶ parity/<id>      metadata ─▶ mirror/<name>
@@ -21,7 +21,7 @@ mod tests;
 pub use add::{Added, Request as Addition, add};
 pub use mend::{Examine, Mended, Report as Mending, Request as MendRequest, mend};
 pub use rebuild::{Rebuilt, Verdict, examine, rebuild};
-pub use sectors::{Sectors, StoreSectors};
+pub use sectors::{InPlace, Sectors, StoreSectors};
 pub use status::{Removed, Status, remove, status};
 
 use crate::{
@@ -31,7 +31,7 @@ use crate::{
     parity::{self, Set},
     store::{Entry, ObjectName, Put, Store, Upload},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// True for what sidecars cover: all that a repository consists of, and nothing that comes and goes with the programs at work on it.
 pub fn is_coverable(name: &str) -> bool {
@@ -70,12 +70,20 @@ struct Listing {
     sidecars: Vec<Entry>,
     /// Second copies, by the name of the first.
     mirrored: BTreeMap<ObjectName, u64>,
+    /// Objects of which a whole one may wait for its place.
+    waiting: BTreeSet<ObjectName>,
     /// Damaged objects that were put aside: number and bytes.
     aside: (u64, u64),
 }
 
 fn list(store: &dyn Store) -> Result<Listing> {
-    let mut out = Listing { objects: BTreeMap::new(), sidecars: Vec::new(), mirrored: BTreeMap::new(), aside: (0, 0) };
+    let mut out = Listing {
+        objects: BTreeMap::new(),
+        sidecars: Vec::new(),
+        mirrored: BTreeMap::new(),
+        waiting: BTreeSet::new(),
+        aside: (0, 0),
+    };
     store.list("", &mut |entry| {
         let name = entry.name.as_str();
         if is_coverable(name) {
@@ -84,7 +92,8 @@ fn list(store: &dyn Store) -> Result<Listing> {
             out.sidecars.push(entry);
         } else if let Some(first) = name.strip_prefix(naming::MIRROR) {
             out.mirrored.extend(ObjectName::new(first).map(|first| (first, entry.len)));
-        } else if name.starts_with(naming::DAMAGED) {
+        } else if let Some(first) = name.strip_prefix(naming::DAMAGED) {
+            out.waiting.extend(first.strip_suffix(WAITING).and_then(ObjectName::new));
             out.aside = (out.aside.0 + 1, out.aside.1 + entry.len);
         }
         Ok(())
@@ -131,26 +140,65 @@ fn mirror_name(name: &ObjectName) -> Option<ObjectName> {
     ObjectName::new(format!("{}{name}", naming::MIRROR))
 }
 
+/// The hash of an object's bytes; `None` when some cannot be had.
+pub(super) fn sum(store: &dyn Store, name: &ObjectName) -> Result<Option<[u8; 32]>> {
+    mirror::sum(store, name)
+}
+
 /// How many damaged versions of one object are kept.
-const ASIDE_MAX: u32 = 100;
+pub(super) const ASIDE_MAX: u32 = 100;
+
+/// The names under which damaged versions of an object are kept.
+fn aside_names(name: &ObjectName) -> impl Iterator<Item = ObjectName> + '_ {
+    (0..ASIDE_MAX).filter_map(move |n| {
+        let number = if n == 0 { String::new() } else { format!(".{n}") };
+        ObjectName::new(format!("{}{name}{number}", naming::DAMAGED))
+    })
+}
+
+/// Where a whole object waits for the place of a damaged one.
+fn waiting_name(name: &ObjectName) -> Option<ObjectName> {
+    ObjectName::new(format!("{}{name}{WAITING}", naming::DAMAGED))
+}
+
+const WAITING: &str = ".new";
+
+/// Puts an object out of the way, under the first name that is free.
+pub(super) fn put_aside(store: &dyn Store, from: &ObjectName, name: &ObjectName) -> Result<()> {
+    for to in aside_names(name) {
+        if store.rename(from, &to)? == Put::Created {
+            return Ok(());
+        }
+    }
+    Err(Error::refused(format!(
+        "{name} cannot be put aside: too many damaged ones lie in {} already; remove them",
+        naming::DAMAGED
+    )))
+}
 
 /// Gives an upload, which is proved, the name of a damaged object, which is kept out of the way: what it lies on may be bad.
+///
+/// The whole one is durable before anything happens to the damaged one. Whoever is interrupted leaves one of both in place, or, where the store
+/// cannot exchange names, a whole one that waits, which the next mending finds.
 pub(super) fn put_in_place(store: &dyn Store, name: &ObjectName, upload: Box<dyn Upload + '_>) -> Result<()> {
-    if store.stat(name)?.is_some() {
-        let aside = (0..ASIDE_MAX).find_map(|n| {
-            let number = if n == 0 { String::new() } else { format!(".{n}") };
-            let to = ObjectName::new(format!("{}{name}{number}", naming::DAMAGED))?;
-            match store.rename(name, &to) {
-                Ok(Put::Existed) => None,
-                done => Some(done),
-            }
-        });
-        aside.unwrap_or_else(|| {
-            Err(Error::refused(format!(
-                "{name} cannot be put aside: too many damaged ones lie in {} already; remove them",
-                naming::DAMAGED
-            )))
-        })?;
+    let too_long = || Error::refused(format!("{name} cannot be put aside: its name is too long"));
+    let waiting = waiting_name(name).ok_or_else(too_long)?;
+    if store.stat(&waiting)?.is_some() {
+        // An interrupted one's; which of both it is nobody knows.
+        put_aside(store, &waiting, name)?;
     }
-    upload.finish(name).map(drop)
+    if store.stat(name)?.is_none() {
+        return upload.finish(name).map(drop);
+    }
+    upload.finish(&waiting)?;
+    store.sync()?;
+    if store.exchange(name, &waiting)? {
+        return put_aside(store, &waiting, name);
+    }
+    put_aside(store, name, name)?;
+    match store.rename(&waiting, name)? {
+        Put::Created => Ok(()),
+        // Somebody stored it meanwhile.
+        Put::Existed => put_aside(store, &waiting, name),
+    }
 }

@@ -356,6 +356,50 @@ fn wherever_a_mending_fails_nothing_is_worse_and_the_next_goes_on() {
     assert!(finished);
 }
 
+#[test]
+fn an_index_object_survives_a_mending_that_is_interrupted_anywhere() {
+    let (fixture, _) = scene(&[1 << 20]);
+    add(&fixture.store, &addition(), &Silent).unwrap();
+    let before = contents(&fixture.store);
+    let index = before.keys().find(|name| name.as_str().starts_with("index/")).unwrap();
+    let none = BTreeSet::new();
+    let request = MendRequest { examine: Examine::Looks, named: &none, all_missing: false, dry_run: false };
+    let mut interrupted_between = false;
+    for step in 1..=4 {
+        fixture.store.tamper(index, |bytes| bytes[50] ^= 1);
+        let store = FaultyStore::new(fixture.store.clone());
+        store.plan(Fault::on(Op::Rename, step, io::ErrorKind::StorageFull).lasting());
+        let failed = mend(&store, &request, &Silent).is_err();
+        interrupted_between |= failed && fixture.store.stat(index).unwrap().is_none();
+        mend(&fixture.store, &request, &Silent).unwrap();
+        assert!(contents(&fixture.store) == before, "step {step}");
+    }
+    assert!(interrupted_between);
+    // A prune removes it: what was put aside does not bring it back.
+    fixture.store.remove(index).unwrap();
+    assert_eq!(mend(&fixture.store, &request, &Silent).unwrap().mended, vec![]);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_mended() {
+    for mirror in [false, true] {
+        let (fixture, _) = scene(&[]);
+        add(&fixture.store, &Addition { mirror, ..addition() }, &Silent).unwrap();
+        let before = contents(&fixture.store);
+        let config = ObjectName::new("config").unwrap();
+        let store = Scratched { inner: fixture.store.clone(), bad: [(config.clone(), 0)].into() };
+        assert!(matches!(Repository::identify(&store), Err(Error::Store { .. })));
+        let report = mend_all(&store);
+        assert_eq!(report.mended.iter().map(|one| one.object.as_str()).collect::<Vec<_>>(), ["config"]);
+        assert!(contents(&fixture.store) == before);
+        // A version that there is not, and a header that is right.
+        fixture.store.tamper(&config, |bytes| bytes[8] ^= 0x40);
+        assert!(matches!(Repository::identify(&fixture.store), Err(Error::Unsupported { .. } | Error::Corrupt { .. })));
+        mend_all(&fixture.store);
+        assert!(contents(&fixture.store) == before);
+    }
+}
+
 /// A store of which some sectors cannot be read.
 struct Scratched {
     inner: MemoryStore,

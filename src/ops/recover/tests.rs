@@ -189,3 +189,49 @@ fn from_a_folder_everything_comes_with_what_second_copies_and_parity_bring_back(
     // Again, and nothing is done twice.
     assert_eq!(salvage_folder(&fixture.store, &target, &Silent).unwrap().mended, 0);
 }
+
+#[test]
+fn from_a_folder_nothing_damaged_is_called_whole_and_a_later_try_does_better() {
+    let fixture = scene();
+    let before = contents(&fixture.store);
+    let pack = before.keys().find(|name| name.as_str().starts_with("packs/")).unwrap();
+    let target = MemoryStore::new();
+    fixture.store.tamper(pack, |bytes| bytes[5000..9000].fill(0));
+    for _ in 0..2 {
+        let salvaged = salvage_folder(&fixture.store, &target, &Silent).unwrap();
+        assert_eq!(salvaged.whole, before.len() as u64 - 1);
+        let [(object, ..)] = &salvaged.partial[..] else { panic!("{salvaged:?}") };
+        assert_eq!(object, pack.as_str());
+        // The same damage is not kept again and again.
+        assert!(!target.names().iter().any(|name| name.as_str().starts_with(naming::DAMAGED)));
+    }
+    // Next time the disk gives it.
+    fixture.store.tamper(pack, |bytes| *bytes = before[pack].clone());
+    let salvaged = salvage_folder(&fixture.store, &target, &Silent).unwrap();
+    assert_eq!((salvaged.whole, salvaged.partial.len()), (before.len() as u64, 0));
+    assert!(contents(&target) == before);
+}
+
+#[test]
+fn from_a_folder_what_was_put_aside_comes_too() {
+    let fixture = scene();
+    cover(&fixture);
+    let before = contents(&fixture.store);
+    let pack = before.keys().filter(|name| name.as_str().starts_with("packs/")).max_by_key(|name| before[*name].len());
+    let (pack, whole) = (pack.unwrap(), &before[pack.unwrap()]);
+    let half = whole.len() / 2 / SECTOR * SECTOR;
+    // More than parity makes up for, in each of the three.
+    let (mut front, mut back) = (whole.clone(), whole.clone());
+    front[half..].fill(1);
+    back[..half].fill(1);
+    fixture.store.tamper(pack, |bytes| bytes.fill(1));
+    for (number, bytes) in [("", front), (".1", back)] {
+        fixture.store.put(&ObjectName::new(format!("damaged/{pack}{number}")).unwrap(), &bytes).unwrap();
+    }
+    let target = MemoryStore::new();
+    for _ in 0..2 {
+        let salvaged = salvage_folder(&fixture.store, &target, &Silent).unwrap();
+        assert_eq!((salvaged.whole, salvaged.lost.len()), (before.len() as u64, 0), "{salvaged:?}");
+    }
+    assert!(contents(&target) == before);
+}
