@@ -121,7 +121,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
 fn mend(store: &dyn Store, examine: op_parity::Examine, dry_run: bool, session: &Session) -> Result<Mending, Failure> {
     let progress = session.progress();
     let named = BTreeSet::new();
-    let request = op_parity::MendRequest { examine, named: &named, all_missing: false, dry_run };
+    let request = op_parity::MendRequest { examine, named: &named, wants: &|_| true, all_missing: false, dry_run };
     let mended = op_parity::mend(store, &request, progress.monitor());
     drop(progress);
     Ok(mended?)

@@ -7,10 +7,7 @@ use crate::{
     pack, parity,
 };
 
-/// The folder of second copies: `mirror/` and the name of the first.
-pub const MIRROR: &str = "mirror/";
-/// The folder of damaged objects that whole ones took the place of: `damaged/` and the name.
-pub const DAMAGED: &str = "damaged/";
+pub use crate::parity::{DAMAGED, MIRROR};
 
 /// What kind of an object a name is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -34,7 +34,7 @@ impl Percent {
 }
 
 /// The shape of a set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Geometry {
     /// Sectors of its objects.
     pub shards: u32,

@@ -21,6 +21,11 @@ pub use geometry::{GROUP_SHARDS, Geometry, Percent, SETS_SHARDS_MAX, recovery_fo
 pub use set::{FOLDER, Layout, Set, assemble, front_and_back, glance, is_sidecar, object_name, open, pieces};
 pub use table::{Covered, Table};
 
+/// The folder of second copies: `mirror/` and the name of the first.
+pub const MIRROR: &str = "mirror/";
+/// The folder of damaged objects that whole ones took the place of: `damaged/` and the name.
+pub const DAMAGED: &str = "damaged/";
+
 /// Length in bytes of a shard: what a medium loses at once, and what is aligned with it.
 pub const SECTOR: usize = 4096;
 

@@ -79,8 +79,14 @@ impl LocalStore {
     /// Opens the folder, which must be there, and removes the uploads of processes that died. A folder that cannot be
     /// written to opens as well; storing fails then.
     pub fn open(path: &Path) -> Result<Self> {
+        let store = Self::open_untouched(path)?;
+        upload::sweep(store.root.as_fd());
+        Ok(store)
+    }
+
+    /// Opens the folder, which must be there, and removes nothing: for a medium that is failing.
+    pub fn open_untouched(path: &Path) -> Result<Self> {
         let root = folder::open_root(path).map_err(|e| Error::store("open", shown(path), e.into()))?;
-        upload::sweep(root.as_fd());
         Ok(LocalStore {
             path: path.to_owned(),
             root,

@@ -73,6 +73,15 @@ pub fn open(place: &Place) -> Result<SharedStore> {
     }
 }
 
+/// Opens a store that is there, only to read what is left of it: nothing is cleaned up.
+pub fn open_untouched(place: &Place) -> Result<SharedStore> {
+    let Place::Local(path) = place;
+    match LocalStore::open_untouched(path) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(e) => Err(not_there(path, e)),
+    }
+}
+
 /// Opens a store, which is made where it is missing.
 pub fn create(place: &Place) -> Result<SharedStore> {
     let Place::Local(path) = place;

@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Write},
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -64,15 +65,20 @@ pub struct Args {
 
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let begun = Instant::now();
-    if args.from.is_dir() {
+    let is_folder = args.from.is_dir();
+    if is_folder && args.image.is_some() {
+        return Err(Error::usage("a folder has no image: leave out --image, or name the device").into());
+    }
+    // Before anything is written anywhere.
+    if is_folder {
         refuse_itself(&args)?;
+    } else {
+        FileMedium::open(&args.from)?;
+        refuse_on_it(&args)?;
     }
     let store: SharedStore = stores::create(&Place::Local(args.to.clone()))?;
-    let (salvaged, medium) = if args.from.is_dir() {
-        if args.image.is_some() {
-            return Err(Error::usage("a folder has no image: leave out --image, or name the device").into());
-        }
-        let from = stores::open(&Place::Local(args.from.clone()))?;
+    let (salvaged, medium) = if is_folder {
+        let from = stores::open_untouched(&Place::Local(args.from.clone()))?;
         let progress = session.progress();
         let salvaged = op::salvage_folder(&*from, &*store, progress.monitor());
         drop(progress);
@@ -132,6 +138,36 @@ fn refuse_itself(args: &Args) -> Result<(), Failure> {
     }
 }
 
+/// What lies on the device that is read must not be written to; nor must the image be what is read.
+fn refuse_on_it(args: &Args) -> Result<(), Failure> {
+    let Ok(from) = std::fs::metadata(&args.from) else { return Ok(()) };
+    let is_device = from.file_type().is_block_device();
+    for (option, path) in [("--to", Some(&args.to)), ("--image", args.image.as_ref())] {
+        let Some(path) = path else { continue };
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let Some(there) = absolute.ancestors().find_map(|above| std::fs::metadata(above).ok()) else { continue };
+        let is_on_it = is_device && (there.dev() == from.rdev() || disk_of(there.dev()) == Some(from.rdev()));
+        if is_on_it {
+            let why = format!("{option} lies on the device that is to be read: give a place on another disk");
+            return Err(Error::usage(why).into());
+        }
+        if (there.dev(), there.ino()) == (from.dev(), from.ino()) {
+            return Err(Error::usage(format!("{option} is what is to be read: give another place")).into());
+        }
+    }
+    Ok(())
+}
+
+/// The disk that a partition is of.
+fn disk_of(partition: u64) -> Option<u64> {
+    let (major, minor) = (rustix::fs::major(partition), rustix::fs::minor(partition));
+    let folder = format!("/sys/dev/block/{major}:{minor}");
+    std::fs::metadata(format!("{folder}/partition")).ok()?;
+    let text = std::fs::read_to_string(format!("{folder}/../dev")).ok()?;
+    let (major, minor) = text.trim().split_once(':')?;
+    Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
+}
+
 fn from_device(args: &Args, store: &dyn Store, session: &Session) -> Result<(Salvaged, FileMedium, Scan), Failure> {
     let progress = session.progress();
     let monitor: &dyn Monitor = progress.monitor();
@@ -156,7 +192,10 @@ fn from_device(args: &Args, store: &dyn Store, session: &Session) -> Result<(Sal
 fn print(session: &Session, args: &Args, salvaged: &Salvaged) -> io::Result<()> {
     let out = &mut io::stdout().lock();
     for (object, lost, of) in &salvaged.partial {
-        writeln!(out, "{object}: {lost} of {of} sectors are lost; what is left of it is kept")?;
+        match lost {
+            0 => writeln!(out, "{object}: it is damaged; what is left of it is kept")?,
+            _ => writeln!(out, "{object}: {lost} of {of} sectors are lost; what is left of it is kept")?,
+        }
     }
     for object in &salvaged.lost {
         writeln!(out, "{object}: lost")?;

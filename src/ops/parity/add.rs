@@ -1,6 +1,6 @@
 //! Covers what is not covered yet.
 
-use super::{Listing, each_set, encode, list, mirror};
+use super::{Listing, each_set, encode, is_in_sets, list, mirror, put_aside};
 use crate::{
     error::Result,
     monitor::{Counter, Monitor, Phase},
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub struct Request {
     /// How much parity new sidecars get.
     pub percent: Percent,
-    /// Keep second copies of all but data packs.
+    /// Keep second copies of all but data packs; else of key slots alone.
     pub mirror: bool,
     /// What sidecars and second copies have and the store has not was removed on purpose, by a prune: they need not be able to bring it
     /// back. Without this, they stay.
@@ -104,7 +104,9 @@ pub fn add(store: &dyn Store, request: &Request, monitor: &dyn Monitor) -> Resul
             let found = strength(&set, &listing.objects);
             missing.extend(found.missing.iter().cloned());
             let names = set.layout.table.objects.iter().map(|object| object.name.clone());
-            if found.taken > WEAK || replace(&entry.name) {
+            // One that was cut short has lost recovery sectors, whatever its table says.
+            let is_cut = entry.len != set.layout.geometry().file_len();
+            if found.taken > WEAK || is_cut || replace(&entry.name) {
                 weak.push((entry.name.clone(), !found.missing.is_empty(), names.collect::<Vec<_>>()));
             } else {
                 strong.extend(names);
@@ -116,9 +118,7 @@ pub fn add(store: &dyn Store, request: &Request, monitor: &dyn Monitor) -> Resul
 
     monitor.phase(Phase::Storing);
     let made = cover(store, repo, request, &listing, &mut strong, &mut out, monitor)?;
-    if request.mirror {
-        mirror::copy(store, &listing, &mut out, monitor)?;
-    }
+    mirror::copy(store, &listing, !request.mirror, &mut out, monitor)?;
     store.sync()?;
 
     monitor.phase(Phase::Removing);
@@ -137,7 +137,8 @@ pub fn add(store: &dyn Store, request: &Request, monitor: &dyn Monitor) -> Resul
         .filter(|name| !made.contains(*name) && listing.sidecars.iter().any(|entry| entry.name == **name));
     for name in untold {
         if matches!(parity::open(store, name, repo), Err(crate::error::Error::Corrupt { .. })) {
-            store.remove(name)?;
+            // It may only be that nothing can be read just now.
+            put_aside(store, name, name)?;
             out.removed += 1;
         }
     }
@@ -162,7 +163,7 @@ fn cover(
     let mut open: VecDeque<(ObjectName, u64)> = listing
         .objects
         .iter()
-        .filter(|(name, len)| **len > 0 && !strong.contains(*name))
+        .filter(|(name, len)| **len > 0 && is_in_sets(name.as_str()) && !strong.contains(*name))
         .map(|(name, len)| (name.clone(), *len))
         .collect();
     monitor.expect(Counter::Objects, open.len() as u64);

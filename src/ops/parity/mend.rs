@@ -1,7 +1,7 @@
 //! Damaged objects made whole again, byte for byte, each proved by its hash before it takes its place.
 
 use super::{
-    InPlace, Listing, Sectors, StoreSectors, each_set, is_as_named, is_coverable, list, mirror, mirror_name,
+    InPlace, Listing, Sectors, StoreSectors, each_set, is_as_named, is_in_sets, list, mirror, mirror_name,
     put_in_place,
     rebuild::{Rebuilt, Verdict, examine, rebuild},
     waiting_name,
@@ -37,6 +37,8 @@ pub struct Request<'a> {
     pub examine: Examine,
     /// Objects that are known to be damaged, or to be missing though they should be there.
     pub named: &'a BTreeSet<ObjectName>,
+    /// Which names are to be mended at all.
+    pub wants: &'a dyn Fn(&str) -> bool,
     /// Bring back all that is not there, but what was forgotten: for a store that nobody else works on. Otherwise only what nobody removes: configuration,
     /// tombstones, snapshots without one, the last key slots, and what is named.
     pub all_missing: bool,
@@ -91,7 +93,7 @@ pub fn mend(store: &dyn Store, request: &Request<'_>, monitor: &dyn Monitor) -> 
     }
     let Some(repo) = whose(store, &listing)? else { return Ok(out) };
     let mut run = Run { store, request, listing: &listing, monitor, done: BTreeSet::new(), short: BTreeMap::new() };
-    run.second_copies(&mut out)?;
+    run.second_copies(repo, &mut out)?;
     let mut bad = BTreeSet::new();
     each_set(
         store,
@@ -102,8 +104,11 @@ pub fn mend(store: &dyn Store, request: &Request<'_>, monitor: &dyn Monitor) -> 
             monitor.problem(&format!("{}: {why}", entry.name));
             bad.insert(entry.name.clone());
         },
-        &mut |_, set| {
+        &mut |entry, set| {
             monitor.check()?;
+            if entry.len != set.layout.geometry().file_len() {
+                out.damaged_sidecars.insert(entry.name.clone());
+            }
             out.sidecars += 1;
             out.percent = out.percent.max(Some(set.layout.block.percent));
             run.set(&set, &mut out)
@@ -116,6 +121,15 @@ pub fn mend(store: &dyn Store, request: &Request<'_>, monitor: &dyn Monitor) -> 
     out.mended.sort();
     out.lost = std::mem::take(&mut run.short).into_iter().map(|(name, why)| (name.to_string(), why)).collect();
     Ok(out)
+}
+
+/// The repository that a store is, also when its configuration is damaged; `None` when nothing tells.
+pub(in crate::ops) fn whose_store(store: &dyn Store) -> Result<Option<RepoId>> {
+    match whose(store, &list(store)?) {
+        // A medium that fails does so here first; what can be had of it comes all the same.
+        Err(Error::Store { .. }) => Ok(None),
+        found => found,
+    }
 }
 
 /// The repository, also when its configuration is damaged: by its second copy or any sidecar.
@@ -205,9 +219,12 @@ impl Run<'_> {
     }
 
     /// What has a second copy. All of it is metadata, and read whole.
-    fn second_copies(&mut self, out: &mut Report) -> Result<()> {
+    fn second_copies(&mut self, repo: RepoId, out: &mut Report) -> Result<()> {
         for (name, len) in &self.listing.mirrored {
             self.monitor.check()?;
+            if !(self.request.wants)(name.as_str()) {
+                continue;
+            }
             let is_asked_for = match self.request.examine {
                 Examine::Named => self.request.named.contains(name),
                 Examine::Entrance => is_entrance(name),
@@ -224,38 +241,62 @@ impl Run<'_> {
             if is_there && mirror::is_same(self.store, name, &second)? {
                 continue;
             }
-            let whole = is_there && mirror::is_whole(self.store, name, name)?;
-            if whole && naming::class(name.as_str()).is_some_and(|(class, _)| class == Class::Config) {
-                // Its name does not tell which of both is right: a sidecar does.
+            let is_config = naming::class(name.as_str()).is_some_and(|(class, _)| class == Class::Config);
+            // Its name does not tell which of both is right: a sidecar does.
+            let right = if is_config { self.covered_sums(repo, name)? } else { BTreeSet::new() };
+            let is_right = |of: &ObjectName| {
+                let sum = mirror::proved_sum(self.store, of, name, &mut |_| Ok(()))?;
+                Ok::<_, Error>(sum.is_some_and(|sum| right.is_empty() || right.contains(&sum)))
+            };
+            let whole = is_there && is_right(name)?;
+            if whole && is_config && right.is_empty() {
+                self.monitor.problem(&format!("{name} and {second} differ, and no sidecar tells which is right"));
                 continue;
             }
-            if !whole && mirror::is_whole(self.store, &second, name)? {
-                if !self.request.dry_run {
-                    let mut upload = self.store.upload()?;
-                    mirror::pour(self.store, &second, *len, &mut *upload)?;
-                    put_in_place(self.store, name, upload)?;
+            let from = if whole { name } else { &second };
+            if self.request.dry_run {
+                if !whole && !is_right(from)? {
+                    continue;
                 }
+            } else {
+                // Held against its name as it is copied: what was read before may not be what is read now.
+                let Some(upload) = mirror::proved(self.store, from, name, &right)? else { continue };
+                match whole {
+                    true => {
+                        self.store.remove(&second)?;
+                        upload.finish(&second)?;
+                    }
+                    false => put_in_place(self.store, name, upload)?,
+                }
+            }
+            if whole {
+                out.mirrored += 1;
+            } else {
                 out.mended.push(Mended { object: name.to_string(), len: *len, sectors: None });
                 self.done.insert(name.clone());
-            } else if whole {
-                if !self.request.dry_run {
-                    self.store.remove(&second)?;
-                    let mut upload = self.store.upload()?;
-                    let len = self.listing.objects.get(name).copied().unwrap_or(*len);
-                    mirror::pour(self.store, name, len, &mut *upload)?;
-                    upload.finish(&second)?;
-                }
-                out.mirrored += 1;
             }
         }
         Ok(())
+    }
+
+    /// What sidecars say an object's hash is.
+    fn covered_sums(&self, repo: RepoId, name: &ObjectName) -> Result<BTreeSet<[u8; 32]>> {
+        let mut out = BTreeSet::new();
+        // Those that cannot be read are told when what they cover is looked at.
+        each_set(self.store, &self.listing.sidecars, repo, crate::parity::glance, &mut |_, _| {}, &mut |_, set| {
+            let objects = set.layout.table.objects.iter().filter(|object| object.name == *name);
+            out.extend(objects.map(|object| object.sum));
+            Ok(())
+        })?;
+        Ok(out)
     }
 
     /// Which objects of a set may be damaged, and are to be read.
     fn suspects(&self, set: &Set, sectors: &InPlace<'_>) -> Result<BTreeSet<usize>> {
         let mut out = BTreeSet::new();
         for (number, covered) in set.layout.table.objects.iter().enumerate() {
-            if self.done.contains(&covered.name) || !is_coverable(covered.name.as_str()) {
+            let name = covered.name.as_str();
+            if self.done.contains(&covered.name) || !is_in_sets(name) || !(self.request.wants)(name) {
                 continue;
             }
             let named = self.request.named.contains(&covered.name);

@@ -1,6 +1,6 @@
-//! Second copies: `mirror/` and the name, byte for byte, of all but data packs.
+//! Second copies: `mirror/` and the name, byte for byte, of key slots, and when asked of all but data packs.
 
-use super::{Listing, add::Added, is_as_named, mirror_name};
+use super::{Listing, add::Added, is_as_named, is_slot, mirror_name};
 use crate::{
     error::{Error, Result},
     hash::ObjectHasher,
@@ -10,6 +10,7 @@ use crate::{
     ops::naming::{self, Class},
     store::{ObjectName, Store, Upload},
 };
+use std::collections::BTreeSet;
 
 /// Bytes that are read at a time.
 const PIECE: u64 = 1 << 20;
@@ -49,21 +50,47 @@ fn read(store: &dyn Store, name: &ObjectName, each: &mut dyn FnMut(&[u8]) -> Res
     Ok(true)
 }
 
-/// True when an object has the bytes that belong to `first`, its own name or that of which it is a copy.
-pub(super) fn is_whole(store: &dyn Store, name: &ObjectName, first: &ObjectName) -> Result<bool> {
+/// The hash of an object that has the bytes that belong to `first`, its own name or that of which it is a copy; `None` when it has others. `each` gets
+/// these bytes as they are read.
+pub(super) fn proved_sum(
+    store: &dyn Store,
+    name: &ObjectName,
+    first: &ObjectName,
+    each: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<Option<[u8; 32]>> {
     let (mut hasher, mut small) = (ObjectHasher::default(), Vec::new());
     let had = read(store, name, &mut |piece| {
         hasher.update(piece);
         if (small.len() + piece.len()) as u64 <= limits::MARK_MAX {
             small.extend_from_slice(piece);
         }
-        Ok(())
+        each(piece)
     })?;
     let is_config = naming::class(first.as_str()).is_some_and(|(class, _)| class == Class::Config);
-    Ok(had
-        && is_as_named(first.as_str(), &hasher.finish(), || naming::ends_with_sum(&small))
+    let sum = hasher.finish();
+    let is_proved = had
+        && is_as_named(first.as_str(), &sum, || naming::ends_with_sum(&small))
         // Nothing else tells its bytes.
-        && (!is_config || object::read_header(&small, Kind::Config, name).is_ok()))
+        && (!is_config || object::read_header(&small, Kind::Config, name).is_ok());
+    Ok(is_proved.then_some(sum))
+}
+
+/// True when an object has the bytes that belong to `first`, its own name or that of which it is a copy.
+pub(super) fn is_whole(store: &dyn Store, name: &ObjectName, first: &ObjectName) -> Result<bool> {
+    Ok(proved_sum(store, name, first, &mut |_| Ok(()))?.is_some())
+}
+
+/// The bytes of an object on their way to another name, held against `first` as they are read, and against `right` where that is known; `None` when
+/// they are not what they should be.
+pub(super) fn proved<'s>(
+    store: &'s dyn Store,
+    from: &ObjectName,
+    first: &ObjectName,
+    right: &BTreeSet<[u8; 32]>,
+) -> Result<Option<Box<dyn Upload + 's>>> {
+    let mut upload = store.upload()?;
+    let sum = proved_sum(store, from, first, &mut |piece| upload.append(piece))?;
+    Ok(sum.filter(|sum| right.is_empty() || right.contains(sum)).map(|_| upload))
 }
 
 /// The hash of an object's bytes; `None` when some cannot be had.
@@ -81,33 +108,31 @@ pub(super) fn is_same(store: &dyn Store, a: &ObjectName, b: &ObjectName) -> Resu
     Ok(matches!((sum(store, a)?, sum(store, b)?), (Some(a), Some(b)) if a == b))
 }
 
-/// Appends the first `len` bytes of an object to an upload.
-pub(super) fn pour(store: &dyn Store, from: &ObjectName, len: u64, into: &mut dyn Upload) -> Result<()> {
-    let mut left = len;
-    let had = read(store, from, &mut |piece| {
-        left = left.saturating_sub(piece.len() as u64);
-        into.append(piece)
-    })?;
-    match had && left == 0 {
-        true => Ok(()),
-        false => Err(Error::corrupt(from, "it cannot be read twice alike: the medium is failing")),
-    }
-}
-
 /// Copies what has no second copy yet.
-pub(super) fn copy(store: &dyn Store, listing: &Listing, out: &mut Added, monitor: &dyn Monitor) -> Result<()> {
+pub(super) fn copy(
+    store: &dyn Store,
+    listing: &Listing,
+    slots_only: bool,
+    out: &mut Added,
+    monitor: &dyn Monitor,
+) -> Result<()> {
     for (name, len) in &listing.objects {
         monitor.check()?;
-        // Damage was told already, when it was to be covered.
-        if listing.mirrored.get(name) == Some(len) || !is_wanted(store, name)? || !is_whole(store, name, name)? {
+        let is_asked_for = !slots_only || is_slot(name.as_str());
+        if !is_asked_for || listing.mirrored.get(name) == Some(len) || !is_wanted(store, name)? {
             continue;
         }
+        let Some(upload) = proved(store, name, name, &BTreeSet::new())? else {
+            // Of others it was told when they were to be covered.
+            if is_slot(name.as_str()) {
+                monitor.problem(&format!("{name}: it is damaged, and has no second copy"));
+            }
+            continue;
+        };
         let Some(second) = mirror_name(name) else { continue };
         if listing.mirrored.contains_key(name) {
             store.remove(&second)?;
         }
-        let mut upload = store.upload()?;
-        pour(store, name, *len, &mut *upload)?;
         upload.finish(&second)?;
         out.mirrored += 1;
         out.mirrored_bytes += len;

@@ -19,6 +19,7 @@ mod status;
 mod tests;
 
 pub use add::{Added, Request as Addition, add};
+pub(super) use mend::whose_store;
 pub use mend::{Examine, Mended, Report as Mending, Request as MendRequest, mend};
 pub use rebuild::{Rebuilt, Verdict, examine, rebuild};
 pub use sectors::{InPlace, Sectors, StoreSectors};
@@ -41,8 +42,18 @@ pub fn is_coverable(name: &str) -> bool {
         && naming::class(name).is_some_and(|(class, _)| class != Class::Other && class != note && class != sidecar)
 }
 
+/// True for what sidecars are made for: all that, but for key slots. What a sidecar has nobody can take out of it, and a slot that was removed
+/// must not come back: slots have second copies, always, which go with them.
+pub(super) fn is_in_sets(name: &str) -> bool {
+    is_coverable(name) && !is_slot(name)
+}
+
+fn is_slot(name: &str) -> bool {
+    matches!(naming::class(name), Some((Class::Slot, _)))
+}
+
 /// True when these are the bytes of an object of that name, as far as anybody can tell without a key.
-fn is_as_named(name: &str, sum: &[u8; 32], bytes_end: impl FnOnce() -> bool) -> bool {
+pub(super) fn is_as_named(name: &str, sum: &[u8; 32], bytes_end: impl FnOnce() -> bool) -> bool {
     match naming::class(name) {
         Some((_, Some(hash))) => hash == *sum,
         Some((Class::Tombstone, None)) => bytes_end(),
@@ -66,7 +77,7 @@ pub fn is_kept(store: &dyn Store) -> Result<bool> {
 struct Listing {
     /// Those that sidecars cover.
     objects: BTreeMap<ObjectName, u64>,
-    /// Sidecars.
+    /// Sidecars. Files that are none are not touched, here and among the second copies.
     sidecars: Vec<Entry>,
     /// Second copies, by the name of the first.
     mirrored: BTreeMap<ObjectName, u64>,
@@ -88,9 +99,9 @@ fn list(store: &dyn Store) -> Result<Listing> {
         let name = entry.name.as_str();
         if is_coverable(name) {
             out.objects.insert(entry.name, entry.len);
-        } else if parity::is_sidecar(name) {
+        } else if naming::class(name).is_some() && parity::is_sidecar(name) {
             out.sidecars.push(entry);
-        } else if let Some(first) = name.strip_prefix(naming::MIRROR) {
+        } else if let Some(first) = name.strip_prefix(naming::MIRROR).filter(|first| is_coverable(first)) {
             out.mirrored.extend(ObjectName::new(first).map(|first| (first, entry.len)));
         } else if let Some(first) = name.strip_prefix(naming::DAMAGED) {
             out.waiting.extend(first.strip_suffix(WAITING).and_then(ObjectName::new));
@@ -174,6 +185,18 @@ pub(super) fn put_aside(store: &dyn Store, from: &ObjectName, name: &ObjectName)
         "{name} cannot be put aside: too many damaged ones lie in {} already; remove them",
         naming::DAMAGED
     )))
+}
+
+/// Keeps these bytes aside, none twice.
+pub(super) fn put_beside(store: &dyn Store, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+    for to in aside_names(name) {
+        if store.put(&to, bytes)? == Put::Created
+            || store.get(&to, bytes.len() as u64).is_ok_and(|found| found == bytes)
+        {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Gives an upload, which is proved, the name of a damaged object, which is kept out of the way: what it lies on may be bad.

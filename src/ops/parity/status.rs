@@ -1,6 +1,6 @@
 //! What is covered and how well; and all of it taken away.
 
-use super::{add, each_set, list};
+use super::{add, each_set, is_slot, list};
 use crate::{
     error::Result,
     monitor::Monitor,
@@ -17,7 +17,7 @@ pub struct Status {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Those of them that a strong sidecar covers.
+    /// Those of them that a strong sidecar covers; of key slots those with a second copy.
     pub covered: u64,
     /// Their bytes.
     pub covered_bytes: u64,
@@ -88,6 +88,8 @@ pub fn status(store: &dyn Store, monitor: &dyn Monitor) -> Result<Status> {
         },
     )?;
     out.damaged.append(&mut damaged);
+    // What covers a slot is its second copy.
+    covered.extend(listing.mirrored.keys().filter(|name| is_slot(name.as_str())).cloned());
     for name in covered {
         if let Some(len) = listing.objects.get(&name) {
             out.covered += 1;

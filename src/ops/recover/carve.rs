@@ -10,13 +10,16 @@ use crate::{
     hash::{ObjectHasher, object_name},
     id::{KeyId, PackId, RepoId, SnapshotId, hex},
     keys::Role,
+    model::limits,
     monitor::{Counter, Monitor},
     object::{ENVELOPE_STEP, Kind},
+    ops::parity,
     pack,
+    parity::sectors as parity_sectors,
     repo::{Repository, snapshots as snapshot},
     store::{ObjectName, Put, Store},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Length of a key slot in bytes.
 const SLOT: u64 = 512;
@@ -35,23 +38,34 @@ pub(super) fn packs(
     out: &mut Salvaged,
     monitor: &dyn Monitor,
 ) -> Result<()> {
+    let mut configs: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    let mut slots = 0;
+    store.list("keys/", &mut |_| {
+        slots += 1;
+        Ok(())
+    })?;
     for (begin, (kind, _)) in scan.heads.iter().filter(|(begin, (_, of))| *of == repo && !known.contains(begin)) {
         monitor.check()?;
         let found = match *kind {
             kind if Kind::of_pack(kind).is_some() => match scan.packs.get(begin) {
-                Some(len) => pack_at(medium, *begin, *len, store)?,
+                // One that a sidecar covers, of which the first sector is damaged: it is mended already.
+                Some(len) if known.range(*begin..begin + len).next().is_some() => continue,
+                Some(len) => pack_at(medium, *begin, *len, store, out)?,
                 None => None,
             },
-            kind if kind == Kind::Slot as u8 => whole(medium, *begin, SLOT).map(|bytes| {
-                let name = ObjectName::of_parts(&["keys", &KeyId(object_name(&bytes)).to_string()]);
-                store.put(&name, &bytes).map(|put| (put, SLOT))
-            }),
-            kind if kind == Kind::Config as u8 => whole(medium, *begin, ENVELOPE_STEP as u64).map(|bytes| {
-                store.put(&ObjectName::of_parts(&["config"]), &bytes).map(|put| (put, ENVELOPE_STEP as u64))
-            }),
+            kind if kind == Kind::Slot as u8 => match whole(medium, *begin, SLOT) {
+                Some(bytes) => slot(&bytes, &mut slots, store)?,
+                None => None,
+            },
+            kind if kind == Kind::Config as u8 => match whole(medium, *begin, ENVELOPE_STEP as u64) {
+                Some(bytes) => {
+                    *configs.entry(bytes).or_default() += 1;
+                    continue;
+                }
+                None => None,
+            },
             _ => None,
-        }
-        .map_or(Ok(None), |found| found.map(Some))?;
+        };
         match found {
             // A second copy of what is there.
             Some((Put::Existed, _)) => {}
@@ -64,7 +78,37 @@ pub(super) fn packs(
             None => out.unclear += 1,
         }
     }
+    config(configs, store, out)
+}
+
+/// Nothing tells which of several configurations is right: that of which there are most is taken, unless a sidecar told of one. The others are put aside.
+fn config(found: BTreeMap<Vec<u8>, u64>, store: &dyn Store, out: &mut Salvaged) -> Result<()> {
+    let mut found: Vec<(Vec<u8>, u64)> = found.into_iter().collect();
+    found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let name = ObjectName::of_parts(&["config"]);
+    for (bytes, _) in found {
+        match store.put(&name, &bytes)? {
+            Put::Created => {
+                out.carved += 1;
+                out.whole += 1;
+                out.bytes += bytes.len() as u64;
+            }
+            Put::Existed if store.get(&name, ENVELOPE_STEP as u64).is_ok_and(|there| there == bytes) => {}
+            Put::Existed => parity::put_beside(store, &name, &bytes)?,
+        }
+    }
     Ok(())
+}
+
+/// A slot, unless there would be more than anybody tries: old ones may lie on the medium, too.
+fn slot(bytes: &[u8], slots: &mut usize, store: &dyn Store) -> Result<Option<(Put, u64)>> {
+    let name = ObjectName::of_parts(&["keys", &KeyId(object_name(bytes)).to_string()]);
+    if *slots >= limits::SLOTS_MAX && store.stat(&name)?.is_none() {
+        return Ok(None);
+    }
+    let put = store.put(&name, bytes)?;
+    *slots += usize::from(put == Put::Created);
+    Ok(Some((put, SLOT)))
 }
 
 fn whole(medium: &dyn Medium, at: u64, len: u64) -> Option<Vec<u8>> {
@@ -72,24 +116,34 @@ fn whole(medium: &dyn Medium, at: u64, len: u64) -> Option<Vec<u8>> {
     (at + len <= medium.length() && medium.read(at, &mut bytes).is_ok()).then_some(bytes)
 }
 
-/// A pack that begins and ends as one: named by what it is now, so that it counts as whole where a sector of it is lost. Its segments' tags
-/// tell which these are.
-type Stored = Option<Result<(Put, u64)>>;
-
-fn pack_at(medium: &dyn Medium, begin: u64, len: u64, store: &dyn Store) -> Result<Stored> {
+/// A pack that begins and ends as one: named by what it is now, so that its name cannot tell that a sector of it is lost. Its segments' tags
+/// tell which these are. One of which some cannot be read is no whole one.
+fn pack_at(
+    medium: &dyn Medium,
+    begin: u64,
+    len: u64,
+    store: &dyn Store,
+    out: &mut Salvaged,
+) -> Result<Option<(Put, u64)>> {
+    let mut lost = 0;
     let (mut upload, mut hasher) = (store.upload()?, ObjectHasher::default());
     let mut piece = vec![0; PIECE.min(len) as usize];
     let mut at = 0;
     while at < len {
         let part = piece.get_mut(..(len - at).min(PIECE) as usize).unwrap_or_default();
-        read_around(medium, begin + at, part, &mut |_, _| {});
+        read_around(medium, begin + at, part, &mut |_, len| lost += parity_sectors(len));
         hasher.update(part);
         upload.append(part)?;
         at += part.len() as u64;
     }
     let name = pack::object_name(&PackId(hasher.finish()));
     // What a sidecar's table names is there already, under its name.
-    Ok(Some(upload.finish(&name).map(|put| (put, len))))
+    let put = upload.finish(&name)?;
+    if lost > 0 {
+        out.partial.push((name.to_string(), lost, parity_sectors(len)));
+        return Ok(Some((Put::Existed, len)));
+    }
+    Ok(Some((put, len)))
 }
 
 /// Stores snapshots that no sidecar covers and that lie in one piece, into a repository that was salvaged, and says how many. Only a key that opens them tells where they

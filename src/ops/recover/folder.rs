@@ -1,6 +1,6 @@
 //! A medium of which the file system still works, more or less: what it gives is copied, and mended in the copy, where nothing can fail any more.
 
-use super::salvage::Salvaged;
+use super::{salvage::Salvaged, target};
 use crate::{
     error::{Error, Result},
     hash::ObjectHasher,
@@ -21,6 +21,7 @@ const PIECE: usize = 256 * SECTOR;
 /// Copies what can be read of each object, zeros for what cannot, and makes whole what second copies and parity can. Repeatable: what
 /// the store has whole is left as it is, of the rest each try adds what it can read. Nothing is called whole that was not held against its name.
 pub fn salvage(from: &dyn Store, store: &dyn Store, monitor: &dyn Monitor) -> Result<Salvaged> {
+    target::claim(store, parity::whose_store(from)?)?;
     monitor.phase(Phase::Storing);
     let mut entries: Vec<Entry> = Vec::new();
     from.list("", &mut |entry| {
@@ -50,7 +51,13 @@ pub fn salvage(from: &dyn Store, store: &dyn Store, monitor: &dyn Monitor) -> Re
         ));
     }
     store.sync()?;
-    let request = MendRequest { examine: Examine::All, named: &BTreeSet::new(), all_missing: true, dry_run: false };
+    let request = MendRequest {
+        examine: Examine::All,
+        named: &BTreeSet::new(),
+        wants: &|_| true,
+        all_missing: true,
+        dry_run: false,
+    };
     let mended = parity::mend(store, &request, monitor)?;
     out.mended = mended.mended.len() as u64;
     count(store, &unread, &mut out, monitor)?;

@@ -18,6 +18,7 @@ mod medium;
 mod place;
 mod salvage;
 mod scan;
+mod target;
 #[cfg(test)]
 mod tests;
 

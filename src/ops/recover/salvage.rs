@@ -6,13 +6,18 @@ use super::{
     medium::Medium,
     place::{Placed, place},
     scan::Scan,
+    target,
 };
 use crate::{
     error::{Error, Result},
     hash::ObjectHasher,
     id::RepoId,
+    model::limits,
     monitor::{Counter, Monitor, Phase},
-    ops::parity::{self, Rebuilt, Sectors, Verdict, examine, rebuild},
+    ops::{
+        naming,
+        parity::{self, Rebuilt, Sectors, Verdict, examine, rebuild},
+    },
     parity::{Covered, Layout, SECTOR},
     store::{ObjectName, Store},
 };
@@ -64,12 +69,17 @@ pub fn salvage(
     monitor: &dyn Monitor,
 ) -> Result<Salvaged> {
     let repo = whose(scan, repo)?;
+    target::claim(store, Some(repo))?;
     let mut out = Salvaged { repo: Some(repo), ..Salvaged::default() };
     let placed = place(medium, scan, monitor)?;
     monitor.phase(Phase::Storing);
     // Later sidecars know of later objects; one that is in several is taken from the first that has it whole.
     let mut done: BTreeSet<ObjectName> = BTreeSet::new();
     let mut poor = Vec::new();
+    // Older sidecars cover what was forgotten later: whichever names its tombstone tells.
+    let tables = scan.sets.iter().filter(|layout| layout.block.repo == repo).flat_map(|layout| &layout.table.objects);
+    let gone: BTreeSet<&str> =
+        tables.map(|object| object.name.as_str()).filter(|name| name.starts_with("gone/")).collect();
     for (layout, placed) in scan.sets.iter().zip(&placed).filter(|(layout, _)| layout.block.repo == repo) {
         let verdict = examine(layout, placed, None, monitor)?;
         let rebuilt = match verdict.bad.is_empty() {
@@ -78,7 +88,7 @@ pub fn salvage(
         };
         for object in 0..layout.table.objects.len() {
             monitor.check()?;
-            let set = Set { layout, placed, verdict: &verdict, rebuilt: &rebuilt };
+            let set = Set { layout, placed, verdict: &verdict, rebuilt: &rebuilt, gone: &gone };
             set.one(object, store, &mut done, &mut poor, &mut out, monitor)?;
         }
     }
@@ -125,6 +135,13 @@ struct Set<'a, 'p> {
     placed: &'p Placed<'p>,
     verdict: &'a Verdict,
     rebuilt: &'a Rebuilt,
+    /// Tombstones that any table names.
+    gone: &'a BTreeSet<&'a str>,
+}
+
+/// True for a snapshot that has a tombstone.
+fn is_forgotten(name: &str, gone: &BTreeSet<&str>) -> bool {
+    name.strip_prefix("snapshots/").is_some_and(|rest| gone.contains(format!("gone/{rest}").as_str()))
 }
 
 impl<'p> Set<'_, 'p> {
@@ -137,7 +154,10 @@ impl<'p> Set<'_, 'p> {
         out: &mut Salvaged,
         monitor: &dyn Monitor,
     ) -> Result<()> {
-        let wanted = |covered: &&Covered| parity::is_coverable(covered.name.as_str()) && !done.contains(&covered.name);
+        let wanted = |covered: &&Covered| {
+            let name = covered.name.as_str();
+            parity::is_in_sets(name) && !done.contains(&covered.name) && !is_forgotten(name, self.gone)
+        };
         let Some(covered) = self.layout.table.objects.get(object).filter(wanted) else { return Ok(()) };
         let range = self.layout.range(object);
         let lost = self.verdict.bad.range(range.clone()).filter(|sector| !self.rebuilt.contains_key(sector)).count();
@@ -146,12 +166,17 @@ impl<'p> Set<'_, 'p> {
             // Of an earlier try there may be one, whole or not.
             is_whole = store.stat(&covered.name)?.is_some() && parity::is_whole(store, &covered.name)?;
             if !is_whole {
-                let (mut upload, mut hasher) = (store.upload()?, ObjectHasher::default());
+                let (mut upload, mut hasher, mut small) = (store.upload()?, ObjectHasher::default(), Vec::new());
                 each_piece(self.layout, self.placed, self.rebuilt, object, &mut |piece| {
                     hasher.update(piece);
+                    if covered.len <= limits::MARK_MAX {
+                        small.extend_from_slice(piece);
+                    }
                     upload.append(piece)
                 })?;
-                is_whole = hasher.finish() == covered.sum;
+                let sum = hasher.finish();
+                is_whole = sum == covered.sum
+                    && parity::is_as_named(covered.name.as_str(), &sum, || naming::ends_with_sum(&small));
                 if is_whole {
                     parity::put_in_place(store, &covered.name, upload)?;
                 }

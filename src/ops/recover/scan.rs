@@ -7,7 +7,7 @@ use crate::{
     monitor::{Counter, Monitor, Phase},
     object::{self, HEADER_LEN},
     pack::{self, FOOTER_LEN},
-    parity::{self, Block, Layout, SECTOR},
+    parity::{self, Block, Geometry, Layout, SECTOR},
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -52,7 +52,7 @@ pub fn scan(medium: &dyn Medium, monitor: &dyn Monitor) -> Result<Scan> {
     monitor.phase(Phase::Planning);
     monitor.expect(Counter::Stored, medium.length());
     let mut out = Scan::default();
-    let mut blocks: HashMap<([u8; 16], RepoId), Found> = HashMap::new();
+    let mut blocks: HashMap<Key, Found> = HashMap::new();
     let mut ends: Vec<(u64, u64)> = Vec::new();
     // Each block is read with the sector that follows it, so that none is cut in two.
     let mut bytes = vec![0; BLOCK as usize + SECTOR];
@@ -84,6 +84,9 @@ pub fn scan(medium: &dyn Medium, monitor: &dyn Monitor) -> Result<Scan> {
     Ok(out)
 }
 
+/// What the blocks of one table have in common.
+type Key = ([u8; 16], RepoId, Geometry);
+
 /// Blocks of one table.
 struct Found {
     block: Block,
@@ -92,7 +95,7 @@ struct Found {
 
 fn look(
     out: &mut Scan,
-    blocks: &mut HashMap<([u8; 16], RepoId), Found>,
+    blocks: &mut HashMap<Key, Found>,
     ends: &mut Vec<(u64, u64)>,
     place: u64,
     unit: &[u8],
@@ -102,10 +105,10 @@ fn look(
         out.phases.insert(place % SECTOR as u64);
         if kind == object::Kind::Sidecar as u8 {
             if let Some(Ok((block, _))) = rest.get(..SECTOR).map(|sector| parity::open_block(sector, &"")) {
-                let found = blocks.entry((block.set, repo)).or_insert_with(|| Found { block, places: BTreeMap::new() });
-                if found.block.geometry == block.geometry {
-                    found.places.entry(block.number).or_insert(place);
-                }
+                // By its shape too: a stray block does not decide what the others are.
+                let key = (block.set, repo, block.geometry);
+                let found = blocks.entry(key).or_insert_with(|| Found { block, places: BTreeMap::new() });
+                found.places.entry(block.number).or_insert(place);
             }
         } else {
             out.heads.insert(place, (kind, repo));
@@ -124,10 +127,10 @@ fn look(
     }
 }
 
-fn tables(medium: &dyn Medium, blocks: HashMap<([u8; 16], RepoId), Found>, out: &mut Scan) {
+fn tables(medium: &dyn Medium, blocks: HashMap<Key, Found>, out: &mut Scan) {
     let mut sets: Vec<_> = blocks.into_iter().collect();
-    sets.sort_by_key(|((set, _), _)| *set);
-    for ((set, _), Found { block, places }) in sets {
+    sets.sort_by_key(|((set, _, geometry), _)| (*set, *geometry));
+    for ((set, ..), Found { block, places }) in sets {
         let name = crate::id::hex(&set);
         let mut payloads = BTreeMap::new();
         let mut sector = vec![0; SECTOR];

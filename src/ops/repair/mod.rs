@@ -98,7 +98,15 @@ impl Report {
         };
         let missing = self.packs.as_ref().map_or(0, |packs| packs.missing);
         let lost = self.snapshots.iter().flatten().filter(|one| one.is_short()).count() as u64;
-        unusable + missing + lost
+        // Those of packs show in what is missing, of snapshots in what is lost; an index is made anew of the packs.
+        let is_told = |name: &str| match name.split('/').next() {
+            Some("packs") => true,
+            Some("index") => self.index.is_some(),
+            Some("snapshots") => self.snapshots.is_some(),
+            _ => false,
+        };
+        let whole = self.whole.lost.iter().filter(|(name, _)| !is_told(name)).count() as u64;
+        unusable + missing + lost + whole
     }
 }
 

@@ -22,8 +22,16 @@ pub(super) fn mend(repo: &Repository, request: &Request<'_>, monitor: &dyn Monit
     if request.what.packs {
         named.extend(lost_packs(repo)?);
     }
+    // Without the entrance nothing else can be mended; tombstones tell which snapshots are to stay away.
+    let what = request.what;
+    let wants = move |name: &str| match name.split('/').next() {
+        Some("packs") => what.packs,
+        Some("index") => what.index,
+        Some("snapshots" | "notes") => what.snapshots,
+        _ => true,
+    };
     let examine = if request.read_data { Examine::All } else { Examine::Looks };
-    let asked = MendRequest { examine, named: &named, all_missing: false, dry_run: request.dry_run };
+    let asked = MendRequest { examine, named: &named, wants: &wants, all_missing: false, dry_run: request.dry_run };
     let mut report = parity::mend(store, &asked, monitor)?;
     if !request.dry_run {
         make_anew(repo, &mut report, monitor)?;

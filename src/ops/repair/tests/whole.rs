@@ -75,3 +75,28 @@ fn what_parity_cannot_bring_back_goes_the_way_of_all_repairs() {
     assert_eq!(report.whole.lost.len(), 1, "{:?}", report.whole);
     assert!(report.packs.unwrap().marked == 1 && !report.snapshots.unwrap().is_empty());
 }
+
+#[test]
+fn what_else_is_lost_counts_and_only_what_is_asked_for_is_mended() {
+    let (fixture, _) = repository();
+    let percent = crate::parity::Percent::new(10).unwrap();
+    let request_one =
+        crate::ops::parity::Addition { percent, mirror: false, drop_missing: false, replace: Default::default() };
+    crate::ops::parity::add(&fixture.store, &request_one, &Silent).unwrap();
+    let before = objects(&fixture);
+    let pack = before.keys().find(|name| name.as_str().starts_with("packs/")).unwrap();
+    fixture.store.tamper(pack, |bytes| bytes.iter_mut().last().into_iter().for_each(|byte| *byte ^= 1));
+    let only = What { index: true, packs: false, snapshots: false };
+    let report = repair(&fixture.repo, &Request { what: only, ..request(None) }, &Silent).unwrap();
+    assert_eq!(report.whole.mended, vec![]);
+    assert_ne!(fixture.store.get(pack, u64::MAX).unwrap(), before[pack]);
+    assert_eq!(run(&fixture.repo, None).whole.mended.len(), 1);
+    assert!(objects(&fixture) == before);
+    // The configuration, and so much else that no parity makes up for it.
+    let sidecar = fixture.store.names().into_iter().find(|name| name.as_str().starts_with("parity/")).unwrap();
+    fixture.store.tamper(&sidecar, |bytes| bytes.iter_mut().skip(4096).step_by(4096).for_each(|byte| *byte ^= 1));
+    fixture.store.tamper(&ObjectName::new("config").unwrap(), |bytes| bytes[300] ^= 1);
+    let report = run(&fixture.repo, None);
+    assert_eq!(report.whole.lost.len(), 1, "{report:?}");
+    assert_eq!(report.shortfall(), 1, "{report:?}");
+}
