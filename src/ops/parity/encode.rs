@@ -1,6 +1,6 @@
 //! One set: its objects are read once, in order, hashed and held against their names; groups are encoded side by side.
 
-use super::{add::Request, is_as_named, put_in_place};
+use super::{add::Request, is_as_named, is_whole, put_in_place};
 use crate::{
     error::{Error, Result},
     hash::ObjectHasher,
@@ -112,7 +112,8 @@ fn put(
     len += piece.len() as u64;
     let name = parity::object_name(&hasher.finish());
     // The same objects make the same sidecar: that of a run that was interrupted is as good, a damaged one is not.
-    match request.replace.contains(&name) {
+    // The same objects make the same sidecar: what lies there may be damaged, or cut short.
+    match store.stat(&name)?.is_some() && !is_whole(store, &name)? {
         true => put_in_place(store, &name, upload)?,
         false => drop(upload.finish(&name)?),
     }
