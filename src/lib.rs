@@ -15,7 +15,7 @@
 //! ```text
 //! vocabulary        id · series · name · error · world · monitor                no IO
 //! transforms        chunk · hash · compress · seal · object · keys · segment    bytes in, bytes out
-//! places, layouts   store · model · pack · index · fs
+//! places, layouts   store · model · pack · index · parity · fs
 //! repository        repo        open, slots, snapshots; reader; writer, which owns the order of publishing
 //! operations        ops         one verb each: plan, then apply; told to a monitor, answered by a report
 //! surfaces          mount       the repository as a folder, for the kernel
@@ -43,6 +43,7 @@ pub mod name;
 pub mod object;
 pub mod ops;
 pub mod pack;
+pub mod parity;
 pub mod repo;
 pub mod seal;
 pub mod segment;

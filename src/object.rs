@@ -47,6 +47,8 @@ pub enum Kind {
     Annotation = 10,
     /// What a medium that carries a copy is known by.
     Medium = 11,
+    /// What brings back lost sectors of other objects.
+    Sidecar = 12,
 }
 
 impl Kind {
@@ -74,6 +76,7 @@ impl fmt::Display for Kind {
             Kind::Tombstone => "tombstone",
             Kind::Annotation => "annotation",
             Kind::Medium => "marker of a medium",
+            Kind::Sidecar => "sidecar",
         })
     }
 }

@@ -29,6 +29,7 @@ use vault::{
         tombstone::{GoneHead, Tombstone},
     },
     object::{self, Kind},
+    parity::{Covered, Encoder, Geometry, Percent, SECTOR, Table, mark, pieces, recovery_for},
     repo::{
         annotations::{open_annotation, seal_annotation},
         gc::{open_note, seal_note},
@@ -39,6 +40,7 @@ use vault::{
     seal::SealKey,
     segment::{Envelope, Sealer},
     series::Series,
+    store::ObjectName,
     world::{SeededEntropy, Time},
 };
 
@@ -279,6 +281,48 @@ fn pruning_vectors_hold() {
 }
 
 #[test]
+fn parity_vectors_hold() {
+    let sectors: Vec<Vec<u8>> = (0..5).map(|n| noise(SECTOR, &format!("vault parity vector {n}"))).collect();
+    let mut encoder = Encoder::new(3);
+    let mut work = Vec::new();
+    for (number, chunk) in sectors.chunks(encoder.chunk()).enumerate() {
+        encoder.take(number, chunk.iter().map(Vec::as_slice), &mut work);
+    }
+    let recovery = encoder.finish();
+    let repo = RepoId(std::array::from_fn(|i| 0xa0 + i as u8));
+    let percent = Percent::new(300).unwrap();
+    let covered = Covered { name: ObjectName::new("config").unwrap(), len: 5 * SECTOR as u64 - 7, sum: [3; 32] };
+    let table = Table {
+        objects: vec![covered],
+        data: sectors.iter().map(|sector| mark(sector)).collect(),
+        recovery: recovery.chunks(SECTOR).map(mark).collect(),
+    };
+    let encoded = table.encode();
+    let geometry = Geometry { shards: 5, groups: 1, recovery: 3, table: 1 };
+    assert_eq!(Table::decode(&encoded, &geometry, &"vector").unwrap(), table);
+    let (front, back) = pieces(repo, geometry, percent, &table).unwrap();
+    let counts = [(1, 300), (1000, 300), (16_384, 100), (16_384, 300), (16_384, 5000)];
+    let counts: Vec<Value> = counts
+        .into_iter()
+        .map(|(k, p)| json!({ "k": k, "percentage": p, "M": recovery_for(k, Percent::new(p).unwrap()) }))
+        .collect();
+    hold(
+        "parity.json",
+        json!({
+            "note": "every 64 bytes of a sector are coded on their own: the first of each are given, and the hash of the whole",
+            "sectors": sectors.iter().map(|sector| hex(&sector[..64])).collect::<Vec<_>>(),
+            "recovery": recovery.chunks(SECTOR).map(|sector| hex(&sector[..64])).collect::<Vec<_>>(),
+            "recovery_hashes": recovery.chunks(SECTOR).map(|sector| hex(&object_name(sector))).collect::<Vec<_>>(),
+            "marks": table.data.iter().map(|mark| hex(mark)).collect::<Vec<_>>(),
+            "table": hex(&encoded),
+            "block_0": hex(&front),
+            "block_1_hash": hex(&object_name(&back)),
+            "recovery_sectors": counts,
+        }),
+    );
+}
+
+#[test]
 fn the_sample_repository_opens_and_holds_what_it_should() {
     let tiny = spec().join("tiny");
     if std::env::var_os("VAULT_WRITE_VECTORS").is_some() {
@@ -325,6 +369,15 @@ fn a_reader_from_the_specification_alone_restores_the_sample() {
         run(&["restore".as_ref(), id.as_ref(), out.path().as_os_str()]);
         assert_eq!(&common::manifest_of_folder(out.path(), snapshot), snapshot, "snapshot {id}");
     }
+}
+
+#[test]
+fn the_code_of_sidecars_is_the_one_that_the_specification_defines() {
+    let reader = spec().join("reader/vault_parity.py");
+    let vectors = spec().join("vectors/parity.json");
+    let output =
+        std::process::Command::new("/usr/bin/python3").arg(reader).arg(vectors).output().expect("python3 runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -22,7 +22,8 @@ const RANKS: &[&[Module]] = &[
       ("segment", &["chunk", "hash", "compress", "seal", "object", "keys"])],
     // Places and layouts.
     &[("store", &[]), ("model", &[]),
-      ("pack", &["store", "model"]), ("index", &["store", "model", "pack"]), ("fs", &["model"])],
+      ("pack", &["store", "model"]), ("index", &["store", "model", "pack"]), ("parity", &["store"]),
+      ("fs", &["model"])],
     // The repository, then one verb each.
     &[("repo", &[])],
     &[("ops", &[])],

@@ -8,7 +8,7 @@ use vault::{
 };
 use vault_fuzz::{keys, sealed};
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind::Config,
     Kind::Slot,
     Kind::DataPack,
@@ -20,6 +20,7 @@ const KINDS: [Kind; 11] = [
     Kind::Tombstone,
     Kind::Annotation,
     Kind::Medium,
+    Kind::Sidecar,
 ];
 
 fuzz_target!(|data: &[u8]| {

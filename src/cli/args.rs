@@ -1,8 +1,8 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    browse, check, completions, copy, diff, dump, find, forget, init, key, log, ls, man, media, mount, prune, repair,
-    restore, rewrite, snapshot, snapshots, stats, tag,
+    browse, check, completions, copy, diff, dump, find, forget, init, key, log, ls, man, media, mount, parity, prune,
+    repair, restore, rewrite, snapshot, snapshots, stats, tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -99,6 +99,7 @@ pub enum Command {
     Repair(repair::Args),
     Rewrite(rewrite::Args),
     Copy(copy::Args),
+    Parity(parity::Args),
     Media(media::Args),
     Key(key::Args),
     Completions(completions::Args),
@@ -131,6 +132,7 @@ impl Command {
             Command::Rewrite(_) => "rewrite",
             Command::Copy(_) => "copy",
             Command::Media(media) => media.name(),
+            Command::Parity(args) => args.name(),
             Command::Key(key) => key.name(),
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",

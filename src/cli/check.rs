@@ -8,11 +8,15 @@ use super::{
 use crate::{
     id::hex,
     name::Shown,
-    ops::check::{self as op, Finding, ReadData, Report, keyless},
-    store::open as stores,
+    ops::{
+        check::{self as op, Finding, ReadData, Report, keyless},
+        parity,
+    },
+    store::{ObjectName, Store, open as stores},
 };
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     time::{Duration, Instant},
 };
@@ -67,9 +71,10 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         // There will be no list.
         found.iter().for_each(|text| session.screen.warn(text));
     })?;
+    let mendable = mendable(repo.store(), &report.findings, session);
     if !session.screen.json {
         // What was found counts, whether or not anybody reads of it.
-        match print(session, &report, begun.elapsed()) {
+        match print(session, &report, &mendable, begun.elapsed()) {
             Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
                 session.screen.warn(&format!("cannot write the output: {e}"));
             }
@@ -90,6 +95,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         "bytes_read": report.bytes_read,
         "findings": findings,
         "losses": losses::of_series(&report.losses),
+        "mendable": mendable,
         "notes": report.notes,
         "rollbacks": shapes::rollbacks(&rollbacks),
         "seconds": begun.elapsed().as_secs_f64(),
@@ -97,7 +103,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     Ok(Done::unless(!report.findings.is_empty(), result).unless_rolled_back(&rollbacks))
 }
 
-fn print(session: &Session, report: &Report, took: Duration) -> io::Result<()> {
+fn print(session: &Session, report: &Report, mendable: &[String], took: Duration) -> io::Result<()> {
     let out = &mut io::stdout().lock();
     print_findings(out, &report.findings)?;
     if !report.losses.is_empty() {
@@ -116,6 +122,7 @@ fn print(session: &Session, report: &Report, took: Duration) -> io::Result<()> {
         n => human::counted(n, "error", "errors"),
     };
     writeln!(out, "{verdict}")?;
+    tell_mendable(session, mendable, "vault repair");
     if !report.findings.is_empty() {
         session.screen.note("see `vault repair --dry-run` for what can be brought back");
     }
@@ -135,6 +142,44 @@ fn print(session: &Session, report: &Report, took: Duration) -> io::Result<()> {
             ("time", human::duration(took)),
         ],
     )
+}
+
+/// Which of the damaged objects parity and second copies bring back. That it cannot be told takes nothing from what was found.
+fn mendable(store: &dyn Store, findings: &[Finding], session: &Session) -> Vec<String> {
+    let named: BTreeSet<ObjectName> = findings.iter().filter_map(|one| ObjectName::new(one.object.as_str())).collect();
+    if named.is_empty() {
+        return Vec::new();
+    }
+    let progress = session.progress();
+    let request = parity::MendRequest {
+        examine: parity::Examine::Named,
+        named: &named,
+        wants: &|_| true,
+        all_missing: false,
+        dry_run: true,
+    };
+    let report = parity::is_kept(store).and_then(|kept| match kept {
+        true => parity::mend(store, &request, progress.monitor()).map(Some),
+        false => Ok(None),
+    });
+    drop(progress);
+    match report {
+        Ok(report) => report.into_iter().flat_map(|report| report.mended).map(|one| one.object).collect(),
+        Err(error) => {
+            session.screen.warn(&format!("what parity brings back cannot be told: {error}"));
+            Vec::new()
+        }
+    }
+}
+
+fn tell_mendable(session: &Session, mendable: &[String], command: &str) {
+    match mendable.len() as u64 {
+        0 => {}
+        n => session.screen.note(&format!(
+            "parity brings {} back byte for byte: `{command}`",
+            human::counted(n, "damaged object", "damaged objects")
+        )),
+    }
 }
 
 fn print_findings(out: &mut dyn Write, findings: &[Finding]) -> io::Result<()> {
@@ -158,8 +203,9 @@ fn run_keyless(args: &Args, read: ReadData, session: &Session, begun: Instant) -
     let report = keyless::check(&*store, read, args.threads, &around, progress.monitor());
     let found = progress.end();
     let report = report.inspect_err(|_| found.iter().for_each(|text| session.screen.warn(text)))?;
+    let mendable = mendable(&*store, &report.findings, session);
     if !session.screen.json {
-        match print_keyless(session, &report, begun.elapsed()) {
+        match print_keyless(session, &report, &mendable, begun.elapsed()) {
             Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
                 session.screen.warn(&format!("cannot write the output: {e}"));
             }
@@ -175,13 +221,14 @@ fn run_keyless(args: &Args, read: ReadData, session: &Session, begun: Instant) -
         "packs_read": report.packs,
         "bytes_read": report.bytes,
         "findings": findings,
+        "mendable": mendable,
         "notes": report.notes,
         "seconds": begun.elapsed().as_secs_f64(),
     });
     Ok(Done::unless(!report.findings.is_empty(), result))
 }
 
-fn print_keyless(session: &Session, report: &keyless::Report, took: Duration) -> io::Result<()> {
+fn print_keyless(session: &Session, report: &keyless::Report, mendable: &[String], took: Duration) -> io::Result<()> {
     let out = &mut io::stdout().lock();
     print_findings(out, &report.findings)?;
     if session.global.quiet {
@@ -194,6 +241,7 @@ fn print_keyless(session: &Session, report: &keyless::Report, took: Duration) ->
         0 => writeln!(out, "every object that was read is what its name says")?,
         n => writeln!(out, "{}; what it costs, a check with a key tells", human::counted(n, "error", "errors"))?,
     }
+    tell_mendable(session, mendable, "vault repair --keyless --read-data");
     human::print_facts(
         out,
         &[

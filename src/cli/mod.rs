@@ -29,6 +29,7 @@ mod ls;
 mod man;
 mod media;
 mod mount;
+mod parity;
 mod progress;
 mod prune;
 mod rekey;
@@ -117,6 +118,7 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Rewrite(args) => rewrite::run(args, session),
         Command::Copy(args) => copy::run(args, session),
         Command::Media(args) => media::run(args, session),
+        Command::Parity(args) => parity::run(args, session),
         Command::Key(args) => key::run(args, session),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

@@ -7,14 +7,16 @@ use super::{
 };
 use crate::{
     name::Shown,
+    ops::parity::{self as op_parity, Mending},
     ops::repair::{self as op, Index, Packs, Repaired, Report, Request, What},
     repo::Repository,
-    store::open as stores,
+    store::{Store, open as stores},
     world::Time,
 };
 use clap::ValueHint;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     io::{self, Write},
     time::{Duration, Instant},
@@ -26,9 +28,11 @@ Examples:
   vault repair --dry-run             what can be brought back?
   vault repair                       bring it back
   vault repair --from /mnt/usb/vault with the help of a replica, or of a copy with the same keys
+  vault repair --keyless             only with parity, without a key: see `vault parity`
   vault repair index                 only make a lost index anew, from the packs
 
-A repair only ever adds. A damaged pack stays, marked so that nobody relies on it, until a prune takes it away; a damaged snapshot
+What parity and second copies have comes back byte for byte; the damaged object is put aside, in damaged/ in the repository, and may be
+removed when the disk is to be trusted. Else a repair only ever adds. A damaged pack stays, marked so that nobody relies on it, until a prune takes it away; a damaged snapshot
 stays beside the one that was made of the rest of it, until it is forgotten. What stays lost is stored again by the next snapshot
 of the same data.";
 
@@ -39,6 +43,9 @@ pub struct Args {
     /// Only this [default: all three, in this order]
     #[arg(value_enum)]
     what: Option<Part>,
+    /// Without a key or passphrase: only what parity and second copies (see `vault parity`) bring back byte for byte
+    #[arg(long, conflicts_with_all = ["what", "from"])]
+    keyless: bool,
     /// Fetch what is missing from this repository: a replica, or a copy with the same keys
     #[arg(long, value_name = "REPO", value_hint = ValueHint::DirPath)]
     from: Option<OsString>,
@@ -62,6 +69,12 @@ enum Part {
 
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let begun = Instant::now();
+    if args.keyless {
+        return run_keyless(&args, session, begun);
+    }
+    let store = stores::open(&session.place()?)?;
+    // Without these no key opens anything.
+    let entrance = mend(&*store, op_parity::Examine::Entrance, args.dry_run, session)?;
     let (repo, unlock) = session.open_keeping_secret()?;
     let from = match &args.from {
         Some(place) => {
@@ -78,7 +91,10 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let progress = session.progress();
     let report = op::repair(&repo, &request, progress.monitor());
     drop(progress);
-    let report = report?;
+    let mut report = report?;
+    if !args.dry_run {
+        report.whole.mended.splice(0..0, entrance.mended);
+    }
     if !session.screen.json {
         // What was done counts, whether or not anybody reads of it.
         match print(session, &args, &report, begun.elapsed()) {
@@ -90,6 +106,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     }
     let result = json!({
         "dry_run": args.dry_run,
+        "whole": whole_json(&report.whole),
         "index": report.index.as_ref().map(index_json),
         "packs": report.packs.as_ref().map(packs_json),
         "snapshots": report.snapshots.as_ref().map(|all| all.iter().map(snapshot_json).collect::<Vec<Value>>()),
@@ -97,6 +114,94 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         "seconds": begun.elapsed().as_secs_f64(),
     });
     Ok(Done::unless(report.shortfall() > 0, result))
+}
+
+fn mend(store: &dyn Store, examine: op_parity::Examine, dry_run: bool, session: &Session) -> Result<Mending, Failure> {
+    let progress = session.progress();
+    let named = BTreeSet::new();
+    let request = op_parity::MendRequest { examine, named: &named, wants: &|_| true, all_missing: false, dry_run };
+    let mended = op_parity::mend(store, &request, progress.monitor());
+    drop(progress);
+    Ok(mended?)
+}
+
+/// Only what needs no key.
+fn run_keyless(args: &Args, session: &Session, begun: Instant) -> Result<Done, Failure> {
+    let store = stores::open(&session.place()?)?;
+    let examine = if args.read_data { op_parity::Examine::All } else { op_parity::Examine::Looks };
+    let whole = mend(&*store, examine, args.dry_run, session)?;
+    if let Some(percent) = whole.percent.filter(|_| !args.dry_run && !whole.damaged_sidecars.is_empty()) {
+        let progress = session.progress();
+        let replace = whole.damaged_sidecars.clone();
+        let request = op_parity::Addition { percent, mirror: false, drop_missing: false, replace };
+        let added = op_parity::add(&*store, &request, progress.monitor());
+        drop(progress);
+        added?;
+    }
+    if !session.screen.json {
+        let out = &mut io::stdout().lock();
+        print_whole(out, &whole, args.dry_run)?;
+        if !session.global.quiet {
+            let verdict = match (whole.is_idle(), whole.lost.is_empty()) {
+                (true, true) => "there is nothing to repair without a key",
+                (true, false) => "nothing can be brought back without a key",
+                (false, true) => "all that was found damaged comes back",
+                (false, false) => "not all that was found damaged comes back",
+            };
+            writeln!(out, "{verdict}{}", if args.dry_run { " (dry run: nothing was changed)" } else { "" })?;
+            if whole.sidecars == 0 {
+                session.screen.note("there is no parity here; see `vault parity add`");
+            } else if !args.read_data {
+                session.screen.note("of packs only both ends were looked at; --read-data reads all");
+            }
+        }
+    }
+    let result = json!({
+        "keyless": true,
+        "dry_run": args.dry_run,
+        "whole": whole_json(&whole),
+        "seconds": begun.elapsed().as_secs_f64(),
+    });
+    Ok(Done::unless(!whole.lost.is_empty(), result))
+}
+
+fn whole_json(whole: &Mending) -> Value {
+    let mended: Vec<Value> = whole
+        .mended
+        .iter()
+        .map(|one| json!({ "object": one.object, "bytes": one.len, "sectors": one.sectors }))
+        .collect();
+    json!({
+        "mended": mended,
+        "lost": pairs(&whole.lost),
+        "sidecars": whole.sidecars,
+        "damaged_sidecars": whole.damaged_sidecars.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+        "second_copies_made_anew": whole.mirrored,
+    })
+}
+
+fn print_whole(out: &mut dyn Write, whole: &Mending, would: bool) -> io::Result<()> {
+    let back = if would { "would come back" } else { "brought back" };
+    for one in &whole.mended {
+        match one.sectors {
+            Some(sectors) => {
+                let sectors = human::counted(sectors, "sector", "sectors");
+                writeln!(out, "{}: {back} byte for byte, {sectors} of it from parity", one.object)?;
+            }
+            None => writeln!(out, "{}: {back} byte for byte from its second copy", one.object)?,
+        }
+    }
+    for (object, why) in &whole.lost {
+        writeln!(out, "{object}: {}", Shown(why.as_bytes()))?;
+    }
+    for name in &whole.damaged_sidecars {
+        writeln!(
+            out,
+            "{name}: this sidecar is damaged; {}",
+            if would { "it would be made anew" } else { "it was made anew" }
+        )?;
+    }
+    Ok(())
 }
 
 fn pairs(list: &[(String, String)]) -> Value {
@@ -146,6 +251,7 @@ fn snapshot_json(one: &Repaired) -> Value {
 fn print(session: &Session, args: &Args, report: &Report, took: Duration) -> io::Result<()> {
     let out = &mut io::stdout().lock();
     let would = args.dry_run;
+    print_whole(out, &report.whole, would)?;
     if let Some(index) = &report.index {
         for (object, what) in &index.unreadable {
             writeln!(out, "{object}: {what}")?;
@@ -180,6 +286,12 @@ fn print(session: &Session, args: &Args, report: &Report, took: Duration) -> io:
     };
     writeln!(out, "{verdict}{}", if would { " (dry run: nothing was changed)" } else { "" })?;
     let mut facts = Vec::new();
+    if report.whole.sidecars > 0 || !report.whole.mended.is_empty() {
+        facts.push((
+            "whole",
+            format!("{} byte for byte", human::counted(report.whole.mended.len() as u64, "object", "objects")),
+        ));
+    }
     if let Some(index) = &report.index {
         let recovered = match index.recovered {
             0 => String::new(),

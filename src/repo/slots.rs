@@ -11,6 +11,7 @@ use crate::{
     },
     model::limits,
     object::{self, Kind},
+    parity,
     seal::SealKey,
     store::{ObjectName, Store},
     world::Entropy,
@@ -206,9 +207,27 @@ impl Repository {
                 "this is the last owner key: without it only the recovery sheet opens the repository; add another first",
             ));
         }
-        self.store().remove(&object_name(&slot.id))?;
-        self.store().sync()?;
+        self.drop_slot(&slot.id)?;
         Ok(slot.clone())
+    }
+
+    /// Removes a slot and all that would bring it back: its secret must not open the repository any more.
+    fn drop_slot(&self, id: &KeyId) -> Result<()> {
+        let name = object_name(id);
+        let aside = format!("{}{name}", parity::DAMAGED);
+        let mut copies = Vec::new();
+        self.store().list(&format!("{}keys/", parity::DAMAGED), &mut |entry| {
+            if entry.name.as_str().starts_with(&aside) {
+                copies.push(entry.name);
+            }
+            Ok(())
+        })?;
+        copies.extend(ObjectName::new(format!("{}{name}", parity::MIRROR)));
+        for copy in copies {
+            self.store().remove(&copy)?;
+        }
+        self.store().remove(&name)?;
+        self.store().sync()
     }
 
     /// Replaces the slot that `old` opens by one that `new` opens, in the same role, under the same label: the new one is
@@ -221,8 +240,7 @@ impl Repository {
             if let Some(keys) = slot.open(old, &name)? {
                 let note = Note { created: self.clock().now().sec, ..slot.note(&keys, &name)? };
                 let id = store_slot(self.store(), &keys, new, costs, &note, self.entropy())?;
-                self.store().remove(&name)?;
-                self.store().sync()?;
+                self.drop_slot(&slot.id())?;
                 return Ok(id);
             }
         }

@@ -30,9 +30,11 @@ pub enum Op {
     Sync,
     /// [`Store::now`].
     Now,
+    /// [`Store::rename`] and [`Store::exchange`].
+    Rename,
 }
 
-const OPS: usize = 9;
+const OPS: usize = 10;
 
 /// A failure to come.
 #[derive(Debug, Clone, Copy)]
@@ -165,6 +167,12 @@ impl<S: Store> Store for FaultyStore<S> {
     }
     fn remove(&self, name: &ObjectName) -> Result<()> {
         self.run(Op::Remove, "remove", name.as_str(), |s| s.remove(name))
+    }
+    fn rename(&self, from: &ObjectName, to: &ObjectName) -> Result<Put> {
+        self.run(Op::Rename, "rename", from.as_str(), |s| s.rename(from, to))
+    }
+    fn exchange(&self, a: &ObjectName, b: &ObjectName) -> Result<bool> {
+        self.run(Op::Rename, "rename", a.as_str(), |s| s.exchange(a, b))
     }
     fn sync(&self) -> Result<()> {
         self.run(Op::Sync, "flush", "the store", |s| s.sync())

@@ -20,13 +20,13 @@ mod folder;
 mod gather;
 mod upload;
 
-use super::{Capabilities, Entry, ObjectName, Store, Upload, lock, missing, too_long, too_short};
+use super::{Capabilities, Entry, ObjectName, Put, Store, Upload, lock, missing, too_long, too_short};
 use crate::{
     error::{Error, Result},
     name::Shown,
 };
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, Stat},
+    fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat},
     io::Errno,
 };
 use std::{
@@ -84,8 +84,14 @@ impl LocalStore {
     /// Opens the folder, which must be there, and removes the uploads of processes that died. A folder that cannot be
     /// written to opens as well; storing fails then.
     pub fn open(path: &Path) -> Result<Self> {
+        let store = Self::open_untouched(path)?;
+        upload::sweep(store.root.as_fd());
+        Ok(store)
+    }
+
+    /// Opens the folder, which must be there, and removes nothing: for a medium that is failing.
+    pub fn open_untouched(path: &Path) -> Result<Self> {
         let root = folder::open_root(path).map_err(|e| Error::store("open", shown(path), e.into()))?;
-        upload::sweep(root.as_fd());
         Ok(LocalStore {
             path: path.to_owned(),
             root,
@@ -241,6 +247,68 @@ impl Store for LocalStore {
             Ok(()) => {
                 self.touch(name.folder());
                 Ok(())
+            }
+        }
+    }
+
+    fn rename(&self, from: &ObjectName, to: &ObjectName) -> Result<Put> {
+        let failed = |e: Errno| match e {
+            Errno::NOENT => missing(from),
+            e => self.object("rename", from, e),
+        };
+        if is_reserved(from) || is_reserved(to) {
+            return Err(failed(Errno::INVAL));
+        }
+        let old = folder::open(self.root.as_fd(), from.folder()).map_err(failed)?;
+        if !is_file(&rustix::fs::statat(&old, from.leaf(), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?) {
+            return Err(failed(Errno::INVAL));
+        }
+        let new = folder::make(self.root.as_fd(), to.folder()).map_err(failed)?;
+        let put = match rustix::fs::renameat_with(&old, from.leaf(), &new, to.leaf(), RenameFlags::NOREPLACE) {
+            // Not exclusive where the file system does not know how.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                match rustix::fs::statat(&new, to.leaf(), AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(_) => Err(Errno::EXIST),
+                    Err(Errno::NOENT) => rustix::fs::renameat(&old, from.leaf(), &new, to.leaf()),
+                    Err(e) => Err(e),
+                }
+            }
+            done => done,
+        };
+        match put {
+            Err(Errno::EXIST) => Ok(Put::Existed),
+            Err(e) => Err(failed(e)),
+            Ok(()) => {
+                self.touch(from.folder());
+                self.touch(to.folder());
+                Ok(Put::Created)
+            }
+        }
+    }
+
+    fn exchange(&self, a: &ObjectName, b: &ObjectName) -> Result<bool> {
+        let failed = |e: Errno| match e {
+            Errno::NOENT => missing(a),
+            e => self.object("rename", a, e),
+        };
+        if is_reserved(a) || is_reserved(b) {
+            return Err(failed(Errno::INVAL));
+        }
+        let one = folder::open(self.root.as_fd(), a.folder()).map_err(failed)?;
+        let other = folder::open(self.root.as_fd(), b.folder()).map_err(failed)?;
+        for (folder, name) in [(&one, a), (&other, b)] {
+            if !is_file(&rustix::fs::statat(folder, name.leaf(), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?) {
+                return Err(failed(Errno::INVAL));
+            }
+        }
+        match rustix::fs::renameat_with(&one, a.leaf(), &other, b.leaf(), RenameFlags::EXCHANGE) {
+            // The file system does not know how.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Ok(false),
+            Err(e) => Err(failed(e)),
+            Ok(()) => {
+                self.touch(a.folder());
+                self.touch(b.folder());
+                Ok(true)
             }
         }
     }

@@ -130,6 +130,32 @@ pub trait Store: Send + Sync {
     fn stat(&self, name: &ObjectName) -> Result<Option<Entry>>;
     /// Removes an object; no error when it is not there.
     fn remove(&self, name: &ObjectName) -> Result<()>;
+    /// Gives an object another name, unless that is taken; the object loses its old one then. Durable after the next [`Store::sync`].
+    /// In one step and without reading it where the store can do that, by copying it otherwise. For what is to be kept out of the
+    /// way: names that follow from contents do not change.
+    fn rename(&self, from: &ObjectName, to: &ObjectName) -> Result<Put> {
+        let len = self.stat(from)?.ok_or_else(|| missing(from))?.len;
+        let mut upload = self.upload()?;
+        let mut piece = vec![0; len.min(COPY_PIECE) as usize];
+        let mut at = 0;
+        while at < len {
+            let take = (len - at).min(COPY_PIECE);
+            let piece = piece.get_mut(..take as usize).unwrap_or_default();
+            self.get_range(from, at, piece)?;
+            upload.append(piece)?;
+            at += take;
+        }
+        let put = upload.finish(to)?;
+        if put == Put::Created {
+            self.remove(from)?;
+        }
+        Ok(put)
+    }
+    /// Lets two objects that are there change their names, in one step. False, and nothing is done, where the store cannot. Durable after the
+    /// next [`Store::sync`].
+    fn exchange(&self, _a: &ObjectName, _b: &ObjectName) -> Result<bool> {
+        Ok(false)
+    }
     /// Returns when everything put or removed through this store so far is durable, and also the names that
     /// [`Store::list`], [`Store::stat`] and [`Put::Existed`] told of so far: what a run builds on may have been put by
     /// another run that was killed before its sync.
@@ -144,6 +170,9 @@ pub trait Store: Send + Sync {
         upload.finish(name)
     }
 }
+
+/// Bytes that are copied at a time by who has to.
+const COPY_PIECE: u64 = 1 << 20;
 
 /// A store shared between threads.
 pub type SharedStore = Arc<dyn Store>;
@@ -172,6 +201,12 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     }
     fn remove(&self, name: &ObjectName) -> Result<()> {
         (**self).remove(name)
+    }
+    fn rename(&self, from: &ObjectName, to: &ObjectName) -> Result<Put> {
+        (**self).rename(from, to)
+    }
+    fn exchange(&self, a: &ObjectName, b: &ObjectName) -> Result<bool> {
+        (**self).exchange(a, b)
     }
     fn sync(&self) -> Result<()> {
         (**self).sync()

@@ -81,6 +81,15 @@ pub fn gathering(place: &Place, create: bool) -> Result<SharedStore> {
     Ok(Arc::new(store?.gathering()))
 }
 
+/// Opens a store that is there, only to read what is left of it: nothing is cleaned up.
+pub fn open_untouched(place: &Place) -> Result<SharedStore> {
+    let Place::Local(path) = place;
+    match LocalStore::open_untouched(path) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(e) => Err(not_there(path, e)),
+    }
+}
+
 /// Opens a store, which is made where it is missing.
 pub fn create(place: &Place) -> Result<SharedStore> {
     let Place::Local(path) = place;

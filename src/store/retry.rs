@@ -116,6 +116,14 @@ impl<S: Store> Store for RetryStore<S> {
     fn remove(&self, name: &ObjectName) -> Result<()> {
         self.retry(|s| s.remove(name))
     }
+    /// Not asked again: after a first attempt that was carried out the old name is gone.
+    fn rename(&self, from: &ObjectName, to: &ObjectName) -> Result<Put> {
+        self.inner.rename(from, to)
+    }
+
+    fn exchange(&self, a: &ObjectName, b: &ObjectName) -> Result<bool> {
+        self.inner.exchange(a, b)
+    }
     fn sync(&self) -> Result<()> {
         self.inner.sync()
     }

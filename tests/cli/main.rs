@@ -9,6 +9,7 @@ mod forget;
 mod keys;
 mod look;
 mod output;
+mod parity;
 mod read;
 mod repository;
 mod rewrite;

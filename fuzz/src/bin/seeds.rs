@@ -13,10 +13,11 @@ use vault::{
     },
     object::{self, Kind},
     pack::read_directory,
+    parity::{Covered, Geometry, Percent, Table, pieces},
     repo::{BlobReader, Repository, Surroundings, Unlock},
     seal::SealKey,
     segment::{CODEC_RAW, Sealer},
-    store::local::LocalStore,
+    store::{ObjectName, local::LocalStore},
     world::{SeededEntropy, SystemClock},
 };
 use vault_fuzz::{SHEET, keys, put_part};
@@ -56,6 +57,16 @@ fn main() {
     texts(&seeds);
 }
 
+/// A block, and a table with its shape before it as the target takes it.
+fn sidecar(seeds: &Seeds<'_>, repo: &Repository) {
+    let covered = Covered { name: ObjectName::new("config").unwrap(), len: 5 * 4096, sum: [3; 32] };
+    let table = Table { objects: vec![covered], data: vec![[1; 8]; 5], recovery: vec![[2; 8]; 3] };
+    let geometry = Geometry { shards: 5, groups: 1, recovery: 3, table: 1 };
+    let (front, back) = pieces(repo.keys().repo(), geometry, Percent::new(300).unwrap(), &table).unwrap();
+    seeds.put("parity", &[&front[..], &back].concat());
+    seeds.put("parity", &[&[5, 1, 3, 0, 9][..], &table.encode()].concat());
+}
+
 fn objects(seeds: &Seeds<'_>, repo: &Repository) {
     let mut names = Vec::new();
     repo.store()
@@ -91,6 +102,7 @@ fn objects(seeds: &Seeds<'_>, repo: &Repository) {
             seeds.put("run", &table);
         }
     }
+    sidecar(seeds, repo);
     seeds.put("config", &codec::encode(repo.config()));
     seeds.put("config", &codec::encode(&Config::default()));
     seeds.put("envelope", b"\x05\0\0\0bytes\0\0\0\0\0\0");

@@ -6,12 +6,15 @@
 use super::{Finding, ReadData};
 use crate::{
     error::{Error, Result, reason},
-    hash::{self, ObjectHasher},
-    id::{ID_LEN, KeyId, PackId, RepoId, SeriesTag, hex, unhex},
+    hash::ObjectHasher,
+    id::{PackId, RepoId, hex},
     model::limits,
     monitor::{Counter, Monitor, Phase},
     object::{self, HEADER_LEN, Kind},
-    ops,
+    ops::{
+        self,
+        naming::{self, Class},
+    },
     pack::{self, FOOTER_LEN},
     repo::{
         Checked, Repository,
@@ -61,51 +64,6 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
-/// What a name says of an object.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::ops) enum Class {
-    Config,
-    Slot,
-    Pack,
-    /// A sealed object of this kind, named by its hash.
-    Sealed(u8),
-    /// Named by its snapshot; ends with the hash of all before.
-    Tombstone,
-    /// Of a kind that this program does not know, named by its hash all the same.
-    Other,
-}
-
-/// The class of an object by its name; `None` for one that is none of a repository.
-pub(in crate::ops) fn class(name: &str) -> Option<(Class, Option<[u8; ID_LEN]>)> {
-    let parts: Vec<&str> = name.split('/').collect();
-    let hash = || unhex::<ID_LEN>(parts.last()?).ok();
-    match parts[..] {
-        ["config"] => Some((Class::Config, None)),
-        ["keys", id] => Some((Class::Slot, Some(KeyId::parse(id).ok()?.0))),
-        ["packs", _, id] => {
-            let id = PackId::parse(id).ok()?;
-            (pack::object_name(&id).as_str() == name).then_some((Class::Pack, Some(id.0)))
-        }
-        ["index", _] => Some((Class::Sealed(Kind::Index as u8), Some(hash()?))),
-        ["media", _] => Some((Class::Sealed(Kind::Medium as u8), Some(hash()?))),
-        ["gc", _] => Some((Class::Sealed(Kind::Note as u8), Some(hash()?))),
-        ["snapshots", tag, _] => {
-            SeriesTag::parse(tag).ok()?;
-            Some((Class::Sealed(Kind::Snapshot as u8), Some(hash()?)))
-        }
-        ["sessions", _] => Some((Class::Other, Some(hash()?))),
-        ["gone", tag, _] => {
-            SeriesTag::parse(tag).ok()?;
-            hash().map(|_| (Class::Tombstone, None))
-        }
-        ["notes", tag, _] => {
-            SeriesTag::parse(tag).ok()?;
-            Some((Class::Sealed(Kind::Annotation as u8), Some(hash()?)))
-        }
-        _ => None,
-    }
-}
-
 /// Reads objects and holds them against their names: all but packs, and of these the share that is asked for
 /// ([`ReadData::None`]: all). `threads`: how many read at once, 0 for one a core.
 pub fn check(
@@ -126,9 +84,10 @@ pub fn check(
     report.repository = run.repo;
     let (mut objects, mut packs, mut foreign) = (Vec::new(), Vec::new(), 0);
     store.list("", &mut |entry| {
-        match class(entry.name.as_str()) {
-            Some((Class::Pack, _)) => packs.push(entry),
+        match naming::class(entry.name.as_str()) {
+            Some((Class::Pack, _)) if !entry.name.as_str().starts_with(naming::MIRROR) => packs.push(entry),
             Some(_) => objects.push(entry),
+            None if entry.name.as_str().starts_with(naming::DAMAGED) => {}
             None => {
                 foreign += 1;
                 if report.notes.len() < NOTES_MAX {
@@ -250,7 +209,7 @@ impl Run<'_> {
 
     /// Reads one object to its end.
     fn one(&self, entry: &Entry, piece: &mut [u8]) -> Result<()> {
-        let Some((class, hash)) = class(entry.name.as_str()) else { return Ok(()) };
+        let Some((class, hash)) = naming::class(entry.name.as_str()) else { return Ok(()) };
         let (mut hasher, mut at) = (ObjectHasher::default(), 0u64);
         let (mut header, mut footer) = ([0; HEADER_LEN], [0; FOOTER_LEN]);
         while at < entry.len {
@@ -279,7 +238,7 @@ impl Run<'_> {
         }
         let mut faults = Vec::new();
         // Short enough to have come in one piece.
-        if class == Class::Tombstone && !ends_with_sum(piece.get(..entry.len as usize).unwrap_or_default()) {
+        if class == Class::Tombstone && !naming::ends_with_sum(piece.get(..entry.len as usize).unwrap_or_default()) {
             faults.push("its bytes are not those of the hash at its end".to_owned());
         }
         if hash.is_some_and(|hash| hash != hasher.finish()) {
@@ -346,10 +305,6 @@ impl Run<'_> {
         drop(found);
         self.monitor.add(Counter::Objects, 1);
     }
-}
-
-pub(in crate::ops) fn ends_with_sum(bytes: &[u8]) -> bool {
-    bytes.split_last_chunk::<ID_LEN>().is_some_and(|(before, sum)| hash::object_name(before) == *sum)
 }
 
 /// What the length of a damaged object says.

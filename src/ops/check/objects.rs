@@ -8,9 +8,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    id::{AnnotationId, IndexId, KeyId, NoteId, PackId, SeriesTag, SessionId, SnapshotId},
+    id::{PackId, SeriesTag, SnapshotId},
     keys::Role,
     model::node::Node,
+    ops::naming::{self, Class},
     pack,
     repo::snapshots::object_name,
 };
@@ -124,25 +125,13 @@ impl Stored {
         let mut packs = HashMap::new();
         found.repo.store().list("", &mut |entry| {
             let name = &entry.name;
-            let parts: Vec<&str> = name.as_str().split('/').collect();
-            let known = match parts[..] {
-                ["config"] => true,
-                ["keys", id] => KeyId::parse(id).is_ok(),
-                ["index", id] => IndexId::parse(id).is_ok(),
-                ["snapshots", tag, id] => SeriesTag::parse(tag).is_ok() && SnapshotId::parse(id).is_ok(),
-                ["packs", _, id] => match PackId::parse(id) {
-                    Ok(id) if pack::object_name(&id) == *name => {
-                        packs.insert(id, entry.len);
-                        true
-                    }
-                    _ => false,
-                },
-                ["gone", tag, id] => SeriesTag::parse(tag).is_ok() && SnapshotId::parse(id).is_ok(),
-                ["notes", tag, id] => SeriesTag::parse(tag).is_ok() && AnnotationId::parse(id).is_ok(),
-                ["gc", id] => NoteId::parse(id).is_ok(),
-                ["sessions", id] => SessionId::parse(id).is_ok(),
-                _ => false,
-            };
+            let class = naming::class(name.as_str());
+            if let (Some((Class::Pack, Some(id))), "packs") =
+                (class, name.as_str().split('/').next().unwrap_or_default())
+            {
+                packs.insert(PackId(id), entry.len);
+            }
+            let known = class.is_some() || name.as_str().starts_with(naming::DAMAGED);
             if !known {
                 found.note(format!("{name}: no object of this repository, left alone"));
             }

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    ops::check::keyless::{Class, class},
+    ops::naming::{Class, class},
     store::{Entry, ObjectName, Store},
 };
 use std::collections::{BTreeMap, BTreeSet};

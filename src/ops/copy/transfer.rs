@@ -7,7 +7,7 @@ use crate::{
     model::limits,
     monitor::{Counter, Monitor},
     object,
-    ops::check::keyless::{Class, class, ends_with_sum},
+    ops::naming::{Class, class, ends_with_sum},
     store::{Entry, ObjectName, Store},
 };
 use std::{

@@ -11,12 +11,12 @@ use crate::{
     name::{Shown, cut_text},
     object::{self, HEADER_LEN, Kind},
     ops::{
-        check::keyless::class,
         copy::{
             inventory::{Inventory, lacking, names},
             logical, replica,
             transfer::{Item, Transfer},
         },
+        naming::class,
     },
     repo::Repository,
     store::{Entry, ObjectName, SharedStore, Store, local::LocalStore},

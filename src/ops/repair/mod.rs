@@ -1,6 +1,8 @@
-//! Brings back what can be brought back. Only ever adds: index objects, packs, snapshots; nothing is changed or removed.
+//! Brings back what can be brought back. Only ever adds: index objects, packs, snapshots; nothing is changed or removed but damaged
+//! objects, which are put aside when a whole one takes their place.
 //!
 //! ```text
+//! whole       what second copies and parity have → byte for byte, in its old place (the damaged one is put aside)
 //! index       packs that no index object lists  → listed, by their own directories
 //! packs       whole segments of damaged packs   → verbatim into new packs       + a mark: nobody relies on the damaged ones
 //!             what is missing                   → fetched from another repository with the same keys
@@ -19,6 +21,7 @@ mod snapshots;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use index::Index;
 pub use packs::{DamagedPack, Packs};
@@ -31,7 +34,8 @@ use crate::{
     index::{BlobIndex, Source},
     keys::Role,
     monitor::{Monitor, Phase},
-    repo::{BlobReader, Repository, mover::Mover},
+    ops::parity::Mending,
+    repo::{BlobReader, Repository, mover::Mover, snapshots::object_name as object_name_of},
     world::random,
 };
 use health::{Catalog, Health, Sound};
@@ -67,6 +71,8 @@ pub struct Request<'a> {
 /// What came of it, or would.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
+    /// What second copies and parity brought back.
+    pub whole: Mending,
     /// The index, when it was to be repaired.
     pub index: Option<Index>,
     /// Packs, when they were to be repaired.
@@ -80,7 +86,7 @@ impl Report {
     pub fn is_idle(&self) -> bool {
         let index = self.index.as_ref().is_none_or(|index| index.listed == 0);
         let packs = self.packs.as_ref().is_none_or(|packs| packs.moved + packs.fetched + packs.marked == 0);
-        index && packs && !self.snapshots.iter().flatten().any(|one| one.made)
+        self.whole.is_idle() && index && packs && !self.snapshots.iter().flatten().any(|one| one.made)
     }
 
     /// Things that this repair could not bring back.
@@ -92,7 +98,15 @@ impl Report {
         };
         let missing = self.packs.as_ref().map_or(0, |packs| packs.missing);
         let lost = self.snapshots.iter().flatten().filter(|one| one.is_short()).count() as u64;
-        unusable + missing + lost
+        // Those of packs show in what is missing, of snapshots in what is lost; an index is made anew of the packs.
+        let is_told = |name: &str| match name.split('/').next() {
+            Some("packs") => true,
+            Some("index") => self.index.is_some(),
+            Some("snapshots") => self.snapshots.is_some(),
+            _ => false,
+        };
+        let whole = self.whole.lost.iter().filter(|(name, _)| !is_told(name)).count() as u64;
+        unusable + missing + lost + whole
     }
 }
 
@@ -121,9 +135,15 @@ pub fn repair(repo: &Repository, request: &Request<'_>, monitor: &dyn Monitor) -
     };
     let donor = there.as_ref().map(|(repo, index)| Donor { repo, index });
     let donor = donor.as_ref();
-    let mut report = Report::default();
+    let mut report = Report { whole: whole::mend(repo, request, monitor)?, ..Report::default() };
+    // What a dry run would have made whole is left out of what follows.
+    let coming_whole: HashSet<String> = match request.dry_run {
+        true => report.whole.mended.iter().map(|one| one.object.clone()).collect(),
+        false => HashSet::new(),
+    };
     // Listed before the index is read, so that all they refer to is in it.
-    let found = objects::find(repo, donor)?;
+    let mut found = objects::find(repo, donor)?;
+    found.unreadable.retain(|one| !coming_whole.contains(object_name_of(&one.tag, &one.id).as_str()));
 
     let (index, unreadable) = repo.load_index(true)?;
     let mut pending = Vec::new();
@@ -144,6 +164,7 @@ pub fn repair(repo: &Repository, request: &Request<'_>, monitor: &dyn Monitor) -
     if request.what.packs || request.what.snapshots {
         monitor.phase(Phase::Verifying);
         health = Health::examine(&catalog, request.read_data, monitor)?;
+        health.bad.retain(|id, _| !coming_whole.contains(crate::pack::object_name(id).as_str()));
     }
     if request.what.packs {
         let (packs, covered) = repair_packs(&catalog, &health, donor, &found, request.dry_run, monitor)?;
@@ -158,6 +179,9 @@ pub fn repair(repo: &Repository, request: &Request<'_>, monitor: &dyn Monitor) -
         monitor.problem(
             "snapshots are left as they are: of damaged packs this key cannot tell what is whole; repair them with an owner's key",
         );
+    } else if request.what.snapshots && !coming_whole.is_empty() {
+        // Their trees may lie in what is not there yet.
+        monitor.note("which snapshots would still lack something shows when what comes back whole is back");
     } else if request.what.snapshots {
         monitor.phase(Phase::Planning);
         let mut sound = Sound::new(&index, &health);

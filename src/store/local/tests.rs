@@ -304,3 +304,17 @@ fn a_dropped_store_leaves_no_drafts() {
     drop(store);
     assert_eq!((leftovers(&dir), dir.path().join("index/a").exists()), (0, false));
 }
+
+#[test]
+fn objects_change_their_names_in_one_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(dir.path()).unwrap();
+    let name = |text: &str| ObjectName::new(text).unwrap();
+    store.put(&name("a/x"), b"one").unwrap();
+    store.put(&name("b/y"), b"other").unwrap();
+    assert!(store.exchange(&name("a/x"), &name("b/y")).unwrap());
+    assert_eq!(store.get(&name("a/x"), 9).unwrap(), b"other");
+    assert_eq!(store.get(&name("b/y"), 9).unwrap(), b"one");
+    assert!(store.exchange(&name("a/x"), &name("b/z")).is_err());
+    assert_eq!(store.get(&name("a/x"), 9).unwrap(), b"other");
+}

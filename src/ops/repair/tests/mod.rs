@@ -1,6 +1,7 @@
 mod damage;
 mod packs;
 mod snapshots;
+mod whole;
 
 use super::*;
 use crate::{

@@ -1,5 +1,7 @@
 //! `vault media`
 
+mod recover;
+
 use super::{
     address,
     args::size,
@@ -38,7 +40,8 @@ Examples:
   vault media sync                      all media that are plugged in: in a nightly job; exit code 75 when none is
   vault media list                      where they are, how old, how full, what is overdue
   vault media find mail/-/home@2026-03-02:data/inbox      which disk holds it? No disk need be there
-  vault ls --repo usb:blue mail/-/home                    what is on an absent disk";
+  vault ls --repo usb:blue mail/-/home                    what is on an absent disk
+  vault media recover /dev/sdb1 --image /srv/sdb1.img --to /srv/salvage     what is left on a broken one";
 
 /// USB disks that carry copies out of the house
 #[derive(Debug, clap::Args)]
@@ -106,6 +109,7 @@ Examples:
         #[arg(value_name = "ADDRESS")]
         address: OsString,
     },
+    Recover(recover::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -145,17 +149,24 @@ impl Args {
             Verb::Eject { .. } => "media eject",
             Verb::Retire { .. } => "media retire",
             Verb::Find { .. } => "media find",
+            Verb::Recover(_) => "media recover",
         }
     }
 }
 
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
+    let verb = match args.verb {
+        // Needs no repository that works.
+        Verb::Recover(args) => return recover::run(args, session),
+        verb => verb,
+    };
     let state = session
         .state_folder()
         .ok_or_else(|| Error::usage("media have nowhere to be remembered: give --state-dir, or set HOME"))?;
     let repo = session.open()?;
     let catalogue = Catalogue::open(&repo, &state)?;
-    match args.verb {
+    match verb {
+        Verb::Recover(args) => recover::run(args, session),
         Verb::Add(new) => add(new, &catalogue, session),
         Verb::List { all } => list(all, &catalogue, session),
         Verb::Sync { names, bandwidth } => sync(&names, bandwidth, &catalogue, session),
