@@ -158,19 +158,30 @@ impl Repository {
         Err(Error::refused("notes of prune come and go faster than they can be read: run it again"))
     }
 
+    /// Seconds since 1970 by the store's clock, or by this machine's where the store has none or no room to look at it; and whether the
+    /// store has one.
+    pub fn store_time(&self) -> Result<(i64, bool)> {
+        match self.store().now() {
+            Ok(Some(now)) => Ok((now, true)),
+            Ok(None) => Ok((self.clock().now().sec, false)),
+            Err(error) if error.is_store_full() => Ok((self.clock().now().sec, true)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Fails unless whoever made these objects can be taken for dead: they are as old as a session that is not alive, or, where the store has no
     /// clock, the user says so by `force`. Then they are told, and a prune takes them away.
     pub fn pass_over(&self, damaged: &[Damaged], force: bool, monitor: &dyn Monitor) -> Result<()> {
         if damaged.is_empty() {
             return Ok(());
         }
-        let now = self.store().now()?;
+        let (now, has_clock) = self.store_time()?;
         for Damaged { name, stored, error } in damaged {
             // A clock knows better than a user who is at work.
-            if now.map_or(!force, |now| is_alive(*stored, now, true)) {
-                let next = match now {
-                    Some(_) => "a day after it was stored it is passed over, and prune takes it away",
-                    None => "run vault prune --force when no snapshot and no prune is under way",
+            if if has_clock { is_alive(*stored, now, true) } else { !force } {
+                let next = match has_clock {
+                    true => "a day after it was stored it is passed over, and prune takes it away",
+                    false => "run vault prune --force when no snapshot and no prune is under way",
                 };
                 return Err(Error::corrupt(name, format!("{error}; what it said is not known and may matter: {next}")));
             }

@@ -37,6 +37,14 @@ pub fn is_alive(stored: i64, now: i64, store_has_clock: bool) -> bool {
     !store_has_clock || now.saturating_sub(stored).saturating_abs() < ALIVE
 }
 
+/// Seconds after which somebody who stood still does not go on with what others may take for dead: half of the time after which they do.
+pub const STILL_MAX: i64 = ALIVE / 2;
+
+/// True when so long has passed between two looks at this machine's clock.
+pub fn stood_still(since: Time, now: Time) -> bool {
+    now.sec.saturating_sub(since.sec).saturating_abs() >= STILL_MAX
+}
+
 /// A session is renewed when its newest object is older than this, in seconds.
 const RENEW_AFTER: i64 = 6 * 3600;
 /// How often a snapshot is sealed until its id is below that of the one that it stands beside.
@@ -227,7 +235,7 @@ impl<'r> Session<'r> {
     }
 
     /// Publishes a snapshot whose blobs are durable, which [`Written`] attests, and returns when it is durable itself (W8 to W13).
-    /// Fails when prune is removing what the snapshot relies on; what was stored is of use for the next attempt.
+    /// Fails when prune is removing what the snapshot relies on, or may be after half a day; what was stored is of use for the next attempt.
     pub fn publish(self, snapshot: &Snapshot, index: &BlobIndex, _written: &Written) -> Result<SnapshotId> {
         let bytes = seal_snapshot(self.repo.keys(), snapshot, self.repo.entropy())?;
         self.publish_sealed(&self.tag_of(snapshot)?, &bytes, index)
@@ -264,11 +272,16 @@ impl<'r> Session<'r> {
         }
         let id = SnapshotId(hash::object_name(bytes));
         let (name, intent) = (snapshot_name(tag, &id), intent_name(&id));
+        let begun = repo.clock().now();
         store.put(&intent, bytes)?;
         store.sync()?;
         if let Some(noticed) = repo.noticed_since(&self.said.seen, &self.passed_over)? {
             // The intent stays: prune may be about to publish it.
             self.stand_by(index, &noticed)?;
+        }
+        // An intent that cannot be read is passed over in the end, and keeps nothing then.
+        if stood_still(begun, repo.clock().now()) {
+            return Err(Error::Overtaken);
         }
         store.put(&name, bytes)?;
         store.sync()?;

@@ -11,6 +11,9 @@
 //!
 //! Kept whatever the rules say: what is pinned or has a tag that is to be kept, the newest snapshot, and the newest complete one.
 //!
+//! **Twins** are snapshots of one number and one time: what was made in the place of another, and that other. They are kept or forgotten
+//! together, and count once, or one would displace the other while that one is being forgotten for its sake.
+//!
 //! **Suspects** are kept and displace nothing: the rules are applied as if they were not there. See [`Suspicion`].
 
 use crate::id::SnapshotId;
@@ -239,22 +242,58 @@ pub fn judge(candidates: &[Candidate], policy: &Policy, zone: &TimeZone, now: i6
     let mut order: Vec<&Candidate> = candidates.iter().collect();
     // Two writers at once may give one number twice; their times need not be in the order of the ids.
     order.sort_by_key(|c| (c.sequence, c.time, c.id));
+    let groups: Vec<&[&Candidate]> = order.chunk_by(|a, b| (a.sequence, a.time) == (b.sequence, b.time)).collect();
+    let merged: Vec<Candidate> = groups.iter().filter_map(|twins| merge(twins)).collect();
+    judge_ordered(&merged.iter().collect::<Vec<_>>(), &groups, policy, zone, now)
+}
+
+/// All that is true of any of these twins.
+fn merge(twins: &[&Candidate]) -> Option<Candidate> {
+    let (first, others) = twins.split_first()?;
+    let mut merged = (*first).clone();
+    for other in others {
+        // What an incomplete one holds says nothing of a complete one.
+        match (merged.complete, other.complete) {
+            (true, false) => {}
+            (false, true) => merged.size = other.size,
+            _ => merged.size = merged.size.max(other.size),
+        }
+        merged.complete |= other.complete;
+        merged.pinned |= other.pinned;
+        merged.tags.extend(other.tags.iter().cloned());
+    }
+    Some(merged)
+}
+
+/// `order` has one for each of the `groups`.
+fn judge_ordered(
+    order: &[&Candidate],
+    groups: &[&[&Candidate]],
+    policy: &Policy,
+    zone: &TimeZone,
+    now: i64,
+) -> Outcome {
     let weigh = |policy: &Policy| {
-        let suspicions = suspicions(&order, policy, now);
-        let keep = reasons(&order, &suspicions, policy, zone, now);
+        let suspicions = suspicions(order, policy, now);
+        let keep = reasons(order, &suspicions, policy, zone, now);
         (suspicions, keep)
     };
     let (suspicions, keep) = weigh(policy);
     let (_, lenient) = weigh(&Policy { despite_shrink: true, despite_clock: true, ..policy.clone() });
-    let held = keep.iter().zip(&lenient).filter(|(kept, lenient)| !kept.is_empty() && lenient.is_empty()).count();
+    let judged = keep.iter().zip(&lenient).zip(groups);
+    let held = judged.filter(|((kept, lenient), _)| !kept.is_empty() && lenient.is_empty());
+    let held: usize = held.map(|(_, twins)| twins.len()).sum();
     let guard = |suspicion: Suspicion| {
-        let suspects = order.iter().zip(&suspicions).filter(|(_, of)| of.contains(&suspicion)).map(|(c, _)| c.id);
-        Guard { suspicion, suspects: suspects.collect() }
+        let suspects = groups.iter().zip(&suspicions).filter(|(_, of)| of.contains(&suspicion));
+        Guard { suspicion, suspects: suspects.flat_map(|(twins, _)| twins.iter().map(|c| c.id)).collect() }
     };
     let mut guards: Vec<Guard> =
         [Suspicion::Shrunken, Suspicion::Future, Suspicion::Backwards].into_iter().map(guard).collect();
     guards.retain(|guard| held > 0 && !guard.suspects.is_empty());
-    let verdicts = order.iter().zip(keep).map(|(c, keep)| Verdict { id: c.id, keep }).collect();
+    let verdict = |(twins, keep): (&&[&Candidate], Vec<Reason>)| -> Vec<Verdict> {
+        twins.iter().map(|c| Verdict { id: c.id, keep: keep.clone() }).collect()
+    };
+    let verdicts = groups.iter().zip(keep).flat_map(verdict).collect();
     Outcome { verdicts, guards, held: held as u64 }
 }
 

@@ -17,23 +17,21 @@ use std::collections::{BTreeSet, HashSet};
 /// Blobs of one index object, about.
 const INDEX_BLOBS: usize = 64 << 10;
 
-/// Seconds after its notice in which a sweep removes packs: half of the time after which a damaged notice is passed over.
-const SWEEP_MAX: i64 = session::ALIVE / 2;
-
-/// Says that a sweep begins (S2). On a full store the marks that it takes over make room for it.
-pub(super) fn notice(repo: &Repository, plan: &Plan) -> Result<()> {
+/// Says that a sweep begins (S2). On a full store the ripe marks make room for it: true when those that are to last have to be stored
+/// again.
+pub(super) fn notice(repo: &Repository, plan: &Plan) -> Result<bool> {
     let mut is_full = false;
     for names in chunks(&plan.noticed) {
         match repo.note(Step::Notice, names.clone()) {
             Err(error) if error.is_store_full() && !is_full => {
                 is_full = true;
-                remove_notes(repo, &plan.marks)?;
+                remove_notes(repo, plan.marks.iter().chain(&plan.lasting))?;
                 repo.note(Step::Notice, names)?;
             }
             done => drop(done?),
         }
     }
-    Ok(())
+    Ok(is_full && !plan.lasting.is_empty())
 }
 
 /// Names in numbers that one note can hold; one empty list when there are none.
@@ -49,13 +47,15 @@ fn remove_notes<'i>(repo: &Repository, notes: impl IntoIterator<Item = &'i NoteI
     notes.into_iter().try_for_each(|id| repo.store().remove(&gc::object_name(id)))
 }
 
-/// Removes packs, makes the index anew where it lists them, and removes the notes that are done with (S4 to S7). Returns the index objects
+/// Removes packs, makes the index anew where it lists them, and removes the notes that are done with (S4 to S7). `unmarked` are packs
+/// whose marks made room for the notice. Returns the index objects
 /// that are there now.
 pub(super) fn sweep(
     repo: &Repository,
     scene: &Scene,
     plan: &Plan,
     begun: Time,
+    unmarked: &BTreeSet<PackId>,
     report: &mut Report,
     monitor: &dyn Monitor,
 ) -> Result<Vec<IndexId>> {
@@ -64,7 +64,7 @@ pub(super) fn sweep(
     monitor.expect(Counter::Objects, plan.remove.len() as u64);
     for id in &plan.remove {
         monitor.check()?;
-        if repo.clock().now().sec.saturating_sub(begun.sec).saturating_abs() >= SWEEP_MAX {
+        if session::stood_still(begun, repo.clock().now()) {
             return Err(Error::refused(
                 "the sweep stood still for so long that others may take it for dead: run it again",
             ));
@@ -76,6 +76,7 @@ pub(super) fn sweep(
     }
     store.sync()?;
     let is_there = |id: &PackId| scene.packs.contains_key(id) && !plan.remove.contains(id);
+    repo.mark(unmarked.iter().copied().filter(is_there))?;
     let index = renew_index(repo, scene, plan, &is_there, report, monitor)?;
     let is_done = |id: &&NoteId| {
         let noted = scene.notes.noted.iter().find(|noted| noted.id == **id);
@@ -168,7 +169,7 @@ pub(super) fn tidy(repo: &Repository, plan: &Plan, report: &mut Report, monitor:
     let store = repo.store();
     for (tag, id) in &plan.publish {
         monitor.check()?;
-        let intent = session::intent_name(id);
+        let (intent, begun) = (session::intent_name(id), repo.clock().now());
         let bytes = match store.get(&intent, limits::META_MAX) {
             Ok(bytes) if SnapshotId(hash::object_name(&bytes)) == *id => bytes,
             // Its writer has just finished it, or another prune.
@@ -176,6 +177,11 @@ pub(super) fn tidy(repo: &Repository, plan: &Plan, report: &mut Report, monitor:
             Ok(_) => return Err(Error::corrupt(&intent, "its bytes are not those of its name")),
             Err(error) => return Err(error),
         };
+        if session::stood_still(begun, repo.clock().now()) {
+            return Err(Error::refused(
+                "publishing for a writer that was killed stood still for so long that what it needs may have gone: run it again",
+            ));
+        }
         store.put(&snapshots::object_name(tag, id), &bytes)?;
         store.sync()?;
         store.remove(&intent)?;

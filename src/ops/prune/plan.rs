@@ -76,6 +76,8 @@ pub struct Numbers {
 pub struct Plan {
     /// Marks whose packs are swept now.
     pub(super) marks: BTreeSet<NoteId>,
+    /// Ripe marks that stay for packs that stay.
+    pub(super) lasting: BTreeSet<NoteId>,
     /// Notices of earlier sweeps, and what is left of their packs.
     pub(super) notices: BTreeSet<NoteId>,
     /// Packs that the new notice names.
@@ -181,7 +183,9 @@ pub(super) fn make(
     let is_left = |id: &PackId| lengths.contains_key(id) && !plan.remove.contains(id);
     let lasting = scene.notes.noted.iter().filter(|noted| noted.note.packs.iter().any(is_left));
     for noted in lasting {
-        plan.marks.remove(&noted.id);
+        if plan.marks.remove(&noted.id) {
+            plan.lasting.insert(noted.id);
+        }
     }
 
     let (mut movable, mut small, mut marked) = (Vec::new(), Vec::new(), Vec::new());

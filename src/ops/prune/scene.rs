@@ -49,16 +49,6 @@ pub(super) struct Scene {
     pub unlisted: BTreeMap<PackId, u64>,
 }
 
-/// The time by the store's clock, or by this machine's where the store has none or no room to look at it.
-pub(super) fn now(repo: &Repository) -> Result<(i64, bool)> {
-    match repo.store().now() {
-        Ok(Some(now)) => Ok((now, true)),
-        Ok(None) => Ok((repo.clock().now().sec, false)),
-        Err(error) if error.is_store_full() => Ok((repo.clock().now().sec, true)),
-        Err(error) => Err(error),
-    }
-}
-
 /// Sessions and intents, and what of them cannot be read.
 pub(super) fn stays(repo: &Repository, monitor: &dyn Monitor) -> Result<(Vec<Stay>, Vec<Damaged>)> {
     let (mut stays, mut damaged) = (Vec::new(), Vec::new());
@@ -76,7 +66,7 @@ impl Scene {
     /// is the one of `before`.
     pub(super) fn look(repo: &Repository, before: Option<Scene>, force: bool, monitor: &dyn Monitor) -> Result<Scene> {
         repo.keys().expect(Role::Maintainer, "open snapshots, which pruning does")?;
-        let (now, _) = now(repo)?;
+        let (now, _) = repo.store_time()?;
         let (stays, mut damaged) = stays(repo, monitor)?;
         let mut notes = repo.notes()?;
         damaged.append(&mut notes.damaged);

@@ -3,7 +3,7 @@
 use super::{
     Options,
     live::{Live, Standing, Walked},
-    scene::{Scene, now, stays},
+    scene::{Scene, stays},
     walk::{self, Ended, Root},
 };
 use crate::{
@@ -37,7 +37,7 @@ impl Sweepable {
         damaged.append(&mut notes.damaged);
         // What is passed over is told by the survey.
         repo.pass_over(&damaged, options.force, &Silent)?;
-        let (now, has_clock) = now(repo)?;
+        let (now, has_clock) = repo.store_time()?;
         // By the store's clock; without one by that of whoever made it, which costs nobody a snapshot.
         let age = |noted: &Noted| {
             let since = if has_clock { noted.stored } else { noted.note.made.sec };

@@ -28,6 +28,7 @@ use crate::{
         annotation::{Annotation, Change},
         limits,
         snapshot::Snapshot,
+        tombstone::GoneHead,
     },
     monitor::{Monitor, Phase},
     name::{Shown, cut_text},
@@ -206,28 +207,16 @@ pub fn rewrite(
     }
     repo.store().sync()?;
     if !request.keep_originals {
-        clear(&session, &needs, &usable.index, report.remains.as_ref(), monitor)?;
+        needs.clear(&session, &usable.index, monitor)?;
         forget_originals(repo, &prepared, &report, request, monitor)?;
         for _ in 1..LOOKS {
             let (index, _) = repo.load_index(false)?;
-            let more = needs.look(repo, &index, monitor)?;
-            if more.packs.is_empty() {
+            if !needs.clear(&session, &index, monitor)? {
                 break;
             }
-            clear(&session, &needs, &index, Some(&more), monitor)?;
         }
     }
     Ok(report)
-}
-
-fn clear(
-    session: &Session<'_>,
-    needs: &Needs<'_>,
-    index: &BlobIndex,
-    remains: Option<&Remains>,
-    monitor: &dyn Monitor,
-) -> Result<()> {
-    remains.map_or(Ok(()), |remains| needs.clear(session, index, &remains.packs, monitor))
 }
 
 /// Something of a snapshot cannot be read, so it cannot be made anew.
@@ -358,6 +347,8 @@ fn forget_originals(
     request: &Request<'_>,
     monitor: &dyn Monitor,
 ) -> Result<()> {
+    // Before a pin goes, and once more after the plan was made.
+    expect_unchanged(repo, report)?;
     let pinned: Vec<Listed> =
         prepared.iter().filter(|one| one.choice.is_pinned).map(|one| one.choice.listed.clone()).collect();
     if !pinned.is_empty() {
@@ -366,29 +357,47 @@ fn forget_originals(
     }
     let originals = prepared.iter().map(|one| (one.choice.tag, one.choice.listed.id)).collect();
     let mut plan = forget::of_ids(repo, originals, "", true, monitor)?;
-    // Somebody may have forgotten either of the two since: what is left of them must not go as well.
-    let living: HashSet<SnapshotId> = repo.living(None)?.names.into_iter().map(|(_, id, _)| id).collect();
-    let has_changed =
-        |one: &Rewritten| !living.contains(&one.taken.id) || one.new.is_none_or(|id| !living.contains(&id));
-    if let Some(one) = report.rewritten.iter().find(|one| has_changed(one)) {
-        return Err(Error::refused(format!(
-            "{} or what was made of it was forgotten meanwhile: nothing more is forgotten; run it again",
-            one.taken.id.short()
-        )));
+    expect_unchanged(repo, report)?;
+    // Of one that is not listed the plan knows nothing that could be said of it for ever.
+    let planned = plan.series.iter().map(|series| series.snapshots.len()).sum::<usize>();
+    if planned != prepared.len() || plan.doomed.len() != prepared.len() {
+        return Err(changed("an original"));
     }
     let new: HashMap<SnapshotId, SnapshotId> =
         report.rewritten.iter().filter_map(|one| Some((one.taken.id, one.new?))).collect();
     for doomed in &mut plan.doomed {
         let id = new.get(&doomed.head.snapshot).map(ToString::to_string).unwrap_or_default();
         let why = request.reason.map_or_else(String::new, |reason| format!(": {reason}"));
-        doomed.reason = format!("rewritten as {id}{why}");
+        doomed.reason = cut_text(&format!("rewritten as {id}{why}"), limits::REASON_MAX).to_owned();
     }
     let mut done = forget::apply(repo, &plan, request.actor, monitor)?;
     if let Some((_, error)) = done.failed.pop() {
         return Err(error);
     }
+    // Two at once may both have come so far; of one original only one has its tombstone.
+    for doomed in &plan.doomed {
+        let GoneHead { series, snapshot, .. } = &doomed.head;
+        if !done.pinned.contains(snapshot) && repo.tombstone(series, snapshot)?.reason != doomed.reason {
+            return Err(changed(&snapshot.short()));
+        }
+    }
     match done.pinned.first() {
         Some(id) => Err(Error::refused(format!("{} was pinned meanwhile, and stays: run it again", id.short()))),
         None => Ok(()),
     }
+}
+
+/// Fails when somebody has forgotten an original, or what was made of it: what is left of the two must not go as well.
+fn expect_unchanged(repo: &Repository, report: &Report) -> Result<()> {
+    let living: HashSet<SnapshotId> = repo.living(None)?.names.into_iter().map(|(_, id, _)| id).collect();
+    let has_changed =
+        |one: &&Rewritten| !living.contains(&one.taken.id) || one.new.is_none_or(|id| !living.contains(&id));
+    report.rewritten.iter().find(has_changed).map_or(Ok(()), |one| Err(changed(&one.taken.id.short())))
+}
+
+fn changed(what: &str) -> Error {
+    Error::refused(format!(
+        "{what} or what was made of it was forgotten meanwhile, or rewritten by somebody else: nothing more is forgotten; run it \
+         again, and the other one too"
+    ))
 }

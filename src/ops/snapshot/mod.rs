@@ -147,16 +147,26 @@ pub struct Report {
 pub fn snapshot(repo: &Repository, mut request: Request, monitor: &dyn Monitor) -> Result<Report> {
     let sources = std::mem::take(&mut request.sources);
     let again: Option<Vec<SourceRequest>> = sources.iter().map(SourceRequest::again).collect();
-    match (attempt(repo, &request, sources, monitor), again) {
+    let mut number = 0;
+    match (attempt(repo, &request, sources, &mut number, monitor), again) {
         (Err(Error::Overtaken), Some(sources)) => {
-            monitor.note("prune has begun to remove packs that the snapshot would have relied on: it is taken again");
-            attempt(repo, &request, sources, monitor)
+            monitor.note(
+                "prune has begun to remove packs that the snapshot would have relied on: it is taken again; commands are run again",
+            );
+            attempt(repo, &request, sources, &mut number, monitor)
         }
         (done, _) => done,
     }
 }
 
-fn attempt(repo: &Repository, request: &Request, sources: Vec<SourceRequest>, monitor: &dyn Monitor) -> Result<Report> {
+/// `number` is that of the attempt before, or 0: a prune may still publish it, and it would be a twin of this one.
+fn attempt(
+    repo: &Repository,
+    request: &Request,
+    sources: Vec<SourceRequest>,
+    number: &mut u64,
+    monitor: &dyn Monitor,
+) -> Result<Report> {
     monitor.phase(Phase::Opening);
     let begun = repo.clock().now();
     let excludes = Excludes::new(&request.excludes)?;
@@ -198,7 +208,9 @@ fn attempt(repo: &Repository, request: &Request, sources: Vec<SourceRequest>, mo
         }),
         Role::Maintainer | Role::Owner => None,
     };
-    let sequence = next_sequence(end.last.as_ref().map(|(_, head)| head.sequence))?;
+    let newest = end.last.as_ref().map_or(0, |(_, head)| head.sequence);
+    let sequence = next_sequence(newest.max(*number))?;
+    *number = sequence;
     monitor.phase(Phase::Storing);
     let control = Control::new(monitor);
     let protect = request.protect.map(|(device, inode)| {
@@ -276,8 +288,8 @@ fn attempt(repo: &Repository, request: &Request, sources: Vec<SourceRequest>, mo
 }
 
 /// The number after the newest; whoever holds a writer key may have made that one up.
-fn next_sequence(newest: Option<u64>) -> Result<u64> {
-    newest.unwrap_or(0).checked_add(1).ok_or_else(|| {
+fn next_sequence(newest: u64) -> Result<u64> {
+    newest.checked_add(1).ok_or_else(|| {
         Error::refused("the newest snapshot of this series has the highest possible number: somebody made it up; use another series")
     })
 }

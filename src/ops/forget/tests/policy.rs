@@ -228,6 +228,42 @@ fn the_order_is_that_of_the_numbers() {
     assert_eq!(judged(&twins, &policy(&[keep(Every::Snapshot, 1)])).guards, []);
 }
 
+/// Another of the same number and time, with an id above or below.
+fn twin(of: &Candidate, above: bool) -> Candidate {
+    let mut id = of.id.0;
+    id[31] = 1;
+    if !above {
+        id[0] = 0x80;
+    }
+    Candidate { id: SnapshotId(id), ..of.clone() }
+}
+
+#[test]
+fn twins_stay_or_go_together_and_count_once() {
+    let all = series(&["2026-11-17T01:00:00", "2026-11-18T01:00:00", "2026-11-19T01:00:00", "2026-11-20T01:00:00"]);
+    for above in [true, false] {
+        // Each has one; it is smaller, as something was taken out of it.
+        let twins = all.iter().map(|c| Candidate { size: c.size / 4, ..twin(c, above) });
+        let both: Vec<Candidate> = all.iter().cloned().chain(twins).collect();
+        for rule in [keep(Every::Day, 2), keep(Every::Snapshot, 2), within(Every::Day, DAY), keep(Every::Year, 1)] {
+            let (alone, outcome) = (judged(&all, &policy(&[rule])), judged(&both, &policy(&[rule])));
+            assert_eq!((outcome.verdicts.len(), &outcome.guards[..], outcome.held), (8, &[][..], 0));
+            for c in &both {
+                let of = |outcome: &Outcome, id| outcome.verdicts.iter().find(|v| v.id == id).unwrap().keep.clone();
+                let original = all.iter().find(|other| other.sequence == c.sequence).unwrap();
+                assert_eq!(of(&outcome, c.id), of(&alone, original.id), "{rule} {c:?}");
+            }
+        }
+        // A pin of one holds the other; a whole one makes the number whole.
+        let mut both = both;
+        both[0].pinned = true;
+        both[7].complete = false;
+        let outcome = judged(&both, &policy(&[keep(Every::Snapshot, 1)]));
+        let kept = |c: &Candidate| outcome.verdicts.iter().any(|v| v.id == c.id && !v.keep.is_empty());
+        assert_eq!(both.iter().map(kept).collect::<Vec<_>>(), [true, false, false, true, true, false, false, true]);
+    }
+}
+
 #[test]
 fn periods_are_those_of_the_zone() {
     let all = series(&["2026-11-19T22:30:00", "2026-11-19T23:30:00", "2026-11-20T10:00:00"]);
@@ -265,6 +301,18 @@ fn no_rule_is_no_policy() {
     assert!(judged(&[], &policy(&[keep(Every::Day, 1)])).verdicts.is_empty());
     let text = policy(&[keep(Every::Snapshot, 3), within(Every::Snapshot, 2 * DAY), within(Every::Week, 14 * DAY)]);
     assert_eq!(text.to_string(), "last 3, within 2d, weekly within 2w");
+}
+
+/// One for each number, with all that is true of any of its twins.
+fn collapsed(all: &[Candidate]) -> Vec<Candidate> {
+    let firsts = all.iter().enumerate().filter(|(i, c)| all[..*i].iter().all(|before| before.sequence != c.sequence));
+    let of = |(_, first): (usize, &Candidate)| {
+        let twins = || all.iter().filter(|c| c.sequence == first.sequence);
+        let complete = twins().any(|c| c.complete);
+        let size = twins().filter(|c| c.complete == complete).map(|c| c.size).max().unwrap();
+        Candidate { complete, size, pinned: twins().any(|c| c.pinned), ..first.clone() }
+    };
+    firsts.map(of).collect()
 }
 
 // What the rules mean, said another way: not by walking, but by what is true of a snapshot that is kept.
@@ -358,14 +406,17 @@ prop_compose! {
         start in -100_000_000i64..1_700_000_000,
         steps in prop::collection::vec(
             (prop_oneof![Just(600i64), Just(3600), Just(40_000), Just(86_400), Just(1_000_000), Just(20_000_000), -9_000_000i64..0],
-             prop::bool::weighted(0.75), prop_oneof![4 => 900u64..1100, 1 => 0u64..600], prop::bool::weighted(0.1)),
+             prop::bool::weighted(0.75), prop_oneof![4 => 900u64..1100, 1 => 0u64..600], prop::bool::weighted(0.1),
+             prop::option::weighted(0.2, (any::<(bool, bool)>(), 0u64..1100))),
             0..11,
         ),
     ) -> Vec<Candidate> {
         let mut time = start;
-        steps.into_iter().zip(1..).map(|((step, complete, size, pinned), n)| {
+        steps.into_iter().zip(1..).flat_map(|((step, complete, size, pinned, other), n)| {
             time += step;
-            Candidate { complete, size, pinned, ..taken(n, time) }
+            let one = Candidate { complete, size, pinned, ..taken(n, time) };
+            let other = other.map(|((above, complete), size)| Candidate { complete, size, pinned: false, ..twin(&one, above) });
+            [Some(one), other].into_iter().flatten().collect::<Vec<_>>()
         }).collect()
     }
 }
@@ -378,7 +429,16 @@ proptest! {
     ) {
         let now = all.last().map_or(0, |c| c.time) + 3600 - if back > 45_000_000 { back - 45_000_000 } else { 0 };
         let policy = Policy { despite_shrink: free.0, despite_clock: free.1, ..policy(&rules) };
-        let outcome = judge(&all, &policy, &TimeZone::UTC, now);
+        let with_twins = judge(&all, &policy, &TimeZone::UTC, now);
+        let of = |id| with_twins.verdicts.iter().find(|verdict| verdict.id == id).unwrap();
+        let twins = all;
+        let all = collapsed(&twins);
+        for c in &twins {
+            let first = all.iter().find(|first| first.sequence == c.sequence).unwrap();
+            prop_assert_eq!(&of(c.id).keep, &of(first.id).keep);
+        }
+        prop_assert_eq!(with_twins.verdicts.len(), twins.len());
+        let outcome = Outcome { verdicts: all.iter().map(|c| of(c.id).clone()).collect(), ..Outcome::default() };
         let suspicions = suspicions_of(&outcome);
         let trusted: Vec<&Candidate> =
             all.iter().zip(&suspicions).filter(|(_, of)| of.is_empty()).map(|(c, _)| c).collect();

@@ -10,7 +10,10 @@ use crate::{
     pack,
     repo::{Surroundings, Unlock},
     seal::SealKey,
-    store::Capabilities,
+    store::{
+        Capabilities,
+        faulty::{Fault, FaultyStore, Op},
+    },
     world::{Clock, SeededEntropy, Time},
 };
 use std::sync::{
@@ -143,24 +146,76 @@ impl Clock for Slow {
     }
 }
 
+/// A client of which each look at the clock comes so many seconds after the one before.
+fn slow(world: &World, step: i64) -> Repository {
+    let secret = Secret::KeyFile(SealKey::new([77; 32]));
+    world.repo().add_slot(crate::keys::Role::Owner, &secret, Costs::LOW, "slow").unwrap();
+    let around = Surroundings {
+        clock: Arc::new(Slow(AtomicI64::new(1_000_000_000), step)),
+        entropy: Arc::new(SeededEntropy::new(9)),
+        cache: None,
+        state: None,
+    };
+    let store = Arc::new(world.fixture.store.clone());
+    Repository::open(store, &Unlock::Secret(secret), around).unwrap()
+}
+
 #[test]
 fn a_sweep_that_stood_still_for_half_a_day_removes_nothing() {
     for (step, ends_well) in [(1, true), (13 * 3600, false)] {
         let world = forgotten(1);
-        let secret = Secret::KeyFile(SealKey::new([77; 32]));
-        world.repo().add_slot(crate::keys::Role::Owner, &secret, Costs::LOW, "slow").unwrap();
-        let around = Surroundings {
-            clock: Arc::new(Slow(AtomicI64::new(1_000_000_000), step)),
-            entropy: Arc::new(SeededEntropy::new(9)),
-            cache: None,
-            state: None,
-        };
-        let store = Arc::new(world.fixture.store.clone());
-        let slow = Repository::open(store, &Unlock::Secret(secret), around).unwrap();
+        let slow = slow(&world, step);
         let packs = world.names("packs/");
         let done = prune(&slow, &at_once(), &Silent);
-        assert_eq!(done.is_ok(), ends_well, "{done:?}");
+        match ends_well {
+            true => drop(done.unwrap()),
+            false => assert!(matches!(done, Err(Error::Refused { what }) if what.contains("stood still"))),
+        }
         assert_eq!(world.names("packs/") == packs, !ends_well);
         world.verify();
     }
+}
+
+#[test]
+fn nobody_who_stood_still_for_half_a_day_publishes() {
+    let contents: Contents = [(1, 0), (2, 0)].into_iter().collect();
+    let count = |world: &World| world.repo().snapshots(None).unwrap().listed.len();
+    for (step, ends_well) in [(1, true), (13 * 3600, false)] {
+        let mut world = World::new();
+        world.snapshot(&[(1, 0)]);
+        world.pass(0);
+        let slow = slow(&world, step);
+        let taken = take(&slow, &contents);
+        if ends_well {
+            world.held.insert(taken.unwrap(), contents.clone());
+            assert_eq!(count(&world), 2);
+            continue;
+        }
+        assert!(matches!(taken, Err(Error::Overtaken)), "{taken:?}");
+        assert_eq!(count(&world), 1);
+        // Its intent is there, for a prune; one that stands still is none the better.
+        world.pass(2 * DAY);
+        let done = prune(&slow, &at_once(), &Silent);
+        assert!(matches!(done, Err(Error::Refused { what }) if what.contains("stood still")));
+        assert_eq!(count(&world), 1);
+        let (_, report) = world.prune();
+        assert_eq!((report.published.len(), count(&world)), (1, 2));
+        world.settle();
+    }
+}
+
+#[test]
+fn on_a_full_disk_what_is_damaged_is_passed_over_all_the_same() {
+    let mut world = forgotten(0);
+    world.pass(0);
+    let name = ObjectName::of_parts(&["sessions", &"5a".repeat(32)]);
+    world.fixture.store.put(&name, b"cut short").unwrap();
+    let faulty = FaultyStore::new(world.fixture.store.clone());
+    faulty.plan(Fault::on(Op::Now, 1, std::io::ErrorKind::StorageFull).lasting());
+    let repo = world.fixture.reopen(Arc::new(faulty));
+    // This machine's clock stands in.
+    assert!(repo.clock().now().sec > world.now + DAY);
+    prune(&repo, &Options { force: false, ..at_once() }, &Silent).unwrap();
+    assert!(!world.names("sessions/").contains(&name));
+    world.settle();
 }

@@ -151,3 +151,30 @@ fn later_versions_that_lean_on_what_is_taken_out_are_made_anew() {
     assert!(!left.is_empty() && left.iter().all(|one| one.bases.is_empty()));
     assert_eq!(world.contents(&second.snapshot), held);
 }
+
+#[test]
+fn what_a_second_one_takes_out_before_any_prune_goes_too() {
+    let (mut world, _) = World::new(2);
+    world.out(&[of_path(&format!("{SERIES}:app/conf/key.pem"))], |_| ()).unwrap();
+    // They lie in packs that are marked since, in segments that the first had no reason to make anew.
+    let pages: Vec<u64> = (1..20).step_by(3).collect();
+    let patterns: Vec<String> = pages.iter().map(|page| format!("/pages/p{page:02}")).collect();
+    let held: Vec<Contents> = world.listed().iter().map(|one| world.contents(&one.snapshot)).collect();
+    let report = world.out(&[of_path(SERIES)], |request| request.patterns = patterns).unwrap();
+    let remains = report.remains.unwrap();
+    assert_eq!(remains.still_needed, 0);
+    assert!(remains.segments > 0);
+    for _ in 0..3 {
+        world.prune();
+        world.check();
+    }
+    assert!(!world.store_holds(&secret(1)));
+    for page in &pages {
+        assert!(!world.store_holds(&noise(1500, 100 + page)), "{page}");
+    }
+    for (new, held) in world.listed().iter().zip(held) {
+        let is_out = |path: &[u8]| pages.iter().any(|page| path == format!("app/pages/p{page:02}").as_bytes());
+        let expected: Contents = held.into_iter().filter(|(path, _)| !is_out(path)).collect();
+        assert_eq!(world.contents(&new.snapshot), expected);
+    }
+}

@@ -1,6 +1,7 @@
 //! The series that goes on, whatever happens meanwhile.
 
 use super::*;
+use crate::store::Store as _;
 
 #[test]
 fn the_series_goes_on_and_what_was_said_of_the_originals_is_said_of_the_new_ones() {
@@ -145,4 +146,37 @@ fn what_was_forgotten_meanwhile_takes_nothing_else_along() {
     let left: Vec<SnapshotId> = world.listed().iter().map(|one| one.id).collect();
     assert!(before.iter().all(|one| left.contains(&one.id)), "no original is forgotten");
     world.check();
+}
+
+#[test]
+fn an_original_that_went_meanwhile_has_no_tombstone_made_up_and_the_others_keep_their_pins() {
+    let (world, before) = World::new(2);
+    let pin = [Change::Pin { on: true, reason: None }];
+    annotate(world.repo(), &before[1..], &pin, &actor(), &Silent).unwrap();
+    let target = [of_path(&format!("{SERIES}:app/conf/key.pem"))];
+    let choices = choose::choose(world.repo(), &request(&target, &actor()), &before, &never).unwrap();
+    let report = world.out(&target, |request| request.keep_originals = true).unwrap();
+    let tag = world.fixture.tag(SERIES);
+    world.fixture.store.remove(&snapshots::object_name(&tag, &before[0].id)).unwrap();
+    let prepared: Vec<Prepared<'_>> =
+        choices.iter().map(|choice| Prepared { choice, snapshot: choice.listed.snapshot.clone() }).collect();
+    let refused = forget_originals(world.repo(), &prepared, &report, &request(&target, &actor()), &Silent);
+    assert!(matches!(refused, Err(Error::Refused { what }) if what.contains("run it again")));
+    assert!(world.repo().tombstone_names(None).unwrap().is_empty());
+    assert!(world.repo().annotations(None).unwrap().of(&tag, &before[1].id).pin.is_some());
+}
+
+#[test]
+fn of_two_at_once_only_one_succeeds() {
+    let (world, before) = World::new(1);
+    let target = |path: &str| [of_path(&format!("{}:{path}", before[0].id))];
+    let mine = target("app/conf/key.pem");
+    let choices = choose::choose(world.repo(), &request(&mine, &actor()), &before, &never).unwrap();
+    let report = world.out(&mine, |request| request.keep_originals = true).unwrap();
+    // The other one is through before this one forgets.
+    world.out(&target("app/log.tmp"), |_| ()).unwrap();
+    let prepared = [Prepared { choice: &choices[0], snapshot: before[0].snapshot.clone() }];
+    let refused = forget_originals(world.repo(), &prepared, &report, &request(&mine, &actor()), &Silent);
+    assert!(matches!(refused, Err(Error::Refused { what }) if what.contains("somebody else")));
+    assert_eq!(world.listed().len(), 2, "what either has made stays");
 }
