@@ -34,7 +34,7 @@ use std::{
 const TRIES: usize = 3;
 
 /// Commands that open no files, and so can do with what is known of an absent medium.
-const LISTING: [&str; 6] = ["snapshots", "ls", "stats", "find", "log", "diff"];
+const LISTING: [&str; 8] = ["snapshots", "ls", "stats", "find", "log", "diff", "media list", "media find"];
 
 /// One run of the program.
 pub struct Session {

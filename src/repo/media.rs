@@ -46,13 +46,15 @@ fn names(store: &dyn Store) -> Result<Vec<ObjectName>> {
 }
 
 impl Repository {
-    /// The newest marker in a store; `None` when there is none of this repository that can be read.
-    pub fn marker_in(&self, store: &dyn Store) -> Result<Option<Marker>> {
-        let mut newest: Option<Marker> = None;
+    /// The newest marker in a store, and the hash that names it; `None` when there is none of this repository that can be read.
+    pub fn marker_in(&self, store: &dyn Store) -> Result<Option<(Marker, [u8; 32])>> {
+        let mut newest: Option<(Marker, [u8; 32])> = None;
         for name in names(store)? {
-            let opened = store.get(&name, limits::MARK_MAX).and_then(|bytes| open_marker(self.keys(), &bytes, &name));
+            let opened = store
+                .get(&name, limits::MARK_MAX)
+                .and_then(|bytes| Ok((open_marker(self.keys(), &bytes, &name)?, hash::object_name(&bytes))));
             match opened {
-                Ok(marker) if newest.as_ref().is_none_or(|than| than.generation < marker.generation) => {
+                Ok(marker) if newest.as_ref().is_none_or(|(than, _)| than.generation < marker.0.generation) => {
                     newest = Some(marker);
                 }
                 Ok(_) | Err(Error::Corrupt { .. } | Error::Missing { .. }) => {}
@@ -62,14 +64,16 @@ impl Repository {
         Ok(newest)
     }
 
-    /// Stores a marker, durable when it returns, and removes those before it.
-    pub fn put_marker(&self, store: &dyn Store, marker: &Marker) -> Result<()> {
+    /// Stores a marker, durable when it returns, and removes those before it. Returns the hash that names it.
+    pub fn put_marker(&self, store: &dyn Store, marker: &Marker) -> Result<[u8; 32]> {
         let before = names(store)?;
         let bytes = seal_marker(self.keys(), marker, self.entropy())?;
-        let name = object_name(&hash::object_name(&bytes));
+        let id = hash::object_name(&bytes);
+        let name = object_name(&id);
         store.put(&name, &bytes)?;
         store.sync()?;
         before.iter().try_for_each(|name| store.remove(name))?;
-        store.sync()
+        store.sync()?;
+        Ok(id)
     }
 }

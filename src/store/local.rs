@@ -109,6 +109,28 @@ impl LocalStore {
         LocalStore { gathered: Some(gather::Gathered::default()), ..self }
     }
 
+    /// The same folder once more, whatever lies at its path by now.
+    pub fn again(&self) -> Result<Self> {
+        let failed = |e| Error::store("open", self.place(), e);
+        let root = self.root.try_clone().map_err(failed)?;
+        Ok(LocalStore {
+            path: self.path.clone(),
+            root,
+            touched: Mutex::default(),
+            syncing: Mutex::default(),
+            lost: Mutex::default(),
+            exclusive: OnceLock::new(),
+            gathered: None,
+        })
+    }
+
+    /// The device number of the file system that the open folder lies on.
+    #[allow(clippy::unnecessary_cast, reason = "the width of this field depends on the architecture")]
+    pub fn device(&self) -> Result<u64> {
+        let stat = rustix::fs::fstat(&self.root).map_err(|e| Error::store("look at", self.place(), e.into()))?;
+        Ok(stat.st_dev as u64)
+    }
+
     /// Lets the kernel forget what it keeps of an object's bytes, so that they are read from the disk the next time. What is not yet
     /// on the disk stays.
     pub fn drop_cached(&self, name: &ObjectName) -> Result<()> {

@@ -7,7 +7,7 @@ use super::{
     args::size,
     check::percent,
     copy::slowed,
-    exit::{Done, Failure},
+    exit::{Done, Failure, Outcome},
     host, human,
     human::{Align, Table},
     json as shapes,
@@ -322,7 +322,8 @@ fn sync(
     if chosen.is_empty() {
         return Err(Error::usage("no medium is known: see `vault media add`").into());
     }
-    let (mut results, mut absent, mut bad) = (Vec::new(), Vec::new(), false);
+    let (mut results, mut absent, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    let mut bad = false;
     for medium in &chosen {
         match one(medium, bandwidth, catalogue, session) {
             Ok((report, took)) => {
@@ -332,15 +333,30 @@ fn sync(
             }
             // All that are there were asked for.
             Err(error @ Error::Absent { .. }) if names.is_empty() => absent.push(error),
-            Err(error) => return Err(error.into()),
+            Err(error @ Error::Cancelled) => return Err(error.into()),
+            // The others of the rotation are not to wait for this one.
+            Err(error) => failed.push((medium, error)),
         }
     }
-    // The last one is the failure when none was there.
-    let failure = if results.is_empty() { absent.pop() } else { None };
+    // The last one is the failure when nothing else came of it.
+    let failure = match (results.is_empty(), failed.len()) {
+        (true, 1) => failed.pop().map(|(_, error)| error),
+        (true, 0) => absent.pop(),
+        _ => None,
+    };
+    let mut rolled_back = false;
+    for (medium, error) in &failed {
+        rolled_back |= matches!(error, Error::Rollback { .. });
+        session.screen.error(&format!("medium {}: {error}", shown(&medium.name)));
+        results.push(json!({ "medium": medium.name, "error": error.to_string() }));
+    }
     absent.iter().for_each(|error| session.screen.note(&error.to_string()));
     match failure {
         Some(error) => Err(error.into()),
-        None => Ok(Done::unless(bad, json!({ "media": results }))),
+        None => {
+            let done = Done::unless(bad || !failed.is_empty(), json!({ "media": results }));
+            Ok(if rolled_back { Done { outcome: Outcome::RolledBack, ..done } } else { done })
+        }
     }
 }
 
@@ -386,7 +402,11 @@ fn print(session: &Session, medium: &Medium, report: &Report, took: Duration) ->
     if report.failed > 0 {
         facts.push(("failed", format!("{}, told above", human::counted(report.failed, "snapshot", "snapshots"))));
     }
-    session.screen.print(&format!("{name} is up to date"))?;
+    let state = match report.damaged + report.failed {
+        0 => "is up to date",
+        _ => "has all that could be copied",
+    };
+    session.screen.print(&format!("{name} {state}"))?;
     human::print_facts(&mut io::stdout().lock(), &facts)?;
     let next = match report.unmounted {
         true => format!("{name} is unmounted and safe to unplug"),
@@ -444,7 +464,13 @@ fn check(name: &str, read: Option<f64>, catalogue: &Catalogue<'_>, session: &Ses
 
 fn find(text: &OsString, catalogue: &Catalogue<'_>, session: &Session) -> Result<Done, Failure> {
     let address = Address::parse(text.as_bytes())?;
-    let places = op::find(catalogue, &address, &|text| address::instant(text, jiff::tz::TimeZone::system()))?;
+    let mut unread = 0;
+    let mut problem = |medium: &Medium, error: &Error| {
+        unread += 1;
+        session.screen.warn(&format!("what is known of {} cannot be read: {error}", shown(&medium.name)));
+    };
+    let instant = |text: &str| address::instant(text, jiff::tz::TimeZone::system());
+    let places = op::find(catalogue, &address, &instant, &mut problem)?;
     if places.is_empty() {
         return Err(Error::usage(format!("no medium holds {}: see `vault media list`", Shown(text.as_bytes()))).into());
     }
@@ -488,5 +514,5 @@ fn find(text: &OsString, catalogue: &Catalogue<'_>, session: &Session) -> Result
             })
         })
         .collect();
-    Ok(Done::good(json!({ "found": found })))
+    Ok(Done::unless(unread > 0, json!({ "found": found, "unread": unread })))
 }

@@ -5,6 +5,7 @@
 //! With the same keys on both sides ids are the same, and a snapshot is stored byte for byte.
 
 use super::{
+    along::take_along,
     lanes::{Lanes, Trouble},
     rely::Reliance,
     rewrite::Rewriter,
@@ -28,6 +29,7 @@ use crate::{
         snapshots::{object_name, seal_snapshot},
     },
     series::Series,
+    store::ObjectName,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -159,6 +161,10 @@ pub fn copy(request: &Request<'_>, monitor: &dyn Monitor) -> Result<Report> {
     for (object, error) in &unreadable {
         monitor.problem(&format!("{object}: {error}; see `vault check`"));
     }
+    let same = same_keys(from, to);
+    if same && !request.dry_run {
+        take_along(from, to, monitor)?;
+    }
     let there = There::of(to, &tags.values().map(|(_, tag, _)| *tag).collect())?;
     let session = to.begin(request.host, request.dry_run, monitor)?;
     let usable = session.load_index(monitor)?;
@@ -172,7 +178,7 @@ pub fn copy(request: &Request<'_>, monitor: &dyn Monitor) -> Result<Report> {
         }
         _ => from.annotations(None)?,
     };
-    let run = Run { request, same: same_keys(from, to), tags, marks, session: &session, index: &usable.index, monitor };
+    let run = Run { request, same, tags, marks, session: &session, index: &usable.index, monitor };
     run.all(chosen, &index, &there, &mut report)?;
     Ok(report)
 }
@@ -294,8 +300,13 @@ impl Run<'_> {
         let Some((here, tag, series)) = self.tags.get(&listed.snapshot.series).filter(|_| !self.request.dry_run) else {
             return Ok(copied);
         };
-        let bytes = if self.same && sources == listed.snapshot.sources {
-            from.store().get(&object_name(here, &listed.id), limits::META_MAX)?
+        let verbatim = match self.same && sources == listed.snapshot.sources && self.follows(listed, tag, ids)? {
+            true => Some(from.store().get(&object_name(here, &listed.id), limits::META_MAX)?),
+            false => None,
+        };
+        // It was read before: what the store gives now may be something else.
+        let bytes = if let Some(bytes) = verbatim.filter(|bytes| hash::object_name(bytes) == listed.id.0) {
+            bytes
         } else {
             // What the one before it is there: it may have been left out, or forgotten.
             let previous = listed.snapshot.head.previous.and_then(|id| ids.get(&id).copied());
@@ -304,15 +315,42 @@ impl Run<'_> {
         };
         let id = SnapshotId(hash::object_name(&bytes));
         // Before it is there: a pinned snapshot is never seen without its pin.
-        if self.annotate(tag, &id, &self.marks.of(here, &listed.id))? {
+        let same_id = self.same && id == listed.id;
+        if !same_id && self.annotate(tag, &id, &self.marks.of(here, &listed.id))? {
             report.marked += 1;
         }
+        self.make_way(&object_name(tag, &id), &id)?;
         self.session.publish_sealed(tag, &bytes, self.index)?;
         ids.insert(listed.id, id);
         if let Err(error) = to.saw(series, &id, &to.head(tag, &id)?) {
             self.monitor.note(&format!("{error}; were this snapshot to vanish, this machine would not notice"));
         }
         Ok(Copied { id: Some(id), ..copied })
+    }
+
+    /// True when the one before a snapshot is in the copy, or its tombstone is: else the snapshot would point into a gap.
+    fn follows(&self, listed: &Listed, tag: &SeriesTag, ids: &HashMap<SnapshotId, SnapshotId>) -> Result<bool> {
+        let Some(previous) = listed.snapshot.head.previous else { return Ok(true) };
+        let to = self.request.to;
+        if ids.get(&previous) == Some(&previous) || to.store().stat(&object_name(tag, &previous))?.is_some() {
+            return Ok(true);
+        }
+        match to.prove_forgotten(tag, &previous) {
+            Ok(_) => Ok(true),
+            Err(Error::Missing { .. } | Error::Corrupt { .. } | Error::Unsupported { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes a damaged object that has the name of what is to be stored.
+    fn make_way(&self, name: &ObjectName, id: &SnapshotId) -> Result<()> {
+        let store = self.request.to.store();
+        match store.get(name, limits::META_MAX) {
+            Ok(bytes) if hash::object_name(&bytes) == id.0 => Ok(()),
+            Ok(_) | Err(Error::Corrupt { .. }) => store.remove(name),
+            Err(Error::Missing { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn annotate(&self, tag: &SeriesTag, id: &SnapshotId, marks: &Marks) -> Result<bool> {

@@ -7,6 +7,7 @@
 //!
 //! `format-spec/14-copies.md` says what makes a copy safe beside writers and pruners at both ends.
 
+mod along;
 mod before;
 pub(in crate::ops) mod inventory;
 mod lanes;

@@ -16,7 +16,7 @@ use crate::{
     model::limits,
     monitor::{Counter, Monitor, Phase},
     object::{self, Kind},
-    ops,
+    ops::{self, naming::ends_with_sum},
     repo::{Repository, session::intent_name},
     store::{Entry, ObjectName, Store},
 };
@@ -152,6 +152,15 @@ fn slot_of(store: &dyn Store, name: &ObjectName) -> Option<RepoId> {
     object::read_header(&store.get(name, SMALL_MAX).ok()?, Kind::Slot, name).ok()
 }
 
+/// True for a tombstone that is not what the hash at its end says.
+fn is_broken(store: &dyn Store, entry: &Entry) -> Result<bool> {
+    match store.get(&entry.name, limits::MARK_MAX) {
+        Ok(bytes) => Ok(!ends_with_sum(&bytes)),
+        Err(Error::Corrupt { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Tag of the series and name: what snapshots and their tombstones share.
 fn below_folder(name: &ObjectName) -> &str {
     name.as_str().split_once('/').map_or("", |(_, rest)| rest)
@@ -200,7 +209,14 @@ impl Run<'_> {
         for _ in 0..ROUNDS {
             monitor.phase(Phase::Opening);
             let there = Inventory::to_copy(self.transfer.from)?;
-            let plan = Plan::new(&there, &self.have, created);
+            let plan = Plan::new(&there, &self.have, created, self.transfer.to)?;
+            if plan.contested > 0 {
+                monitor.note(&format!(
+                    "{} snapshots have tombstones beside them in {}; they are copied, and these are not",
+                    plan.contested,
+                    self.transfer.from.place()
+                ));
+            }
             monitor.phase(Phase::Storing);
             monitor.expect(Counter::Bytes, self.came.bytes + plan.bytes());
             monitor.expect(Counter::Objects, self.came.objects + plan.objects());
@@ -314,23 +330,43 @@ struct Plan {
     annotations: Vec<Entry>,
     config: u64,
     forgotten: u64,
+    /// Snapshots that are copied though tombstones lie beside them.
+    contested: u64,
 }
 
 impl Plan {
-    fn new(there: &Inventory, have: &Inventory, created: bool) -> Plan {
+    fn new(there: &Inventory, have: &Inventory, created: bool, to: &dyn Store) -> Result<Plan> {
         let names = |objects: &Objects| -> BTreeSet<String> {
             objects.keys().map(|name| below_folder(name).to_owned()).collect()
         };
-        let (gone_there, gone_here, kept) = (names(&there.tombstones), names(&have.tombstones), names(&have.snapshots));
+        // Without a key nobody can tell whether a tombstone proves anything. A snapshot that is there all the same counts.
+        let (gone_there, living, kept) = (names(&there.tombstones), names(&there.snapshots), names(&have.snapshots));
+        let mut broken = BTreeSet::new();
+        for entry in have.tombstones.values().filter(|entry| living.contains(below_folder(&entry.name))) {
+            if is_broken(to, entry)? {
+                broken.insert(below_folder(&entry.name).to_owned());
+            }
+        }
+        let mut gone_here = names(&have.tombstones);
+        gone_here.retain(|name| !broken.contains(name));
         let mut snapshots = lacking(&there.snapshots, &have.snapshots);
-        snapshots.retain(|entry| !gone_there.contains(below_folder(&entry.name)));
         let all = snapshots.len();
         snapshots.retain(|entry| !gone_here.contains(below_folder(&entry.name)));
         let forgotten = (all - snapshots.len()) as u64;
+        let contested = snapshots.iter().filter(|entry| gone_there.contains(below_folder(&entry.name))).count() as u64;
         // A deletion is not passed on; but where the snapshot never came the tombstone explains why.
         let mut tombstones = lacking(&there.tombstones, &have.tombstones);
-        tombstones.retain(|entry| !kept.contains(below_folder(&entry.name)));
-        Plan {
+        tombstones
+            .retain(|entry| !kept.contains(below_folder(&entry.name)) && !living.contains(below_folder(&entry.name)));
+        // Two may differ and both prove: the copy's own goes only when it is damaged.
+        let mut missing = Vec::new();
+        for entry in tombstones {
+            if have.tombstones.get(&entry.name).map_or(Ok(true), |own| is_broken(to, own))? {
+                missing.push(entry);
+            }
+        }
+        let tombstones = missing;
+        Ok(Plan {
             keys: lacking(&there.keys, &have.keys),
             packs: lacking(&there.packs, &have.packs),
             index: lacking(&there.index, &have.index),
@@ -339,7 +375,8 @@ impl Plan {
             annotations: lacking(&there.annotations, &have.annotations),
             config: there.config.as_ref().filter(|_| created).map_or(0, |entry| entry.len),
             forgotten,
-        }
+            contested,
+        })
     }
 
     fn parts(&self) -> impl Iterator<Item = &Entry> {

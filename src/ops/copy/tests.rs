@@ -7,7 +7,7 @@ use super::{
 use crate::{
     compress::Compression,
     error::{Error, Result},
-    hash::BlobKind,
+    hash::{self, BlobKind},
     id::SnapshotId,
     model::{
         annotation::Change,
@@ -128,8 +128,8 @@ fn a_replica_has_the_same_bytes_and_the_same_keys() {
     is_clean(&copy);
 
     fixture.snapshot(SERIES, 2_000, grown(4));
-    let dry = replicate(&Request { dry_run: true, ..into(&fixture.store, &to) }, &Silent).unwrap();
     let before = objects(&to);
+    let dry = replicate(&Request { dry_run: true, ..into(&fixture.store, &to) }, &Silent).unwrap();
     assert_eq!(objects(&to), before);
     let report = replicate(&Request { create: false, ..into(&fixture.store, &to) }, &Silent).unwrap();
     assert_eq!((report.created, report.snapshots), (false, 1));
@@ -173,6 +173,113 @@ fn a_deletion_is_not_passed_on_and_none_is_undone() {
     let gone = copy.tombstone_names(None).unwrap().into_iter().map(|(_, id)| id).collect::<Vec<_>>();
     assert!(gone.contains(&nights[1].id) && gone.contains(&third.id) && !gone.contains(&nights[0].id));
     assert_eq!(copy.look(None, false).unwrap(), [], "no gap");
+}
+
+fn tombstone_of(repo: &Repository, listed: &Listed) -> ObjectName {
+    let series = repo.keys().series_tag(&Series::parse(&listed.snapshot.series).unwrap());
+    ObjectName::of_parts(&["gone", &series.to_string(), &listed.id.to_string()])
+}
+
+#[test]
+fn junk_beside_a_living_snapshot_hides_it_from_no_copy() {
+    let (fixture, to) = (Fixture::new(), MemoryStore::new());
+    let nights: Vec<Listed> = (1..=2).map(|n| fixture.snapshot(SERIES, n, grown(n as u64))).collect();
+    let junk = tombstone_of(&fixture.repo, &nights[0]);
+    fixture.store.put(&junk, b"junk").unwrap();
+    let report = replicate(&into(&fixture.store, &to), &Silent).unwrap();
+    assert_eq!((report.snapshots, report.forgotten), (2, 0));
+    assert_eq!(to.stat(&junk).unwrap(), None, "junk is not copied");
+    let third = fixture.snapshot(SERIES, 3, grown(3));
+    to.put(&tombstone_of(&fixture.repo, &third), b"junk").unwrap();
+    assert_eq!(replicate(&into(&fixture.store, &to), &Silent).unwrap().snapshots, 1);
+    is_clean_of_snapshots(&fixture, &to, 3);
+}
+
+fn is_clean_of_snapshots(fixture: &Fixture, to: &MemoryStore, count: usize) {
+    assert_eq!(to.names().iter().filter(|name| name.as_str().starts_with("snapshots/")).count(), count);
+    assert_eq!(contents(&reopened(fixture, to)).len(), contents(&fixture.repo).len());
+}
+
+#[test]
+fn a_tombstone_of_the_copy_goes_only_when_it_is_damaged() {
+    let (fixture, to) = (three_nights(), MemoryStore::new());
+    replicate(&into(&fixture.store, &to), &Silent).unwrap();
+    let copy = reopened(&fixture, &to);
+    let night = fixture.repo.snapshots(None).unwrap().listed.remove(0);
+    forget(&fixture.repo, &night);
+    forget(&copy, &night);
+    let name = tombstone_of(&fixture.repo, &night);
+    // Another one that ends with its sum, and is longer.
+    let theirs = fixture.store.get(&name, 1 << 20).unwrap();
+    let mut longer = [&theirs[..theirs.len() - 32], &[7; 9]].concat();
+    let sum = hash::object_name(&longer);
+    longer.extend_from_slice(&sum);
+    fixture.store.tamper(&name, |bytes| *bytes = longer.clone());
+    let own = to.get(&name, 1 << 20).unwrap();
+    replicate(&into(&fixture.store, &to), &Silent).unwrap();
+    assert_eq!(to.get(&name, 1 << 20).unwrap(), own);
+    to.tamper(&name, |bytes| bytes.truncate(50));
+    replicate(&into(&fixture.store, &to), &Silent).unwrap();
+    assert_eq!(to.get(&name, 1 << 20).unwrap(), longer, "a damaged one is replaced");
+}
+
+#[test]
+fn a_source_that_went_away_is_not_damaged() {
+    let (fixture, to) = (Fixture::new(), MemoryStore::new());
+    (1..=8).for_each(|n| drop(fixture.snapshot(SERIES, n, grown(n as u64))));
+    let gone = Unreadable { inner: fixture.store.clone(), spare: 1000 };
+    let error = replicate(&into(&gone, &to), &Silent).unwrap_err();
+    assert!(matches!(error, Error::Store { .. }), "{error}");
+    assert!(!to.names().iter().any(|name| name.as_str().starts_with("snapshots/")), "{:?}", to.names());
+    // Single bad sectors are.
+    let bad = Unreadable { inner: fixture.store.clone(), spare: 1 };
+    let report = replicate(&into(&bad, &to), &Silent).unwrap();
+    assert_eq!((report.damaged.len(), report.snapshots), (1, 8));
+}
+
+#[test]
+fn a_damaged_snapshot_of_a_pruned_copy_is_stored_anew() {
+    let (fixture, to) = (three_nights(), MemoryStore::new());
+    replicate(&into(&fixture.store, &to), &Silent).unwrap();
+    let copy = reopened(&fixture, &to);
+    copy.note(crate::model::gc::Step::Mark, vec![]).unwrap();
+    let name = to.names().into_iter().find(|name| name.as_str().starts_with("snapshots/")).unwrap();
+    let whole = to.get(&name, 1 << 20).unwrap();
+    to.tamper(&name, |bytes| bytes[60] ^= 1);
+    let report = logical(&fixture.repo, &copy, None).unwrap();
+    assert_eq!((report.copied.len(), report.present), (1, 2));
+    assert_eq!(to.get(&name, 1 << 20).unwrap(), whole);
+    is_clean(&copy);
+}
+
+#[test]
+fn keys_tombstones_and_pins_come_to_a_pruned_copy_too() {
+    let (fixture, to) = (three_nights(), MemoryStore::new());
+    replicate(&into(&fixture.store, &to), &Silent).unwrap();
+    let copy = reopened(&fixture, &to);
+    copy.note(Step::Mark, vec![]).unwrap();
+    let nights = fixture.repo.snapshots(None).unwrap().listed;
+    let actor = Actor { host: "h".into(), user: "u".into() };
+    let pin = [Change::Pin { on: true, reason: Some("later".into()) }];
+    annotate(&fixture.repo, &nights[0..1], &pin, &actor, &Silent).unwrap();
+    let slot = ObjectName::of_parts(&["keys", &hash_name(&fixture)]);
+    let fourth = fixture.snapshot(SERIES, 2_000, grown(4));
+    let fifth = fixture.snapshot(SERIES, 3_000, grown(5));
+    forget(&fixture.repo, &fourth);
+    to.remove(&slot).unwrap();
+    let report = logical(&fixture.repo, &copy, None).unwrap();
+    assert_eq!(report.copied.iter().map(|one| one.id).collect::<Vec<_>>(), [Some(fifth.id)], "byte for byte");
+    assert!(to.stat(&slot).unwrap().is_some() && to.stat(&tombstone_of(&copy, &fourth)).unwrap().is_some());
+    let notes = |store: &MemoryStore| -> Vec<ObjectName> {
+        store.names().into_iter().filter(|name| name.as_str().starts_with("notes/")).collect()
+    };
+    assert_eq!((notes(&to).len(), notes(&to)), (1, notes(&fixture.store)));
+    assert_eq!(copy.look(None, false).unwrap(), [], "no gap");
+    is_clean(&copy);
+}
+
+fn hash_name(fixture: &Fixture) -> String {
+    fixture.store.names().iter().find(|name| name.as_str().starts_with("keys/")).unwrap().leaf().to_owned()
 }
 
 #[test]
@@ -310,6 +417,49 @@ impl Store for Meddled<'_> {
     }
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put> {
         self.inner.put(name, bytes)
+    }
+}
+
+/// The first packs by name, as many as are said, are listed and cannot be read.
+struct Unreadable {
+    inner: MemoryStore,
+    spare: usize,
+}
+
+impl Store for Unreadable {
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    fn get(&self, name: &ObjectName, max: u64) -> Result<Vec<u8>> {
+        self.inner.get(name, max)
+    }
+    fn get_range(&self, name: &ObjectName, offset: u64, out: &mut [u8]) -> Result<()> {
+        let packs = self.inner.names().into_iter().filter(|name| name.as_str().starts_with("packs/"));
+        if packs.take(self.spare).any(|pack| pack == *name) {
+            return Err(Error::store("read", name, std::io::Error::from_raw_os_error(5)));
+        }
+        self.inner.get_range(name, offset, out)
+    }
+    fn upload(&self) -> Result<Box<dyn Upload + '_>> {
+        self.inner.upload()
+    }
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
+        self.inner.list(prefix, each)
+    }
+    fn stat(&self, name: &ObjectName) -> Result<Option<Entry>> {
+        self.inner.stat(name)
+    }
+    fn remove(&self, name: &ObjectName) -> Result<()> {
+        self.inner.remove(name)
+    }
+    fn sync(&self) -> Result<()> {
+        self.inner.sync()
+    }
+    fn now(&self) -> Result<Option<i64>> {
+        self.inner.now()
     }
 }
 

@@ -19,6 +19,8 @@ use std::{
     thread,
 };
 
+/// Objects in a row that cannot be read: more are no bad sectors, but a store that is gone.
+const UNREAD_MAX: u32 = 4;
 /// Bytes that are read, hashed and written at a time.
 const PIECE: usize = 1 << 20;
 
@@ -60,6 +62,7 @@ enum One {
     Whole,
     Vanished,
     Damaged(String),
+    Unread(Error, String),
 }
 
 /// From one store to the other.
@@ -79,7 +82,7 @@ impl Transfer<'_> {
     pub(in crate::ops) fn all(&self, mut items: Vec<Item>) -> Result<Came> {
         items.sort_by(|a, b| (a.entry.stored, &a.entry.name).cmp(&(b.entry.stored, &b.entry.name)));
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let state = Mutex::new((Came::default(), None));
+        let state = Mutex::new((Came::default(), None, 0));
         let work = || {
             let mut piece = vec![0; PIECE];
             while !stop.load(Ordering::Relaxed)
@@ -87,7 +90,17 @@ impl Transfer<'_> {
             {
                 let one = self.monitor.check().and_then(|()| self.one(item, &mut piece));
                 self.left.fetch_sub(item.entry.len.min(self.left.load(Ordering::Relaxed)), Ordering::Relaxed);
-                let (came, failure) = &mut *state.lock().unwrap_or_else(PoisonError::into_inner);
+                let (came, failure, row) = &mut *state.lock().unwrap_or_else(PoisonError::into_inner);
+                let one = match one {
+                    Ok(One::Unread(error, what)) => {
+                        *row += 1;
+                        if *row < UNREAD_MAX { Ok(One::Damaged(what)) } else { Err(error) }
+                    }
+                    one => {
+                        *row = 0;
+                        one
+                    }
+                };
                 match one {
                     Ok(One::Whole) => {
                         came.objects += 1;
@@ -96,7 +109,7 @@ impl Transfer<'_> {
                         self.monitor.add(Counter::Objects, 1);
                     }
                     Ok(One::Vanished) => came.vanished += 1,
-                    Ok(One::Damaged(what)) => {
+                    Ok(One::Damaged(what) | One::Unread(_, what)) => {
                         let object = item.entry.name.to_string();
                         self.monitor.problem(&format!("{object}: {what}; it is not copied"));
                         came.damaged.insert(object, what);
@@ -117,7 +130,7 @@ impl Transfer<'_> {
             }
             work();
         });
-        let (came, failure) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (came, failure, _) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
         failure.map_or(Ok(came), Err)
     }
 
@@ -184,8 +197,9 @@ impl Transfer<'_> {
         match error {
             Error::Missing { .. } => Ok(One::Vanished),
             Error::Corrupt { what, .. } => Ok(One::Damaged(what)),
-            Error::Store { source, .. } if self.from.stat(&entry.name).is_ok() => {
-                Ok(One::Damaged(format!("it cannot be read: {}", reason(&source))))
+            Error::Store { ref source, .. } if self.from.stat(&entry.name).is_ok_and(|stat| stat.is_some()) => {
+                let what = format!("it cannot be read: {}", reason(source));
+                Ok(One::Unread(error, what))
             }
             error => Err(error),
         }

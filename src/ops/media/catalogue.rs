@@ -14,10 +14,12 @@ use crate::{
         seen::{private, replace},
     },
     seal,
+    store::ObjectName,
     world::random,
 };
 use bincode::{Decode, Encode};
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs::{self, File},
     io,
@@ -87,6 +89,8 @@ pub struct Medium {
     pub retired: bool,
     /// Its generation when it was seen last.
     pub generation: u64,
+    /// The hash of its marker then: another of that generation is a clone's.
+    pub marker: [u8; 32],
     /// The last syncs, the newest last.
     pub syncs: Vec<Sync>,
     /// Free bytes, and all of them, when it was seen last.
@@ -123,7 +127,7 @@ impl Medium {
 
     /// The newest snapshot of each series, by series.
     pub fn newest(&self) -> Vec<&Held> {
-        let mut newest: std::collections::BTreeMap<&str, &Held> = std::collections::BTreeMap::new();
+        let mut newest: BTreeMap<&str, &Held> = BTreeMap::new();
         for held in &self.snapshots {
             let one = newest.entry(&held.series).or_insert(held);
             if one.time < held.time {
@@ -166,6 +170,39 @@ impl<'r> Catalogue<'r> {
         self.folder.join(hex(&medium.id))
     }
 
+    fn read_path(&self, medium: &Medium) -> PathBuf {
+        self.folder.join(format!("{}.read", hex(&medium.id)))
+    }
+
+    /// The objects of a medium, and their lengths, that were read back from it and were right. Whatever else lies on it is still to
+    /// be read, also when a sync was killed.
+    pub(super) fn read_back(&self, medium: &Medium) -> Result<BTreeMap<ObjectName, u64>> {
+        let path = self.read_path(medium);
+        let bytes = match fs::metadata(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            // Then all of it is read once more.
+            Ok(meta) if meta.len() > CATALOGUE_MAX => Ok(Vec::new()),
+            Ok(_) => fs::read(&path),
+            Err(e) => Err(e),
+        };
+        let bytes = bytes.map_err(|e| Error::store("read", path.display(), e))?;
+        let lines = std::str::from_utf8(&bytes).unwrap_or_default().lines();
+        let parsed = lines.filter_map(|line| {
+            let (len, name) = line.split_once(' ')?;
+            Some((ObjectName::new(name)?, len.parse().ok()?))
+        });
+        Ok(parsed.collect())
+    }
+
+    /// Remembers them; durable when it returns.
+    pub(super) fn set_read_back(&self, medium: &Medium, names: &BTreeMap<ObjectName, u64>) -> Result<()> {
+        let path = self.read_path(medium);
+        let failed = |e| Error::store("write", path.display(), e);
+        make_private_folder(&self.folder).map_err(failed)?;
+        let text: String = names.iter().map(|(name, len)| format!("{len} {name}\n")).collect();
+        replace(&self.folder, &path, text.as_bytes()).map_err(failed)
+    }
+
     fn binding(&self) -> Vec<u8> {
         [&MAGIC[..], self.repo.keys().repo().as_bytes()].concat()
     }
@@ -204,15 +241,33 @@ impl<'r> Catalogue<'r> {
 
     /// Puts a medium in the place of the one with its id, or adds it.
     pub(super) fn put(&self, medium: Medium) -> Result<()> {
+        self.change(|media| {
+            media.retain(|one| one.id != medium.id);
+            media.push(medium);
+            media.sort_by(|a, b| a.name.cmp(&b.name).then(a.id.cmp(&b.id)));
+            Ok(())
+        })
+    }
+
+    /// Changes what is known of a medium as it is now: others may have changed it since it was looked up.
+    pub(super) fn update(&self, id: &[u8; 16], change: impl FnOnce(&mut Medium)) -> Result<()> {
+        self.change(|media| match media.iter_mut().find(|one| one.id == *id) {
+            Some(one) => {
+                change(one);
+                Ok(())
+            }
+            None => Err(Error::usage("this medium is not known any more: see `vault media list`")),
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Medium>) -> Result<()>) -> Result<()> {
         let path = self.path();
         let failed = |e| Error::store("write", path.display(), e);
         make_private_folder(&self.folder).map_err(failed)?;
         let lock = private(&self.folder.join("lock"), File::options().create(true)).map_err(failed)?;
         lock.lock().map_err(failed)?;
         let mut media = self.media()?;
-        media.retain(|one| one.id != medium.id);
-        media.push(medium);
-        media.sort_by(|a, b| a.name.cmp(&b.name).then(a.id.cmp(&b.id)));
+        change(&mut media)?;
         let nonce: [u8; NONCE_LEN] = random(self.repo.entropy())?;
         let mut bytes = [&MAGIC[..], &nonce].concat();
         seal::seal_append(&self.repo.keys().media_key()?, &nonce, &self.binding(), &codec::encode(&media), &mut bytes);

@@ -18,6 +18,9 @@ use std::{
     process::{Command, Stdio},
 };
 
+/// What lies on a medium that comes from elsewhere is data, and nothing that is run.
+const MOUNT_OPTIONS: &str = "nosuid,nodev,noexec";
+
 /// A mounted file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounted {
@@ -78,7 +81,10 @@ impl Host for System {
     }
 
     fn mount(&self, device: &Path, at: &Path) -> Result<()> {
-        run("mount", &[OsStr::new("--"), device.as_os_str(), at.as_os_str()])
+        run(
+            "mount",
+            &[OsStr::new("-o"), OsStr::new(MOUNT_OPTIONS), OsStr::new("--"), device.as_os_str(), at.as_os_str()],
+        )
     }
 
     fn unmount(&self, at: &Path) -> Result<()> {
@@ -98,10 +104,15 @@ pub(super) fn shown(path: &Path) -> String {
 
 fn run(program: &str, args: &[&OsStr]) -> Result<()> {
     let named = || {
-        let args: Vec<String> = args.iter().skip(1).map(|arg| Shown(arg.as_bytes()).to_string()).collect();
+        let args: Vec<String> = args.iter().map(|arg| Shown(arg.as_bytes()).to_string()).collect();
         format!("{program} {}", args.join(" "))
     };
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
+    let mut command = Command::new(program);
+    // Passphrases are no business of theirs.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"VAULT_")) {
+        command.env_remove(name);
+    }
+    let output = command.args(args).stdin(Stdio::null()).output();
     let output = output.map_err(|e| Error::Command { command: named(), why: e.to_string() })?;
     if output.status.success() {
         return Ok(());

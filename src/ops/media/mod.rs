@@ -19,16 +19,21 @@ use crate::{
     model::medium::Marker,
     monitor::Monitor,
     name::{Shown, cut_text},
-    ops::check::{ReadData, keyless},
-    repo::Repository,
+    ops::{
+        check::{ReadData, keyless},
+        copy::inventory,
+    },
+    repo::{Repository, snapshots::object_name},
     store::{Store, local::LocalStore},
     world::{Time, random},
 };
 use host::{holding, shown};
 use std::{
+    cmp::Ordering,
     ffi::OsStr,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// A medium that is to be known.
@@ -60,7 +65,11 @@ pub struct Present {
     pub ours: bool,
     /// Its marker.
     pub marker: Marker,
+    /// The hash that names it.
+    marker_id: [u8; 32],
     device: u64,
+    /// Its copy: opened once, so that nothing is written to what comes to lie at its path later.
+    store: LocalStore,
 }
 
 /// Writes a marker to a medium, and the medium into the catalogue. One that another machine of this repository knows keeps its
@@ -91,6 +100,8 @@ pub fn add(catalogue: &Catalogue<'_>, host: &dyn Host, new: &New<'_>) -> Result<
             shown(&mounted.point)
         )));
     }
+    let absolute = |at| std::path::absolute(at).map_err(|e| Error::store("look at", shown(at), e));
+    let mount_at = new.mount_at.map(absolute).transpose()?.map(|at| at.into_os_string().into_encoded_bytes());
     let uuid = host.uuid(&mounted).ok_or_else(|| {
         Error::refused(format!(
             "the file system at {} has no UUID that can be told: run as root, or use ext4, exFAT or FAT",
@@ -99,8 +110,8 @@ pub fn add(catalogue: &Catalogue<'_>, host: &dyn Host, new: &New<'_>) -> Result<
     })?;
     let store = LocalStore::create(new.folder)?;
     expect_no_other(repo, &store)?;
-    let marker = match repo.marker_in(&store)? {
-        Some(marker) => marker,
+    let (marker, marker_id) = match repo.marker_in(&store)? {
+        Some(found) => found,
         None => {
             let marker = Marker {
                 medium: random(repo.entropy())?,
@@ -110,8 +121,8 @@ pub fn add(catalogue: &Catalogue<'_>, host: &dyn Host, new: &New<'_>) -> Result<
                 host: cut_text(new.client, 1024).to_owned(),
                 parity: new.parity,
             };
-            repo.put_marker(&store, &marker)?;
-            marker
+            let id = repo.put_marker(&store, &marker)?;
+            (marker, id)
         }
     };
     if let Some(known) = catalogue.media()?.into_iter().find(|one| one.id == marker.medium && !one.retired) {
@@ -123,11 +134,12 @@ pub fn add(catalogue: &Catalogue<'_>, host: &dyn Host, new: &New<'_>) -> Result<
         site: new.site.to_owned(),
         uuid,
         folder: below.as_os_str().as_bytes().to_vec(),
-        mount_at: new.mount_at.map(|at| at.as_os_str().as_bytes().to_vec()),
+        mount_at,
         parity: marker.parity,
         overdue_after: new.overdue_after,
         retired: false,
         generation: marker.generation,
+        marker: marker_id,
         syncs: Vec::new(),
         space: host.space(&mounted.point)?,
         checked: None,
@@ -192,9 +204,9 @@ pub fn locate(catalogue: &Catalogue<'_>, host: &dyn Host, medium: &Medium, mount
     let folder = mounted.point.join(OsStr::from_bytes(&medium.folder));
     let present = identify(catalogue, medium, &mounted, folder.clone());
     match present {
-        Ok(marker) => {
+        Ok((marker, marker_id, store)) => {
             let Mounted { device, point, .. } = mounted;
-            Ok(Present { folder, point, ours, marker, device })
+            Ok(Present { folder, point, ours, marker, marker_id, device, store })
         }
         Err(error) => {
             if ours {
@@ -207,26 +219,30 @@ pub fn locate(catalogue: &Catalogue<'_>, host: &dyn Host, medium: &Medium, mount
 }
 
 /// The marker of the medium that is mounted, which must be the one that is meant.
-fn identify(catalogue: &Catalogue<'_>, medium: &Medium, mounted: &Mounted, folder: PathBuf) -> Result<Marker> {
+fn identify(
+    catalogue: &Catalogue<'_>,
+    medium: &Medium,
+    mounted: &Mounted,
+    folder: PathBuf,
+) -> Result<(Marker, [u8; 32], LocalStore)> {
     let (name, place) = (Shown(medium.name.as_bytes()), shown(&folder));
-    let device = std::fs::metadata(&folder).map(|meta| meta.dev()).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Error::refused(format!(
+    let store = LocalStore::open(&folder).map_err(|error| match error {
+        Error::Store { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => Error::refused(format!(
             "{} has the UUID of medium {name}, and no {place}: it was formatted or emptied, or is a clone of an early state; \
              `vault media retire {name}`, then add it again",
             shown(&mounted.point)
         )),
-        _ => Error::store("look at", &place, e),
+        error => error,
     })?;
-    if device != mounted.device {
+    if store.device()? != mounted.device {
         return Err(Error::refused(format!(
             "{place} lies on another file system than medium {name}: something is mounted over it"
         )));
     }
-    let store = LocalStore::open(&folder)?;
     expect_no_other(catalogue.repo(), &store)?;
     match catalogue.repo().marker_in(&store)? {
-        Some(marker) if marker.medium == medium.id => Ok(marker),
-        Some(marker) => Err(Error::refused(format!(
+        Some((marker, id)) if marker.medium == medium.id => Ok((marker, id, store)),
+        Some((marker, _)) => Err(Error::refused(format!(
             "{place} carries the marker of another medium ({}), with the UUID of medium {name}: one is a clone of the other",
             Shown(marker.name.as_bytes())
         ))),
@@ -237,19 +253,41 @@ fn identify(catalogue: &Catalogue<'_>, medium: &Medium, mounted: &Mounted, folde
     }
 }
 
-/// Fails with [`Error::Rollback`] when a medium is older than this client has seen it.
-fn expect_generation(medium: &Medium, marker: &Marker) -> Result<()> {
-    if marker.generation >= medium.generation {
-        return Ok(());
-    }
-    Err(Error::Rollback {
-        what: format!(
-            "medium {} is in an older state than it was here (sync {} of {}): it was put back, or this is a clone of it",
-            Shown(medium.name.as_bytes()),
-            marker.generation,
+/// Fails with [`Error::Rollback`] when a medium is older than this client has seen it, or a clone, or lacks snapshots that lay on it
+/// and were not forgotten there.
+fn expect_no_rollback(repo: &Repository, medium: &Medium, present: &Present) -> Result<()> {
+    let (name, found) = (Shown(medium.name.as_bytes()), present.marker.generation);
+    let what = match found.cmp(&medium.generation) {
+        Ordering::Less => format!(
+            "medium {name} is in an older state than it was here (sync {found} of {}): it was put back, or this is a clone of it",
             medium.generation
         ),
-    })
+        Ordering::Equal if present.marker_id != medium.marker => {
+            format!(
+                "medium {name} was synced to the same number elsewhere (sync {found}): this or the other one is a clone"
+            )
+        }
+        _ => {
+            let there = inventory::names(&present.store)?;
+            let view = repo.at(Arc::new(present.store.again()?));
+            let mut lost = 0;
+            for held in &medium.snapshots {
+                if there.contains(&object_name(&held.tag, &held.id)) {
+                    continue;
+                }
+                match view.prove_forgotten(&held.tag, &held.id) {
+                    Ok(_) => {}
+                    Err(Error::Missing { .. } | Error::Corrupt { .. }) => lost += 1,
+                    Err(error) => return Err(error),
+                }
+            }
+            if lost == 0 {
+                return Ok(());
+            }
+            format!("medium {name} has lost {lost} of {} snapshots that lay on it", medium.snapshots.len())
+        }
+    };
+    Err(Error::Rollback { what })
 }
 
 /// Holds the objects on a medium against their names, a share of its packs or all, and notes the date.
@@ -262,31 +300,39 @@ pub fn check(
     monitor: &dyn Monitor,
 ) -> Result<keyless::Report> {
     let present = locate(catalogue, host, medium, true)?;
-    let checked = expect_generation(medium, &present.marker)
-        .and_then(|()| keyless::check(&LocalStore::open(&present.folder)?, read, 1, around, monitor));
+    let checked = expect_no_rollback(catalogue.repo(), medium, &present)
+        .and_then(|()| keyless::check(&present.store, read, 1, around, monitor));
     if let Ok(report) = &checked {
         let (time, findings) = (around.clock.now().sec, report.findings.len() as u64);
-        catalogue.put(Medium { checked: Some(Checked { time, findings }), ..medium.clone() })?;
+        catalogue.update(&medium.id, |known| known.checked = Some(Checked { time, findings }))?;
     }
-    leave(host, &present)?;
-    checked
+    let left = leave(host, present);
+    let report = checked?;
+    left?;
+    Ok(report)
 }
 
 /// Unmounts what was mounted for an operation.
-fn leave(host: &dyn Host, present: &Present) -> Result<()> {
-    if present.ours { host.unmount(&present.point) } else { Ok(()) }
+fn leave(host: &dyn Host, present: Present) -> Result<()> {
+    let Present { store, point, ours, .. } = present;
+    // An open folder keeps it busy.
+    drop(store);
+    if ours { host.unmount(&point) } else { Ok(()) }
 }
 
 /// Flushes a medium and unmounts it.
 pub fn eject(catalogue: &Catalogue<'_>, host: &dyn Host, medium: &Medium) -> Result<PathBuf> {
     let present = locate(catalogue, host, medium, false)?;
-    host.unmount(&present.point)?;
-    Ok(present.point)
+    let Present { store, point, .. } = present;
+    // An open folder keeps it busy.
+    drop(store);
+    host.unmount(&point)?;
+    Ok(point)
 }
 
 /// A medium is not to be used any more. What is known of it is kept.
 pub fn retire(catalogue: &Catalogue<'_>, medium: &Medium) -> Result<()> {
-    catalogue.put(Medium { retired: true, ..medium.clone() })
+    catalogue.update(&medium.id, |known| known.retired = true)
 }
 
 /// Seconds since 1970.

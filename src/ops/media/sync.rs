@@ -1,6 +1,6 @@
 //! What is new onto a medium, and read back from it.
 
-use super::{Catalogue, Host, Medium, Present, catalogue, expect_generation, leave, locate};
+use super::{Catalogue, Host, Medium, Present, catalogue, expect_no_rollback, leave, locate};
 use crate::{
     compress::Compression,
     error::{Error, Result},
@@ -16,19 +16,19 @@ use crate::{
             logical, replica,
             transfer::{Item, Transfer},
         },
-        naming::class,
+        naming::{Class, class, ends_with_sum},
     },
     repo::Repository,
     store::{Entry, ObjectName, SharedStore, Store, local::LocalStore},
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     os::unix::fs::MetadataExt,
-    path::Path,
     sync::{Arc, atomic::AtomicU64},
 };
 
 const PIECE: usize = 1 << 20;
+const MARKER: u8 = Kind::Medium as u8;
 
 /// A sync.
 pub struct Request<'a> {
@@ -77,10 +77,11 @@ pub fn sync(
     monitor.phase(Phase::Opening);
     let present = locate(catalogue, host, request.medium, true)?;
     let synced = run(catalogue, host, request, &present, monitor);
-    let left = leave(host, &present);
+    let ours = present.ours;
+    let left = leave(host, present);
     let mut report = synced?;
     left?;
-    report.unmounted = present.ours;
+    report.unmounted = ours;
     Ok(report)
 }
 
@@ -92,10 +93,12 @@ fn run(
     monitor: &dyn Monitor,
 ) -> Result<Report> {
     let (repo, medium) = (catalogue.repo(), request.medium);
-    if let Err(error) = expect_generation(medium, &present.marker) {
+    if let Err(error) = expect_no_rollback(repo, medium, present) {
         if !request.accept_rollback {
             return Err(error);
         }
+        // Nothing of this one was read.
+        catalogue.set_read_back(medium, &BTreeMap::new())?;
         monitor.note(&format!("{error}; accepted"));
     } else if present.marker.generation > medium.generation {
         monitor.note(&format!(
@@ -104,22 +107,37 @@ fn run(
             Shown(present.marker.host.as_bytes())
         ));
     }
-    let local = LocalStore::open(&present.folder)?;
-    let before = names(&local)?;
-    let mut report = copy(repo, request, &present.folder, monitor)?;
-    let new: Vec<ObjectName> = names(&local)?.difference(&before).cloned().collect();
-    let (bytes, wrong) = read_back(&local, &new, monitor)?;
-    if let Some((name, what)) = wrong.first() {
+    let local = &present.store;
+    let before = lengths(local)?;
+    // What is healed in this run had another length: it is read back too, and so is all that a run brought that never got so far.
+    let mut right = catalogue.read_back(medium)?;
+    right.retain(|name, len| before.get(name) == Some(len));
+    catalogue.set_read_back(medium, &right)?;
+    let mut report = copy(repo, request, local, monitor)?;
+    let mut unread = lengths(local)?;
+    unread.retain(|name, len| right.get(name) != Some(len));
+    let new = || unread.iter().filter(|(name, len)| before.get(*name) != Some(len));
+    (report.objects, report.bytes) = (new().count() as u64, new().map(|(_, len)| len).sum());
+    let wrong = read_back(local, &unread, monitor)?;
+    report.read_back = unread.iter().filter(|(name, _)| !wrong.contains_key(*name)).map(|(_, len)| len).sum();
+    right.extend(unread.iter().filter(|(name, _)| !wrong.contains_key(*name)).map(|(name, len)| (name.clone(), *len)));
+    catalogue.set_read_back(medium, &right)?;
+    if let Some((name, what)) = wrong.iter().next() {
+        let again = make_room(repo, local, &wrong, &unread)?;
+        let name_of = Shown(medium.name.as_bytes());
+        let next = match again == wrong.len() {
+            true => "the next sync brings them anew; if that is wrong too, use another".to_owned(),
+            false => format!("`vault repair --repo usb:{name_of} --from REPO` heals them"),
+        };
         return Err(Error::corrupt(
-            format!("{name} on medium {}", Shown(medium.name.as_bytes())),
+            format!("{name} on medium {name_of}"),
             format!(
-                "{what}, of {} objects that were just written {} are wrong: the medium or its cable fails; use another",
-                new.len(),
+                "{what}; of {} objects that were read back {} are wrong: the medium or its cable fails; {next}",
+                unread.len(),
                 wrong.len()
             ),
         ));
     }
-    (report.objects, report.bytes, report.read_back) = (new.len() as u64, bytes, bytes);
 
     monitor.phase(Phase::Publishing);
     // Still the same file system: one that vanished leaves an empty folder behind.
@@ -130,13 +148,10 @@ fn run(
     let generation = present.marker.generation.max(medium.generation).saturating_add(1);
     let host_name = cut_text(request.client, 1024).to_owned();
     let marker = Marker { generation, time: now, host: host_name, ..present.marker.clone() };
-    repo.put_marker(&local, &marker)?;
-    let view = keep_skeleton(catalogue, medium, &local, monitor)?;
-    let mut known = Medium { generation, space: host.space(&present.point)?, ..medium.clone() };
-    known.syncs.push(catalogue::Sync { time: now.sec, bytes });
-    let surplus = known.syncs.len().saturating_sub(catalogue::SYNCS_MAX);
-    known.syncs.drain(..surplus);
-    known.snapshots = view
+    let marker_id = repo.put_marker(local, &marker)?;
+    let view = keep_skeleton(catalogue, medium, local, monitor)?;
+    let space = host.space(&present.point)?;
+    let snapshots: Vec<catalogue::Held> = view
         .snapshots(None)?
         .listed
         .into_iter()
@@ -151,13 +166,18 @@ fn run(
             })
         })
         .collect::<Result<_>>()?;
-    (report.held, report.space, report.generation) = (known.snapshots.len() as u64, known.space, generation);
-    catalogue.put(known)?;
+    (report.held, report.space, report.generation) = (snapshots.len() as u64, space, generation);
+    catalogue.update(&medium.id, |known| {
+        (known.generation, known.marker, known.space, known.snapshots) = (generation, marker_id, space, snapshots);
+        known.syncs.push(catalogue::Sync { time: now.sec, bytes: report.bytes });
+        let surplus = known.syncs.len().saturating_sub(catalogue::SYNCS_MAX);
+        known.syncs.drain(..surplus);
+    })?;
     Ok(report)
 }
 
 /// Copies what is new: whole objects, or, onto a medium that is pruned on its own, as a writer does.
-fn copy(repo: &Repository, request: &Request<'_>, folder: &Path, monitor: &dyn Monitor) -> Result<Report> {
+fn copy(repo: &Repository, request: &Request<'_>, on_it: &LocalStore, monitor: &dyn Monitor) -> Result<Report> {
     let mut report = Report {
         snapshots: 0,
         objects: 0,
@@ -170,7 +190,7 @@ fn copy(repo: &Repository, request: &Request<'_>, folder: &Path, monitor: &dyn M
         generation: 0,
         unmounted: false,
     };
-    let plain = LocalStore::open(folder)?;
+    let plain = on_it.again()?;
     if replica::was_pruned(&plain)? {
         let to = repo.at((request.around)(Arc::new(plain)));
         let request = logical::Request {
@@ -187,46 +207,105 @@ fn copy(repo: &Repository, request: &Request<'_>, folder: &Path, monitor: &dyn M
     } else {
         let to = (request.around)(Arc::new(plain.gathering()));
         // One object at a time: sticks are slow at anything but long runs.
-        let request = replica::Request { from: repo.store(), to: &*to, create: true, dry_run: false, threads: 1 };
+        // One that was synced has a copy: without it, it is not what it was.
+        let create = request.medium.syncs.is_empty() || request.accept_rollback;
+        let request = replica::Request { from: repo.store(), to: &*to, create, dry_run: false, threads: 1 };
         let copied = replica::replicate(&request, monitor)?;
         (report.snapshots, report.damaged) = (copied.snapshots, copied.damaged.len() as u64);
     }
     Ok(report)
 }
 
-/// Reads objects from the disk and holds them against their names. Returns their bytes, and those that are wrong.
+/// All that is to be read back, and its lengths: not the marker, which is no part of the copy.
+fn lengths(store: &LocalStore) -> Result<BTreeMap<ObjectName, u64>> {
+    let mut out = BTreeMap::new();
+    store.list("", &mut |entry| {
+        let class = class(entry.name.as_str()).map(|(class, _)| class);
+        if !matches!(class, None | Some(Class::Sealed(MARKER))) {
+            out.insert(entry.name, entry.len);
+        }
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// Reads objects from the disk and holds them against their names. Returns those that are wrong.
 fn read_back(
     store: &LocalStore,
-    new: &[ObjectName],
+    unread: &BTreeMap<ObjectName, u64>,
     monitor: &dyn Monitor,
-) -> Result<(u64, Vec<(ObjectName, String)>)> {
+) -> Result<BTreeMap<ObjectName, String>> {
     monitor.phase(Phase::Verifying);
-    let mut entries: Vec<Entry> = Vec::new();
-    for name in new {
-        entries.extend(store.stat(name)?);
-    }
-    monitor.expect(Counter::Stored, entries.iter().map(|entry| entry.len).sum());
-    let (mut wrong, mut bytes) = (Vec::new(), 0);
+    monitor.expect(Counter::Stored, unread.values().sum());
+    let mut wrong = BTreeMap::new();
     let mut piece = vec![0; PIECE];
-    for entry in entries {
-        store.drop_cached(&entry.name)?;
-        let (mut hasher, mut at) = (ObjectHasher::default(), 0u64);
-        while at < entry.len {
-            monitor.check()?;
-            let len = (entry.len - at).min(PIECE as u64) as usize;
-            let part = &mut piece[..len];
-            store.get_range(&entry.name, at, part)?;
-            hasher.update(part);
-            at += len as u64;
-            monitor.add(Counter::Stored, len as u64);
-        }
-        bytes += entry.len;
-        let expected = class(entry.name.as_str()).and_then(|(_, hash)| hash);
-        if expected.is_some_and(|hash| hash != hasher.finish()) {
-            wrong.push((entry.name, "it reads back differently".into()));
+    for (name, len) in unread {
+        let entry = Entry { name: name.clone(), len: *len, stored: 0 };
+        if let Some(what) = fault(store, &entry, &mut piece, monitor)? {
+            wrong.insert(name.clone(), what);
         }
     }
-    Ok((bytes, wrong))
+    Ok(wrong)
+}
+
+/// What is wrong with an object on the disk.
+fn fault(store: &LocalStore, entry: &Entry, piece: &mut [u8], monitor: &dyn Monitor) -> Result<Option<String>> {
+    let Some((class, expected)) = class(entry.name.as_str()) else { return Ok(None) };
+    store.drop_cached(&entry.name)?;
+    let (mut hasher, mut at, mut whole) = (ObjectHasher::default(), 0u64, Vec::new());
+    while at < entry.len {
+        monitor.check()?;
+        let len = (entry.len - at).min(piece.len() as u64) as usize;
+        let part = &mut piece[..len];
+        match store.get_range(&entry.name, at, part) {
+            Ok(()) => {}
+            // Removed meanwhile, or a bad sector; a cable that was pulled fails here once more.
+            Err(error @ (Error::Corrupt { .. } | Error::Store { .. })) => {
+                return answers(store).then(|| Some(error.to_string())).ok_or(error);
+            }
+            Err(error) => return Err(error),
+        }
+        hasher.update(part);
+        if class == Class::Tombstone && at == 0 {
+            whole.extend_from_slice(part);
+        }
+        at += len as u64;
+        monitor.add(Counter::Stored, len as u64);
+    }
+    let right = match class {
+        Class::Tombstone => ends_with_sum(&whole),
+        _ => expected.is_none_or(|hash| hash == hasher.finish()),
+    };
+    Ok((!right).then(|| "it reads back differently".into()))
+}
+
+/// True when the disk itself gives bytes.
+fn answers(store: &LocalStore) -> bool {
+    let config = ObjectName::of_parts(&["config"]);
+    store.drop_cached(&config).and_then(|()| store.get_range(&config, 0, &mut [0; 8])).is_ok()
+}
+
+/// Removes what is wrong and the repository still has, so that the next sync brings it. Returns how many these are.
+fn make_room(
+    repo: &Repository,
+    store: &LocalStore,
+    wrong: &BTreeMap<ObjectName, String>,
+    lengths: &BTreeMap<ObjectName, u64>,
+) -> Result<usize> {
+    // One that is pruned on its own gets no packs of ours.
+    if replica::was_pruned(store)? {
+        return Ok(0);
+    }
+    let mut count = 0;
+    for name in wrong.keys().filter(|name| name.as_str() != "config") {
+        let near = repo.store().stat(name)?;
+        if near.is_some_and(|near| lengths.get(name) == Some(&near.len)) {
+            store.remove(name)?;
+            count += 1;
+        }
+    }
+    store.sync()?;
+    Ok(count)
 }
 
 /// Keeps what lies on a medium, but the contents of files, so that it can be asked for while the medium is away.

@@ -12,6 +12,7 @@ use crate::{
     world::{KernelEntropy, SystemClock},
 };
 use std::{
+    os::unix::fs::MetadataExt,
     process::Command,
     sync::{Arc, Mutex},
 };
@@ -107,11 +108,19 @@ impl World {
     }
 
     fn try_sync(&self, name: &str, accept_rollback: bool) -> Result<Report> {
+        self.sync_with(name, accept_rollback, &|| {}, &Silent)
+    }
+
+    /// Does something once the medium is known to be the one, before anything is copied.
+    fn sync_with(&self, name: &str, accept_rollback: bool, then: &dyn Fn(), monitor: &dyn Monitor) -> Result<Report> {
         let catalogue = self.catalogue();
         let medium = catalogue.find(name)?;
-        let around = |store: SharedStore| store;
+        let around = |store: SharedStore| {
+            then();
+            store
+        };
         let request = Request { medium: &medium, accept_rollback, around: &around, client: "h" };
-        sync(&catalogue, &self.desk, &request, &Silent)
+        sync(&catalogue, &self.desk, &request, monitor)
     }
 
     fn sync(&self, name: &str) -> Report {
@@ -165,6 +174,142 @@ fn a_sync_brings_everything_and_reads_it_back() {
     let checked = check(&world.catalogue(), &world.desk, &medium, ReadData::None, &around, &Silent).unwrap();
     assert!(checked.findings.is_empty() && checked.notes.is_empty(), "{:?} {:?}", checked.findings, checked.notes);
     assert_eq!(world.catalogue().find("blue").unwrap().checked.map(|checked| checked.findings), Some(0));
+}
+
+/// A pack on a medium of which a byte turns over when all is written and nothing is read back yet.
+struct Rots {
+    folder: PathBuf,
+    stop: bool,
+    stopped: std::sync::atomic::AtomicBool,
+}
+
+impl Rots {
+    fn new(root: &Path, stop: bool) -> Self {
+        Rots { folder: root.join("vault/packs"), stop, stopped: Default::default() }
+    }
+}
+
+impl Monitor for Rots {
+    fn phase(&self, phase: crate::monitor::Phase) {
+        if phase == crate::monitor::Phase::Verifying {
+            let mut folder = self.folder.clone();
+            while folder.is_dir() {
+                let mut all: Vec<PathBuf> =
+                    std::fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path()).collect();
+                all.sort();
+                folder = all.remove(0);
+            }
+            let mut bytes = std::fs::read(&folder).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(&folder, bytes).unwrap();
+            self.stopped.store(self.stop, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    fn cancelled(&self) -> bool {
+        self.stopped.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+fn is_clean(repo: &Repository) {
+    let findings = crate::ops::check::check(repo, ReadData::Percent(100.0), 1, &Silent).unwrap().findings;
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
+#[test]
+fn what_was_never_read_back_is_read_until_it_is_right() {
+    let world = World::new();
+    let root = world.medium("blue");
+    let rots = |stop| world.sync_with("blue", false, &|| {}, &Rots::new(&root, stop));
+    let error = rots(false).unwrap_err();
+    assert!(matches!(&error, Error::Corrupt { what, .. } if what.contains("next sync brings")), "{error}");
+    assert_eq!(world.catalogue().find("blue").unwrap().synced(), None);
+    // Brought anew, and wrong again.
+    assert!(matches!(rots(false), Err(Error::Corrupt { .. })));
+    // Killed before it was read back.
+    assert!(matches!(rots(true), Err(Error::Cancelled)));
+    assert!(matches!(world.try_sync("blue", false), Err(Error::Corrupt { .. })));
+    let report = world.sync("blue");
+    assert!(report.objects == 1 && report.read_back == report.bytes && report.bytes > 0, "{report:?}");
+    is_clean(&world.copy_on(&root));
+    assert_eq!(world.sync("blue").read_back, 0, "what was right is not read again");
+    // One that is pruned on its own is told each time.
+    world.copy_on(&root).note(crate::model::gc::Step::Mark, vec![]).unwrap();
+    night(&world.fixture, 2);
+    assert!(matches!(rots(true), Err(Error::Cancelled)));
+    for _ in 0..2 {
+        // The pack that rots may be one that was right before, so all is read.
+        std::fs::remove_file(
+            world.catalogue().skeleton(&world.catalogue().find("blue").unwrap()).with_extension("read"),
+        )
+        .ok();
+        let error = world.try_sync("blue", false).unwrap_err();
+        assert!(error.to_string().contains("vault repair"), "{error}");
+    }
+}
+
+#[test]
+fn another_disk_at_the_same_place_gets_nothing() {
+    let world = World::new();
+    let root = world.medium("blue");
+    let (folder, away) = (root.join("vault"), root.join("away"));
+    let swap = || {
+        std::fs::rename(&folder, &away).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+    };
+    world.sync_with("blue", false, &swap, &Silent).unwrap();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    std::fs::remove_dir(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    assert_eq!(world.copy_on(&root).snapshots(None).unwrap().listed.len(), 1);
+    // A copy that was there is not made anew where it is missing.
+    std::fs::remove_file(folder.join("config")).unwrap();
+    assert!(world.try_sync("blue", false).is_err());
+    assert!(!folder.join("config").exists());
+}
+
+#[test]
+fn what_others_note_of_a_medium_meanwhile_stays() {
+    let world = World::new();
+    world.medium("blue");
+    let meanwhile = || {
+        let catalogue = world.catalogue();
+        retire(&catalogue, &catalogue.find("blue").unwrap()).unwrap();
+    };
+    world.sync_with("blue", false, &meanwhile, &Silent).unwrap();
+    let known = world.catalogue().media().unwrap().remove(0);
+    assert!(known.retired && known.synced().is_some(), "{known:?}");
+}
+
+#[test]
+fn clones_that_went_on_apart_and_lost_snapshots_are_recognised() {
+    let world = World::new();
+    let root = world.medium("blue");
+    world.sync("blue");
+    let (clone, other) = (world.path("clone"), world.path("other"));
+    copy_tree(&root, &clone);
+    // The clone is synced on another machine, to the same number.
+    std::fs::rename(&root, &other).unwrap();
+    std::fs::rename(&clone, &root).unwrap();
+    let elsewhere = world.path("state-2");
+    copy_tree(&world.path("state"), &elsewhere);
+    world.sync("blue");
+    std::fs::rename(&root, &clone).unwrap();
+    std::fs::rename(&other, &root).unwrap();
+    let catalogue = Catalogue::open(&world.fixture.repo, &elsewhere).unwrap();
+    let medium = catalogue.find("blue").unwrap();
+    let around = |store: SharedStore| store;
+    let request = Request { medium: &medium, accept_rollback: false, around: &around, client: "other" };
+    sync(&catalogue, &world.desk, &request, &Silent).unwrap();
+    let error = world.try_sync("blue", false).unwrap_err();
+    assert!(matches!(&error, Error::Rollback { what } if what.contains("clone")), "{error}");
+    world.try_sync("blue", true).unwrap();
+    // Its snapshots vanished, and its marker did not.
+    std::fs::remove_dir_all(root.join("vault/snapshots")).unwrap();
+    let error = world.try_sync("blue", false).unwrap_err();
+    assert!(matches!(&error, Error::Rollback { what } if what.contains("lost")), "{error}");
+    assert_eq!(world.catalogue().find("blue").unwrap().snapshots.len(), 1, "what it held is still known");
+    world.try_sync("blue", true).unwrap();
 }
 
 #[test]
@@ -276,7 +421,10 @@ fn what_lies_where_is_known_while_all_media_are_away() {
     std::fs::rename(&red, world.path("safe-2")).unwrap();
     let catalogue = world.catalogue();
     let names = |address: &str| -> Vec<(String, i64)> {
-        let places = find(&catalogue, &Address::parse(address.as_bytes()).unwrap(), &instant).unwrap();
+        let places = find(&catalogue, &Address::parse(address.as_bytes()).unwrap(), &instant, &mut |medium, error| {
+            panic!("{}: {error}", medium.name)
+        })
+        .unwrap();
         let day = |place: &Place| (place.listed.snapshot.head.time.sec - 1_600_000_000) / 86400;
         places.iter().map(|place| (place.medium.name.clone(), day(place))).collect()
     };
@@ -288,6 +436,17 @@ fn what_lies_where_is_known_while_all_media_are_away() {
     assert_eq!(of_the_first, [("blue".to_owned(), 1), ("red".to_owned(), 1)]);
     assert_eq!(names(&format!("{SERIES}:data/none")), []);
     assert_eq!(names("other/-/x"), []);
+    // What is damaged of one says nothing of the other.
+    let snapshots = catalogue.skeleton(&catalogue.find("blue").unwrap()).join("snapshots");
+    let moved = snapshots.with_extension("away");
+    std::fs::rename(&snapshots, &moved).unwrap();
+    std::fs::write(&snapshots, b"no folder").unwrap();
+    let mut told = Vec::new();
+    let address = Address::parse(SERIES.as_bytes()).unwrap();
+    let places = find(&catalogue, &address, &instant, &mut |medium, _| told.push(medium.name.clone())).unwrap();
+    assert_eq!((places.len(), told), (1, vec!["blue".to_owned()]));
+    std::fs::remove_file(&snapshots).unwrap();
+    std::fs::rename(&moved, &snapshots).unwrap();
     // The files of an absent medium are listed, and not read.
     let medium = catalogue.find("red").unwrap();
     let skeleton = world.fixture.repo.at(Arc::new(LocalStore::open(&catalogue.skeleton(&medium)).unwrap()));
