@@ -102,14 +102,16 @@ pub(super) fn shown(path: &Path) -> String {
     Shown(path.as_os_str().as_bytes()).to_string()
 }
 
+/// Passphrases in the environment, which are no business of other programs.
+const SECRETS: [&str; 3] = ["VAULT_PASSWORD", "VAULT_NEW_PASSWORD", "VAULT_TO_PASSWORD"];
+
 fn run(program: &str, args: &[&OsStr]) -> Result<()> {
     let named = || {
         let args: Vec<String> = args.iter().map(|arg| Shown(arg.as_bytes()).to_string()).collect();
         format!("{program} {}", args.join(" "))
     };
     let mut command = Command::new(program);
-    // Passphrases are no business of theirs.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"VAULT_")) {
+    for name in SECRETS {
         command.env_remove(name);
     }
     let output = command.args(args).stdin(Stdio::null()).output();
