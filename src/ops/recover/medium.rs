@@ -51,7 +51,7 @@ impl Medium for FileMedium {
     }
 }
 
-/// Fills `out` with what can be read, and zeros, and calls `bad` with each stretch, first byte and length, that cannot: at most [`STEP`] bytes long, begun at a
+/// Fills `out` with what can be read, and zeros, and calls `bad` with each stretch, first byte and length, that cannot: at most `STEP` bytes long, begun at a
 /// multiple of it. Large reads first; where one fails it is halved.
 pub fn read_around(medium: &dyn Medium, at: u64, out: &mut [u8], bad: &mut dyn FnMut(u64, u64)) {
     if out.is_empty() || medium.read(at, out).is_ok() {
