@@ -38,6 +38,10 @@ enum Found {
 struct State {
     found: HashMap<(SeriesTag, SnapshotId), Found>,
     looked: Option<Time>,
+    /// Some of the snapshots are newer than the index: they are not shown before it was loaded again.
+    is_ahead_of_index: bool,
+    /// The folders show something else.
+    is_unshown: bool,
 }
 
 /// Knows the snapshots, and looks for new ones when asked.
@@ -94,25 +98,32 @@ impl<'r> Catalog<'r> {
             self.repo.living(None)?.names.into_iter().map(|(tag, id, _)| (tag, id)).collect();
         let before = state.found.len();
         state.found.retain(|name, _| names.contains(name));
-        let mut changed = before != state.found.len();
+        state.is_unshown |= before != state.found.len() || state.found.is_empty();
         let new: Vec<_> = names.into_iter().filter(|name| !state.found.contains_key(name)).collect();
         let read: Vec<_> = new.into_par_iter().map(|(tag, id)| ((tag, id), self.read(&tag, &id, monitor))).collect();
-        let mut any_new = false;
+        // One that fails hides no other; and whatever fails is owed, and done when the store is looked at next.
+        let mut failure = None;
         for (name, found) in read {
-            if let Some(found) = found? {
-                any_new |= matches!(found, Found::Good(_));
-                changed = true;
-                state.found.insert(name, found);
+            match found {
+                Ok(Some(found)) => {
+                    state.is_ahead_of_index |= matches!(found, Found::Good(_));
+                    state.is_unshown = true;
+                    state.found.insert(name, found);
+                }
+                Ok(None) => {}
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
-        if any_new {
+        if state.is_ahead_of_index {
             before_new()?;
+            state.is_ahead_of_index = false;
         }
-        if changed || state.found.is_empty() {
+        if state.is_unshown {
             let folders = Arc::new(self.arrange(state));
             *self.folders.write().unwrap_or_else(PoisonError::into_inner) = folders;
+            state.is_unshown = false;
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     /// Reads one snapshot; `None` when it went away, or cannot be read now but perhaps later.
@@ -161,5 +172,32 @@ impl<'r> Catalog<'r> {
             Line { has_latest: !rolled_back && damaged <= newest, versions }
         };
         Folders::of(by_series.into_values().map(line).collect(), &*self.time_name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        monitor::Recording,
+        ops::fixture::{self, Fixture},
+    };
+
+    #[test]
+    fn new_snapshots_that_the_index_could_not_be_loaded_for_are_shown_once_it_can() {
+        let fixture = Fixture::new();
+        let monitor = Recording::default();
+        let catalog = Catalog::new(&fixture.repo, Box::new(|sec| format!("t{sec}")), HashSet::new(), &monitor).unwrap();
+        fixture.snapshot("h/-/s", 1, vec![("f", fixture::file(b"f"))]);
+        let is_shown = || catalog.folders().get("servers/h/-/s").is_some();
+        catalog.refresh(&|| Err(Error::refused("not now")), &monitor).unwrap_err();
+        assert!(!is_shown());
+        // The next second.
+        catalog.lock().looked = None;
+        catalog.refresh(&|| Ok(()), &monitor).unwrap();
+        assert!(is_shown());
+        // Nothing is owed any more.
+        catalog.lock().looked = None;
+        catalog.refresh(&|| Err(Error::refused("not asked")), &monitor).unwrap();
     }
 }
