@@ -15,15 +15,19 @@ use crate::{
     pack,
     seal::SealKey,
     segment::{Envelope, OpenError, Opener},
+    store::ObjectName,
+    world::Time,
 };
 use std::{
     collections::{HashMap, HashSet},
     ops::{Deref, Range},
-    sync::{Arc, Mutex, MutexGuard, OnceLock},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 /// Opened segments that are kept, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
+/// How long it takes, in seconds, until the store is asked again whether its index is another one.
+const INDEX_LOOK: i64 = 10;
 
 /// The work that one read is, of a segment that leans on others. What it opens is kept until it ends: the cache may be too
 /// small for all of it, and bases are shared.
@@ -69,13 +73,21 @@ impl Deref for Blob {
     }
 }
 
+/// The index as it was when something was found missing: a prune may have moved it.
+#[derive(Default)]
+struct Later {
+    looked: Option<Time>,
+    /// The index objects that it was loaded from.
+    listed: Vec<ObjectName>,
+    index: Option<Arc<BlobIndex>>,
+}
+
 /// Reads blobs. Shared by threads.
 pub struct BlobReader<'r> {
     repo: &'r Repository,
     index: &'r BlobIndex,
-    /// The index as it was when something was first found missing: a prune may have moved it. Looked at once; what is moved is removed
-    /// a grace time after it lies elsewhere, and few reads last that long.
-    later: OnceLock<Option<BlobIndex>>,
+    /// Held while it is loaded.
+    later: Mutex<Later>,
     keys: Mutex<HashMap<(Kind, WrappedKey), SealKey>>,
     opened: SegmentCache,
     openers: Mutex<Vec<Opener>>,
@@ -96,7 +108,7 @@ impl<'r> BlobReader<'r> {
         BlobReader {
             repo,
             index,
-            later: OnceLock::new(),
+            later: Mutex::default(),
             keys: Mutex::default(),
             opened: SegmentCache::new(bound),
             openers: Mutex::default(),
@@ -113,9 +125,33 @@ impl<'r> BlobReader<'r> {
         self.index
     }
 
-    fn later(&self) -> Option<&BlobIndex> {
-        // Who finds something missing says so, whatever keeps the index from being read again.
-        self.later.get_or_init(|| self.repo.load_index(false).ok().map(|(index, _)| index)).as_ref()
+    /// The index as it is now, or was a few seconds ago. It is loaded again only when other objects make it up.
+    fn later(&self) -> Option<Arc<BlobIndex>> {
+        let mut later = lock(&self.later);
+        let now = self.repo.clock().now();
+        // A clock that is set back is no reason never to look again.
+        let is_fresh = |at: Time| now >= at && now.sec.saturating_sub(at.sec) < INDEX_LOOK;
+        if !later.looked.is_some_and(is_fresh) {
+            later.looked = Some(now);
+            // Who finds something missing says so, whatever keeps the index from being read again.
+            if let Ok(listed) = self.index_objects()
+                && (later.index.is_none() || later.listed != listed)
+                && let Ok((index, _)) = self.repo.load_index(false)
+            {
+                (later.index, later.listed) = (Some(Arc::new(index)), listed);
+            }
+        }
+        later.index.clone()
+    }
+
+    fn index_objects(&self) -> Result<Vec<ObjectName>> {
+        let mut names = Vec::new();
+        self.repo.store().list("index/", &mut |entry| {
+            names.push(entry.name);
+            Ok(())
+        })?;
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// True for a pack that is missing because a prune has removed it since the index was loaded: no index object lists it any more.
@@ -243,8 +279,9 @@ impl<'r> BlobReader<'r> {
 
     fn blob_with(&self, kind: BlobKind, id: &BlobId, effort: &mut Effort) -> Result<Blob> {
         let (mut failure, mut is_missing) = (None, false);
-        let mut next = Some(self.index);
-        while let Some(index) = next.take() {
+        let mut later = None;
+        loop {
+            let index = later.as_deref().unwrap_or(self.index);
             for place in index.places(id) {
                 let depth = effort.depth;
                 let found = self.blob_in(kind, id, (index, place), effort);
@@ -257,8 +294,12 @@ impl<'r> BlobReader<'r> {
                     }
                 };
             }
-            if std::ptr::eq(index, self.index) && (is_missing || failure.is_none()) {
-                next = self.later();
+            if later.is_some() || !(is_missing || failure.is_none()) {
+                break;
+            }
+            later = self.later();
+            if later.is_none() {
+                break;
             }
         }
         Err(failure.unwrap_or_else(|| Error::Missing { object: format!("{kind} {id}, which no index lists,") }))
@@ -284,5 +325,29 @@ impl<'r> BlobReader<'r> {
 impl PageSource for BlobReader<'_> {
     fn page(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
         self.blob(kind, id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::fixture::Fixture;
+
+    #[test]
+    fn the_index_is_loaded_again_as_often_as_it_changes_and_not_in_between() {
+        let fixture = Fixture::new();
+        let index = fixture.index();
+        let reader = BlobReader::new(&fixture.repo, &index);
+        let first = fixture.store_page(BlobKind::Tree, b"first");
+        assert_eq!(reader.blob(BlobKind::Tree, &first).unwrap(), b"first");
+        let second = fixture.store_page(BlobKind::Tree, b"second");
+        // Within the same seconds the store is not asked.
+        assert!(reader.blob(BlobKind::Tree, &second).is_err());
+        lock(&reader.later).looked = None;
+        assert_eq!(reader.blob(BlobKind::Tree, &second).unwrap(), b"second");
+        // What did not change is not loaded again.
+        let loaded = reader.later().unwrap();
+        lock(&reader.later).looked = None;
+        assert!(Arc::ptr_eq(&loaded, &reader.later().unwrap()));
     }
 }
