@@ -71,8 +71,25 @@ impl View<'_> {
     }
 
     /// Calls `each` with the entries behind `offset`, until it has no room for one more. When they are `counted`, the kernel is told
-    /// of all but `.` and `..`, and has to forget them again.
+    /// of all but `.` and `..`, and has to forget them again. What was given before something could not be read stands: who goes on
+    /// behind it meets the failure.
     pub fn list(
+        &self,
+        listing: &Listing,
+        offset: u64,
+        counted: bool,
+        each: &mut dyn FnMut(Item<'_>) -> bool,
+    ) -> Answer<()> {
+        let mut was_given = false;
+        let listed = self.list_from(listing, offset, counted, &mut |item| {
+            let has_room = each(item);
+            was_given |= has_room;
+            has_room
+        });
+        if was_given { Ok(()) } else { listed }
+    }
+
+    fn list_from(
         &self,
         listing: &Listing,
         offset: u64,

@@ -79,7 +79,7 @@ fn list(view: &View<'_>, number: u64, room: usize, counted: bool) -> Result<Vec<
             out.push((String::from_utf8_lossy(item.name).into_owned(), item.told));
             true
         })?;
-        if taken < room {
+        if taken == 0 {
             return Ok(out);
         }
     }
@@ -445,6 +445,16 @@ fn without_the_store_requests_fail_and_what_is_known_stays() {
     let app = number(&view, "servers/h/-/s/t1/app");
     fixture.store.names().iter().for_each(|name| fixture.store.remove(name).unwrap());
     assert_eq!(list(&view, app, 10, false).map(|_| ()).unwrap_err(), No::Unreadable);
+    // What was given before stands, and who goes on is told.
+    let listing = view.open_directory(app).unwrap();
+    let mut given = 0;
+    let mut each = |_: super::listing::Item<'_>| {
+        given += 1;
+        true
+    };
+    assert_eq!(view.list(&listing, 0, true, &mut each), Ok(()));
+    assert_eq!(view.list(&listing, 2, true, &mut each), Err(No::Unreadable));
+    assert_eq!(given, 2);
     assert_eq!(view.lookup(app, b"f").unwrap_err(), No::Unreadable);
     assert_eq!(list(&view, ROOT, 10, false).unwrap().len(), 5);
     assert!(!borrowed.monitor.problems().is_empty());
