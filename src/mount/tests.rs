@@ -8,17 +8,22 @@ use super::{
     view::{No, Told},
 };
 use crate::{
+    hash::BlobKind,
     index::BlobIndex,
     model::{limits, node::Body},
     monitor::Recording,
     ops::fixture::{self, Fixture, Item, Piece},
     repo::{BlobReader, Listed, Repository},
     store::{ObjectName, Store},
+    world::{Clock, Time},
 };
 use fuser::FileType;
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 const SETTINGS: Settings = Settings { pages: 1 << 20, ahead: 1 << 20, owners: Owners::Numeric };
@@ -489,4 +494,30 @@ fn what_the_kernel_knows_too_much_of_is_named_oldest_first_and_files_before_dire
     // Two entries of one number are told apart.
     let other = super::number::Identity { check: 7, ..made_up(HIGH as u64 - 1) };
     assert_ne!(view.table().enter(other, || what.clone()), made_up(HIGH as u64 - 1).number);
+}
+
+/// A clock that is set by hand.
+struct Hand(AtomicI64);
+
+impl Clock for Hand {
+    fn now(&self) -> Time {
+        Time::from_sec(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn the_index_is_loaded_again_as_often_as_it_changes() {
+    let fixture = Fixture::new();
+    let clock = Arc::new(Hand(AtomicI64::new(1_700_000_000)));
+    let repo = fixture.reopen_by(clock.clone(), None);
+    let index = fixture.index();
+    let reader = BlobReader::new(&repo, &index);
+    let first = fixture.store_page(BlobKind::Tree, b"first");
+    assert_eq!(reader.blob(BlobKind::Tree, &first).unwrap(), b"first");
+    let second = fixture.store_page(BlobKind::Tree, b"second");
+    // Within the same seconds the store is not asked.
+    assert!(reader.blob(BlobKind::Tree, &second).is_err());
+    clock.0.fetch_add(60, Ordering::Relaxed);
+    assert_eq!(reader.blob(BlobKind::Tree, &second).unwrap(), b"second");
+    assert_eq!(reader.blob(BlobKind::Tree, &first).unwrap(), b"first");
 }

@@ -28,7 +28,7 @@ use crate::{
     segment::{BlobEntry, Sealer},
     series::Series,
     store::{ObjectName, SharedStore, Store as _, memory::MemoryStore},
-    world::{FixedClock, SeededEntropy, Time},
+    world::{Clock, FixedClock, SeededEntropy, Time},
 };
 use std::{
     path::Path,
@@ -237,8 +237,13 @@ impl Fixture {
 
     /// The same repository, opened at a time, with a folder for derived tables.
     pub fn reopen_at(&self, sec: i64, cache: Option<std::path::PathBuf>) -> Repository {
+        self.reopen_by(Arc::new(FixedClock(Time::from_sec(sec))), cache)
+    }
+
+    /// The same by a clock.
+    pub fn reopen_by(&self, clock: Arc<dyn Clock>, cache: Option<std::path::PathBuf>) -> Repository {
         let secret = Secret::KeyFile(SealKey::new(OWNER));
-        let around = Surroundings { clock: Arc::new(FixedClock(Time::from_sec(sec))), cache, ..of_another() };
+        let around = Surroundings { clock, cache, ..of_another() };
         Repository::open(Arc::new(self.store.clone()), &Unlock::Secret(secret), around).expect("open")
     }
 

@@ -327,27 +327,3 @@ impl PageSource for BlobReader<'_> {
         self.blob(kind, id)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ops::fixture::Fixture;
-
-    #[test]
-    fn the_index_is_loaded_again_as_often_as_it_changes_and_not_in_between() {
-        let fixture = Fixture::new();
-        let index = fixture.index();
-        let reader = BlobReader::new(&fixture.repo, &index);
-        let first = fixture.store_page(BlobKind::Tree, b"first");
-        assert_eq!(reader.blob(BlobKind::Tree, &first).unwrap(), b"first");
-        let second = fixture.store_page(BlobKind::Tree, b"second");
-        // Within the same seconds the store is not asked.
-        assert!(reader.blob(BlobKind::Tree, &second).is_err());
-        lock(&reader.later).looked = None;
-        assert_eq!(reader.blob(BlobKind::Tree, &second).unwrap(), b"second");
-        // What did not change is not loaded again.
-        let loaded = reader.later().unwrap();
-        lock(&reader.later).looked = None;
-        assert!(Arc::ptr_eq(&loaded, &reader.later().unwrap()));
-    }
-}
