@@ -258,6 +258,50 @@ fn in_the_background_it_goes_on_and_shows_what_is_new() {
 }
 
 #[test]
+fn others_are_not_let_in_to_files_whose_owners_are_hidden() {
+    let world = World::new();
+    let refused = world.command(&["mount", "--allow-other", "--owner", "me", "mnt"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("leave one of them out"), "{refused:?}");
+}
+
+#[test]
+fn what_the_background_finds_wrong_before_it_is_mounted_reaches_the_exit_code() {
+    if !can_mount("what_the_background_finds_wrong_before_it_is_mounted_reaches_the_exit_code") {
+        return;
+    }
+    let world = World::new();
+    world.snapshot();
+    let series = fs::read_dir(world.at("repo/snapshots")).unwrap().next().unwrap().unwrap().path();
+    let object = fs::read_dir(series).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&object).unwrap();
+    bytes[2000] ^= 1;
+    fs::remove_file(&object).unwrap();
+    fs::write(&object, bytes).unwrap();
+    let said = world.command(&["mount", "--background", "--json", "mnt"]).output().unwrap();
+    let (good, end) = run("umount", &[world.at("mnt").to_str().unwrap()]);
+    assert!(good, "{end}");
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    assert!(String::from_utf8_lossy(&said.stdout).contains("is not shown"), "{said:?}");
+}
+
+#[test]
+fn a_mount_that_nobody_can_be_told_of_is_undone() {
+    if !can_mount("a_mount_that_nobody_can_be_told_of_is_undone") {
+        return;
+    }
+    let world = World::new();
+    world.snapshot();
+    let mut command = world.command(&["mount", "--background", "mnt"]);
+    let mut child = command.env("VAULT_MOUNT_DETACHED", "1").stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(!child.wait().unwrap().success());
+    assert!(!is_mounted(&world.at("mnt")));
+    // Nothing dead is left there either.
+    assert_eq!(fs::read_dir(world.at("mnt")).unwrap().count(), 0);
+}
+
+#[test]
 fn damage_costs_what_it_hits_and_a_store_that_is_gone_hangs_nobody() {
     if !can_mount("damage_costs_what_it_hits_and_a_store_that_is_gone_hangs_nobody") {
         return;

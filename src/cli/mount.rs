@@ -2,7 +2,7 @@
 
 use super::{
     args,
-    exit::{Done, Failure},
+    exit::{Done, Failure, Outcome},
     human,
     screen::Screen,
     secrets,
@@ -10,6 +10,7 @@ use super::{
     signals::Interrupts,
 };
 use crate::{
+    error::Error,
     keys::Role,
     monitor::Monitor,
     mount::{self as op, Catalog, Owners, Root, View},
@@ -44,8 +45,10 @@ Examples:
 
 /// Set for the process that goes on in the background.
 const DETACHED: &str = "VAULT_MOUNT_DETACHED";
-/// By which that process says that all is well.
+/// By which that process says, as the last but one byte, that it is mounted. The last one is what it found until then.
 const READY: u8 = 0;
+/// Outcomes by the byte that stands for them.
+const OUTCOMES: [Outcome; 3] = [Outcome::Good, Outcome::Bad, Outcome::RolledBack];
 /// Decoded pages get this part of the cache, and at most so many bytes.
 const PAGES: (usize, usize) = (8, 32 << 20);
 /// The same of what is opened ahead of a reader.
@@ -65,7 +68,7 @@ pub struct Args {
     /// Whose the files are: by number as on the source, or the one's who mounts
     #[arg(long, value_enum, default_value_t = Owner::Numeric)]
     owner: Owner,
-    /// Let other users in, each to what owner, mode and ACL allow (fusermount3 wants `user_allow_other` in /etc/fuse.conf)
+    /// Let other users in, each to what owner, mode and ACL allow (fusermount3 wants `user_allow_other` in /etc/fuse.conf); not with `--owner me`
     #[arg(long)]
     allow_other: bool,
     /// Return when it is mounted, and go on in the background
@@ -76,7 +79,7 @@ pub struct Args {
     cache: u64,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Owner {
     Numeric,
     Me,
@@ -105,7 +108,14 @@ impl Monitor for Listener {
 }
 
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
-    let is_detached = std::env::var_os(DETACHED).is_some();
+    if args.allow_other && args.owner == Owner::Me {
+        // What a file's group and list let others read would go to other ones.
+        let text =
+            "--allow-other shows each user what is theirs by number, which --owner me hides: leave one of them out";
+        return Err(Error::usage(text).into());
+    }
+    // A variable that was left behind alone makes nobody leave the terminal.
+    let is_detached = args.background && std::env::var_os(DETACHED).is_some();
     if args.background && !is_detached {
         return in_background(&args, session);
     }
@@ -150,15 +160,18 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         ahead: cores.clamp(2, 8),
     };
     session.interrupts.patient.store(true, Ordering::SeqCst);
+    let done = || {
+        let result = json!({ "folder": secrets::shown(&args.dir) });
+        Done::unless(listener.has_told.load(Ordering::Relaxed), result).unless_rolled_back(&rollbacks)
+    };
     op::serve(view, &place, &*listener, || {
         if is_detached {
-            return detach();
+            return detach(done().outcome);
         }
         tell_mounted(&args, session);
         Ok(())
     })?;
-    let result = json!({ "folder": secrets::shown(&args.dir) });
-    Ok(Done::unless(listener.has_told.load(Ordering::Relaxed), result).unless_rolled_back(&rollbacks))
+    Ok(done())
 }
 
 fn tell_mounted(args: &Args, session: &Session) {
@@ -186,9 +199,10 @@ fn in_background(args: &Args, session: &Session) -> Result<Done, Failure> {
     if let Some(stdout) = &mut child.stdout {
         stdout.read_to_end(&mut said).map_err(failed)?;
     }
-    if said.last() == Some(&READY) {
+    if let Some((told, outcome)) = ready(&said) {
+        io::stdout().write_all(told).map_err(Failure::Output)?;
         tell_mounted(args, session);
-        return Ok(Done::good(json!({ "folder": secrets::shown(&args.dir) })));
+        return Ok(Done { outcome, result: json!({ "folder": secrets::shown(&args.dir) }) });
     }
     // It has told why.
     io::stdout().write_all(&said).map_err(Failure::Output)?;
@@ -196,10 +210,20 @@ fn in_background(args: &Args, session: &Session) -> Result<Done, Failure> {
     std::process::exit(code.unwrap_or(super::exit::CANCELLED.into()))
 }
 
+/// What the process in the background wrote before it was ready, and what it found; `None` when it never was.
+fn ready(said: &[u8]) -> Option<(&[u8], Outcome)> {
+    match said {
+        [told @ .., READY, outcome] => OUTCOMES.get(usize::from(*outcome)).map(|outcome| (told, *outcome)),
+        _ => None,
+    }
+}
+
 /// Leaves the terminal, and whoever waits for the end of what is written. What is wrong is told when standard error is a file.
-fn detach() -> io::Result<()> {
+fn detach(outcome: Outcome) -> io::Result<()> {
     rustix::process::setsid()?;
-    io::stdout().write_all(&[READY])?;
+    // Those that are not listed are not a mount's; they count as something wrong.
+    let outcome = OUTCOMES.iter().position(|one| *one == outcome).unwrap_or(1);
+    io::stdout().write_all(&[READY, outcome as u8])?;
     io::stdout().flush()?;
     let null = File::options().read(true).write(true).open(OsStr::new("/dev/null"))?;
     rustix::stdio::dup2_stdin(&null)?;

@@ -108,7 +108,13 @@ pub fn serve(
         let _ = end.send(session.run());
     })
     .map_err(failed)?;
-    ready().map_err(failed)?;
+    if let Err(source) = ready() {
+        // Nobody else would end it, and a folder that hangs is what would be left.
+        return Err(failed(match unmount(&mut unmounter, &place.folder) {
+            Ok(_) => source,
+            Err(e) => io::Error::other(format!("{source}; and what was mounted could not be unmounted: {e}")),
+        }));
+    }
     loop {
         match ended.recv_timeout(TICK) {
             Ok(done) => return done.map_err(failed),
