@@ -99,5 +99,9 @@ fn what_is_nowhere_is_looked_for_once_more_and_then_told() {
             assert!(matches!(&error, Error::Missing { object } if object.starts_with("packs/")), "{error}");
         }
     }
-    assert_eq!(counting.count(crate::store::faulty::Op::List) - lists, 2, "the index is looked at once, and loaded once");
+    assert_eq!(
+        counting.count(crate::store::faulty::Op::List) - lists,
+        2,
+        "the index is looked at once, and loaded once"
+    );
 }
