@@ -15,6 +15,9 @@ TOGETHER = 20
 class Kill:
     """One command. Cases say what it is, what must be there before, and what must hold after."""
 
+    # How often it is killed in a row, run again and killed again, before anybody looks.
+    strikes = (1, 1, 2, 3, 5)
+
     def __init__(self, world):
         self.world, self.rng, self.repo = world, world.rng, None
         # How long it takes when it is left alone, learned as it goes.
@@ -31,10 +34,14 @@ class Kill:
         if number % TOGETHER == 0:
             self.begin()
         args, env = self.before()
-        ran = self.strike(args, env)
+        for _ in range(self.rng.choice(self.strikes)):
+            ran = self.strike(args, env)
+            if ran.code != -signal.SIGKILL:
+                break
         self.after(ran)
         self.again(args, env)
-        self.world.whole(self.repo, all=number % TOGETHER == TOGETHER - 1)
+        if number % 5 == 4:
+            self.world.whole(self.repo, all=number % TOGETHER == TOGETHER - 1)
 
     def strike(self, args, env=None):
         """Kills it somewhere between its beginning and a little after its usual end."""
@@ -121,11 +128,11 @@ class Mark(Kill):
     grace = "1d"
 
     def before(self):
-        while len(self.repo.held) < 5:
+        while len(self.repo.held) < 4:
             self.world.take(self.repo)
-        for id in self.rng.sample(list(self.repo.held), 2):
-            del self.repo.held[id]
-            self.world.run("forget", "--yes", "--force", *self.world.at(self.repo), id).expect(0)
+        id = self.rng.choice(list(self.repo.held))
+        del self.repo.held[id]
+        self.world.run("forget", "--yes", "--force", *self.world.at(self.repo), id).expect(0)
         self.world.old_sessions(self.repo)
         prune = ["prune", "--force", "--max-unused", self.rng.choice(["0", "5%"]), *self.world.at(self.repo)]
         return self.ripen([*prune, "--grace", self.grace]), None
@@ -164,6 +171,10 @@ class Rewrite(Kill):
     def before(self):
         world, self.secret = self.world, self.secret + 1
         self.name = f"secret{self.secret}"
+        while len(self.repo.held) > 5:
+            id = next(iter(self.repo.held))
+            del self.repo.held[id]
+            world.run("forget", "--yes", "--force", *world.at(self.repo), id).expect(0)
         for _ in range(2):
             world.take(self.repo, {**world.files(), self.name: (f"{self.name} {self.rng.random()}", 30_000)})
         return ["rewrite", "--yes", *world.at(self.repo), f"alpha/-/tree:tree/{self.name}"], None
@@ -181,7 +192,7 @@ class Rewrite(Kill):
                 need(id in successors, f"{id} has neither stayed nor a successor")
                 held[successors[id]] = {name: digest for name, digest in digests.items() if name != self.name}
         self.repo.held = held
-        for id in held:
+        for id in list(held)[-2:]:
             self.world.restores(self.repo, id, held[id])
 
     def again(self, args, env):
@@ -248,7 +259,7 @@ class Copy(Kill):
         world = self.world
         world.run("check", "--keyless", "--repo", self.replica.path).expect(0)
         there = world.run("snapshots", "--json", *world.at(self.replica)).expect(0, 10, 12)
-        for one in there.result.get("snapshots", []):
+        for one in there.result.get("snapshots", [])[-2:]:
             world.restores(self.replica, one["id"], self.repo.held[one["id"]])
 
     def again(self, args, env):
@@ -281,6 +292,9 @@ class LogicalCopy(Kill):
 
 
 class KeyAdd(Kill):
+    # The file that the first one left is no longer taken for a new one.
+    strikes = (1,)
+
     def before(self):
         self.file = self.world.path(f"key-{self.rng.randrange(1 << 60)}")
         return ["key", "add", "--key-file-out", self.file, "--label", "more", *self.world.at(self.repo)], None
