@@ -26,7 +26,7 @@ pub const DATABASE: Key = Key {
     name: "database",
     kind: KeyKind::Tables(DATABASE_KEYS),
     required: false,
-    about: "its databases, when what the application's own configuration says does not fit; \"none\" for none",
+    about: "its databases, when what the application's own configuration says does not fit; [] for none",
 };
 
 const DATABASE_KEYS: &[Key] = &[
@@ -61,7 +61,7 @@ pub const CREDENTIAL: Key = Key {
     about: "file:PATH with the password alone, or in the client's own form (.pgpass, option file)",
 };
 pub const RUN_AS: Key = Key {
-    name: "run_as",
+    name: "run-as",
     kind: KeyKind::Text,
     required: false,
     about: "the system's user that the client runs as, for servers that trust the system",
@@ -134,13 +134,12 @@ pub fn server(table: &Table) -> Result<Server> {
 pub fn configured(app: &App) -> Result<Option<Vec<Engine>>> {
     let Some(value) = app.settings.get(DATABASE.name) else { return Ok(None) };
     let tables: Vec<&Value> = match &value.kind {
-        Kind::Text(text) if text == "none" => return Ok(Some(Vec::new())),
         Kind::Table(_) => vec![value],
         Kind::List(list) => list.iter().collect(),
         _ => {
             return Err(value.wrong(
                 DATABASE.name,
-                "write a table, such as { type = \"postgresql\", name = \"shop\" }, or \"none\"",
+                "write a table, such as { type = \"postgresql\", name = \"shop\" }, or [] for none",
             ));
         }
     };

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 const KEYS: &[Key] = &[
     ROOT,
     Key {
-        name: "verify_level",
+        name: "verify-level",
         kind: KeyKind::Choice(&["fsck", "connectivity"]),
         required: false,
         about: "what a drill looks at: all objects (fsck, default), or that none is missing (connectivity)",
@@ -97,7 +97,7 @@ impl Recipe for Git {
         let root = restored.folder.join("repositories");
         let found = repositories(&root)?;
         let mut findings = vec![common::at_least("repositories", found.len() as u64, restored, "repositories")];
-        let level = match restored.app.settings.text("verify_level")? {
+        let level = match restored.app.settings.text("verify-level")? {
             Some("connectivity") => "--connectivity-only",
             _ => "--full",
         };

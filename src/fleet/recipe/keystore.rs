@@ -20,7 +20,7 @@ pub fn is_keystore(path: &Path) -> bool {
 /// Opens one with each of the passwords; without any, only its form is looked at.
 pub fn open(root: &Path, keystore: &Path, passwords: &[String], monitor: &dyn Monitor) -> Result<Finding> {
     let what = format!("keystore {}", files::below(root, keystore));
-    let mut why = "no password for it is known: say keystore_password = \"file:…\"".to_owned();
+    let mut why = "no password for it is known: say keystore-password = \"file:…\"".to_owned();
     for password in passwords {
         let client = Client::new("keytool").arg("-list").arg("-keystore").arg(keystore);
         let client =

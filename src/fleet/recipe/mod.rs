@@ -40,38 +40,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, path::Path, path::PathBuf, sync::Arc};
 
-/// What a recipe may be configured with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
-    /// As it is written: `root`.
-    pub name: &'static str,
-    /// What may be written.
-    pub kind: KeyKind,
-    /// Without it the application cannot be read.
-    pub required: bool,
-    /// One line for people.
-    pub about: &'static str,
-}
-
-/// What may be written for a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyKind {
-    Text,
-    Path,
-    Integer,
-    Flag,
-    Duration,
-    /// A text or a list of texts.
-    Texts,
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    /// A table with these keys.
-    Table(&'static [Key]),
-    /// A table, or a list of tables, with these keys; or the word `none`.
-    Tables(&'static [Key]),
-    /// A table of free names.
-    Free,
-}
+pub use crate::fleet::config::key::{Key, KeyKind};
 
 /// A file tree that belongs to an application.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -174,7 +174,7 @@ fn of_database_yml(app: &App, root: &Path) -> Result<Vec<Engine>> {
     let Some(path) = places.iter().map(|place| root.join(place)).find(|path| path.is_file()) else {
         return Err(common::wrong(
             app,
-            "there is no config/database.yml, in shared or current: say database = { … }, or database = \"none\"",
+            "there is no config/database.yml, in shared or current: say database = { … }, or database = []",
         ));
     };
     let environment = app.settings.text("environment")?.unwrap_or("production");
@@ -250,7 +250,7 @@ fn engine(root: &Path, section: &Section) -> Result<Engine> {
         Some("mysql2" | "trilogy" | "mysql") => Ok(Engine::Mysql(server)),
         Some("sqlite3") => Ok(Engine::Sqlite(root.join("current").join(database))),
         adapter => Err(Error::usage(format!(
-            "no database of kind \"{}\" can be dumped: say database = {{ … }}, or database = \"none\"",
+            "no database of kind \"{}\" can be dumped: say database = {{ … }}, or database = []",
             crate::name::Shown(adapter.unwrap_or_default().as_bytes())
         ))),
     }

@@ -32,13 +32,13 @@ const KEYS: &[Key] = &[
         about: "the whole product (default), or only what differs from the one that was downloaded",
     },
     Key {
-        name: "keystore_password",
+        name: "keystore-password",
         kind: KeyKind::Text,
         required: false,
         about: "file:PATH with the keystores' password, when the configuration does not hold it (a drill opens them)",
     },
     Key {
-        name: "skip_datasources",
+        name: "skip-datasources",
         kind: KeyKind::Texts,
         required: false,
         about: "datasources that are backed up elsewhere, or cannot be dumped here",
@@ -193,7 +193,7 @@ struct Datasource {
 }
 
 fn of_datasources(app: &App, home: &Path, plan: &mut Plan) -> Result<Vec<Engine>> {
-    let skipped = app.settings.texts("skip_datasources")?.unwrap_or_default();
+    let skipped = app.settings.texts("skip-datasources")?.unwrap_or_default();
     let mut found = Vec::new();
     let toml = home.join(CONF).join("deployment.toml");
     if toml.is_file() {
@@ -232,7 +232,7 @@ fn of_datasources(app: &App, home: &Path, plan: &mut Plan) -> Result<Vec<Engine>
             Jdbc::Unknown(kind) => {
                 let kind = Shown(kind.as_bytes());
                 let what = format!(
-                    "datasource {shown} is a database of kind {kind}, which cannot be dumped here: back it up elsewhere and name it in skip_datasources"
+                    "datasource {shown} is a database of kind {kind}, which cannot be dumped here: back it up elsewhere and name it in skip-datasources"
                 );
                 return Err(common::wrong(app, what));
             }
@@ -320,7 +320,7 @@ fn unescape(text: &str) -> String {
 /// Passwords that may open a keystore: what the configuration says, and what the product comes with.
 fn passwords(app: &App, home: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    if let Some(text) = app.settings.text("keystore_password")? {
+    if let Some(text) = app.settings.text("keystore-password")? {
         found.push(password_of(&Credential::parse(text)?)?);
     }
     let conf = home.join(CONF);
