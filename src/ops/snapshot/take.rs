@@ -34,7 +34,6 @@ use std::{
     io::{self, Read},
     os::{fd::AsFd, unix::ffi::OsStrExt},
     process::{Command, Stdio},
-    thread::{Scope, ScopedJoinHandle},
 };
 
 /// Steps that the walk may be ahead of the tree: more than a rotational disk's reader looks ahead.
@@ -73,17 +72,6 @@ struct Placed {
     device: Option<u64>,
 }
 
-fn spawn<'scope, T: Send + 'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    control: &'scope Control<'_>,
-    name: &'static str,
-    work: impl FnOnce() -> Result<T, Stopped> + Send + 'scope,
-) -> Result<ScopedJoinHandle<'scope, Result<T, Stopped>>, Stopped> {
-    let watched = move || control.watch(name, work);
-    let started = std::thread::Builder::new().name(name.into()).spawn_scoped(scope, watched);
-    control.guard(started.map_err(|e| crate::error::Error::store("start a thread for", name, e)))
-}
-
 /// Takes all sources; returns those that could be read. Failures of the repository are known to the control.
 pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, threads: usize) -> Vec<Source> {
     let workers = ops::threads(threads);
@@ -103,7 +91,7 @@ pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, thr
         for _ in 0..workers {
             let to_workers = to_workers.clone();
             let work = move || work(job.control, writer, chunker, &to_workers, back, job.bases.data);
-            if spawn(scope, job.control, "worker", work).is_err() {
+            if job.control.spawn(scope, "worker", work).is_err() {
                 return Vec::new();
             }
         }
@@ -115,7 +103,7 @@ pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, thr
                 let taken = group.into_iter().map(|placed| taker.one(placed));
                 Ok(taken.collect::<Result<Vec<_>, Stopped>>()?.into_iter().flatten().collect())
             };
-            taking.extend(spawn(scope, job.control, "source", take));
+            taking.extend(job.control.spawn(scope, "source", take));
         }
         drop(plumbing);
         taking.into_iter().filter_map(|taking| taking.join().ok()?.ok()).flatten().collect()
@@ -199,7 +187,7 @@ impl Taker<'_> {
         let assembler = self.assembler()?;
         std::thread::scope(|scope| {
             let scan = Scan::new(self.job, steps, tasks);
-            spawn(scope, control, "walker", move || match root {
+            control.spawn(scope, "walker", move || match root {
                 Root::Directory(dir) => scan.directory(dir, name),
                 Root::Single(dir, entry) => scan.single(dir, entry, name),
             })?;
@@ -214,7 +202,7 @@ impl Taker<'_> {
                     self.before(),
                 );
                 let tasks = tasks_out.clone();
-                spawn(scope, control, "reader", move || reader.run(&tasks, rotational))?;
+                control.spawn(scope, "reader", move || reader.run(&tasks, rotational))?;
             }
             drop((results, tasks_out));
             assembler.run(&steps_out, &results_out)
@@ -276,7 +264,7 @@ impl Taker<'_> {
         drop(steps);
         std::thread::scope(|scope| {
             let (pool, batches, results) = (self.plumbing.pool.clone(), self.plumbing.batches.clone(), results);
-            spawn(scope, control, "reader", move || -> Result<(), Stopped> {
+            control.spawn(scope, "reader", move || -> Result<(), Stopped> {
                 let mut reader = Reader::new(control, self.chunker, pool, batches, results.clone(), self.before());
                 if let Err(why) = reader.stream(0, &mut *input, stat, before.as_ref(), ended)? {
                     control.problem(name.as_bytes(), why);
