@@ -6,6 +6,7 @@ mod chance;
 mod crashes;
 mod disk;
 mod faults;
+mod sequences;
 mod verify;
 mod world;
 

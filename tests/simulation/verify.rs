@@ -33,7 +33,7 @@ fn told<T>(what: &str, result: Result<T>) -> std::result::Result<T, String> {
 }
 
 /// All that must be there is, to the last byte; what must be gone is gone.
-fn holds(repo: &Repository, expected: &Expected) -> Verdict {
+pub fn holds(repo: &Repository, expected: &Expected) -> Verdict {
     let all = told("snapshots", repo.snapshots(None))?;
     for (id, contents) in &expected.held {
         let listed = all.listed.iter().find(|listed| listed.id == *id).ok_or_else(|| format!("{id} is lost"))?;
@@ -49,7 +49,7 @@ fn holds(repo: &Repository, expected: &Expected) -> Verdict {
 }
 
 /// A check finds nothing but what is known to be harmless.
-fn is_clean(repo: &Repository, harmless: &BTreeSet<String>) -> Verdict {
+pub fn is_clean(repo: &Repository, harmless: &BTreeSet<String>) -> Verdict {
     let report = told("check", check(repo, ReadData::Percent(100.0), 1, &Silent))?;
     let bad = report.findings.iter().find(|finding| !harmless.contains(&finding.object) || finding.lost_count > 0);
     match bad {

@@ -137,6 +137,23 @@ pub fn contents_of(sources: &Sources) -> Contents {
     out
 }
 
+/// What a folder holds.
+pub fn files_in(root: &Path) -> Contents {
+    let (mut out, mut stack) = (Contents::new(), vec![root.to_owned()]);
+    while let Some(folder) = stack.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
+            let path = entry.path();
+            if entry.file_type().unwrap().is_dir() {
+                stack.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            out.insert(name, *blake3::hash(&std::fs::read(path).unwrap()).as_bytes());
+        }
+    }
+    out
+}
+
 /// What a snapshot does hold.
 pub fn contents_in(repo: &Repository, listed: &Listed) -> Result<Contents> {
     let (index, _) = repo.load_index(false)?;
@@ -542,6 +559,15 @@ impl World {
 
 /// Operations by chance: they begin with a repository, or with a copy of one.
 pub fn program(chance: &mut Chance, len: usize) -> Vec<Op> {
+    if chance.below(4) == 0 {
+        let gathered = chance.below(2) == 0;
+        return (1..=3).map(|nights| Op::Replicate { nights, gathered }).collect();
+    }
+    steps(chance, len)
+}
+
+/// Operations by chance on a repository of its own.
+pub fn steps(chance: &mut Chance, len: usize) -> Vec<Op> {
     let mut version = 0;
     let mut sources = |chance: &mut Chance| {
         version += 1;
@@ -551,22 +577,17 @@ pub fn program(chance: &mut Chance, len: usize) -> Vec<Op> {
         }
         out
     };
-    if chance.below(4) == 0 {
-        let gathered = chance.below(2) == 0;
-        return (1..=3).map(|nights| Op::Replicate { nights, gathered }).collect();
-    }
     let mut out = vec![Op::Init, Op::Snapshot(sources(chance))];
     while out.len() < len {
         out.push(match chance.below(20) {
-            0..=6 => Op::Snapshot(sources(chance)),
-            7..=8 => Op::Forget(1 + chance.below(3)),
-            9..=13 => Op::Prune,
-            14 => Op::Tag(chance.next() % 9),
-            15 => Op::Rewrite(1 + chance.below(6) as u64),
-            16 => chance.one(&[Op::AddKey, Op::RemoveKey]).clone(),
-            17 => Op::Repair { packs: chance.below(2) == 0 },
-            18 => Op::Copy,
-            _ => Op::Snapshot(sources(chance)),
+            0..=7 => Op::Snapshot(sources(chance)),
+            8..=9 => Op::Forget(1 + chance.below(3)),
+            10..=14 => Op::Prune,
+            15 => Op::Tag(chance.next() % 9),
+            16 => Op::Rewrite(1 + chance.below(6) as u64),
+            17 => chance.one(&[Op::AddKey, Op::RemoveKey]).clone(),
+            18 => Op::Repair { packs: chance.below(2) == 0 },
+            _ => Op::Copy,
         });
     }
     out
