@@ -42,6 +42,13 @@ pub fn holds(repo: &Repository, expected: &Expected) -> Verdict {
             return Err(format!("{id} holds other contents"));
         }
     }
+    for (id, rest) in &expected.replaced {
+        let mut one = all
+            .listed
+            .iter()
+            .filter(|listed| listed.id == *id || contents_in(repo, listed).is_ok_and(|contents| contents == *rest));
+        one.next().ok_or_else(|| format!("neither {id} nor what was made of it is there"))?;
+    }
     match all.listed.iter().find(|listed| expected.gone.contains(&listed.id)) {
         Some(back) => Err(format!("{} was forgotten and is back", back.id)),
         None => Ok(()),

@@ -441,6 +441,8 @@ pub struct Expected {
     pub made: bool,
     pub held: BTreeMap<SnapshotId, Contents>,
     pub gone: BTreeSet<SnapshotId>,
+    /// Snapshots that are being rewritten: each is there, or one that holds the rest of it.
+    pub replaced: Vec<(SnapshotId, Contents)>,
     /// The second key opens it, or must not.
     pub second: Option<bool>,
     /// It was damaged on purpose and not repaired yet.
@@ -501,7 +503,11 @@ impl World {
         let mut during = self.expected.clone();
         if self.expected.made {
             for id in doomed(Arc::new(memory(&before)), &op, &self.around).unwrap() {
-                during.held.remove(&id);
+                let held = during.held.remove(&id);
+                if let (Op::Rewrite(stream), Some(mut rest)) = (&op, held) {
+                    rest.remove(&stream_name(*stream));
+                    during.replaced.push((id, rest));
+                }
             }
         }
         if matches!(op, Op::AddKey | Op::RemoveKey) {
@@ -511,7 +517,7 @@ impl World {
         let result = self.store(&op).and_then(|store| perform(Arc::new(store), &op, &self.around));
         self.recorder.fail(None);
         let end = self.recorder.changes();
-        let mut after = during.clone();
+        let mut after = Expected { replaced: Vec::new(), ..during.clone() };
         if let Ok(done) = &result {
             after.made = true;
             after.held.extend(done.added.iter().cloned());
