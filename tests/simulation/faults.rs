@@ -97,6 +97,8 @@ fn scenes() -> Vec<Scene> {
         Scene::after("remove key", &with(&[Op::AddKey]), Op::RemoveKey),
         Scene::after("repair index", &with(&[second.clone()]), Op::Repair { packs: false }).damaged("index/"),
         Scene::after("repair packs", &with(&[second]), Op::Repair { packs: true }).damaged("packs/"),
+        Scene::after("parity", &with(&[]), Op::Parity),
+        Scene::after("repair by parity", &with(&[Op::Parity]), Op::Repair { packs: true }).damaged("packs/"),
         Scene::after("first copy", &[], night(2, false)),
         Scene::after("second copy", &[night(2, false)], night(3, false)),
         Scene::after("first sync", &[], night(2, true)),

@@ -31,11 +31,13 @@ use vault::{
         annotate::annotate,
         copy::{logical, replica},
         forget::{self, Actor},
+        parity,
         prune::{self, Options, Unused},
         repair, rewrite,
         snapshot::{Input, Request, SourceRequest, snapshot},
         walk::each_entry,
     },
+    parity::Percent,
     repo::{BlobReader, Listed, Repository, Surroundings, Unlock},
     seal::SealKey,
     series::{Address, Series},
@@ -75,6 +77,8 @@ pub enum Op {
     },
     /// Snapshots of another repository.
     Copy,
+    /// Sidecars for what has none, and second copies.
+    Parity,
 }
 
 pub fn noise(len: usize, seed: u64) -> Vec<u8> {
@@ -429,6 +433,15 @@ pub fn perform(store: SharedStore, op: &Op, around: &Around) -> Result<Done> {
             let copied = report.copied.into_iter().filter_map(|one| Some((one.id?, held[&one.from].clone())));
             done.added.extend(copied);
         }
+        Op::Parity => {
+            let request = parity::Addition {
+                percent: Percent::new(1000).unwrap(),
+                mirror: true,
+                drop_missing: true,
+                replace: BTreeSet::new(),
+            };
+            parity::add(repo.store(), &request, &Silent)?;
+        }
         Op::Init | Op::Replicate { .. } => unreachable!("done above"),
     }
     Ok(done)
@@ -591,7 +604,7 @@ pub fn steps(chance: &mut Chance, len: usize) -> Vec<Op> {
             10..=14 => Op::Prune,
             15 => Op::Tag(chance.next() % 9),
             16 => Op::Rewrite(1 + chance.below(6) as u64),
-            17 => chance.one(&[Op::AddKey, Op::RemoveKey]).clone(),
+            17 => chance.one(&[Op::AddKey, Op::RemoveKey, Op::Parity]).clone(),
             18 => Op::Repair { packs: chance.below(2) == 0 },
             _ => Op::Copy,
         });
