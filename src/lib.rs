@@ -19,6 +19,7 @@
 //! repository        repo        open, slots, snapshots; reader; writer, which owns the order of publishing
 //! operations        ops         one verb each: plan, then apply; told to a monitor, answered by a report
 //! surfaces          mount       the repository as a folder, for the kernel
+//!                   fleet       all applications of all servers: configuration, recipes, the night, status, drills
 //!                   cli         arguments, secrets, progress, tables, JSON, exit codes
 //! ```
 //!
@@ -31,6 +32,7 @@ pub mod chunk;
 pub mod cli;
 pub mod compress;
 pub mod error;
+pub mod fleet;
 pub mod fs;
 pub mod hash;
 pub mod id;

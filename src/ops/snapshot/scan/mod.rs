@@ -73,10 +73,10 @@ struct State {
 
 impl<'a> Scan<'a> {
     /// A walk that has not begun.
-    pub fn new(job: &'a Job<'a>, steps: Sender<Step>, tasks: Sender<Vec<Task>>) -> Self {
+    pub fn new(job: &'a Job<'a>, excludes: &'a Excludes, steps: Sender<Step>, tasks: Sender<Vec<Task>>) -> Self {
         Scan {
             control: job.control,
-            excludes: job.excludes,
+            excludes,
             parent: job.parent,
             recall: job.recall,
             with_atime: job.with_atime,
@@ -320,11 +320,13 @@ mod tests {
             std::fs::write(below.join("other"), "y").unwrap();
         }
         let (repo, control) = (repository(Arc::new(MemoryStore::new())), Control::new(&Silent));
-        let excludes = Excludes::new(&ExcludeOptions::default()).unwrap();
+        let exclude_options = ExcludeOptions::default();
+        let excludes = Excludes::new(&exclude_options).unwrap();
         let job = Job {
             recall: None,
             control: &control,
             excludes: &excludes,
+            exclude_options: &exclude_options,
             parent: None,
             bases: Bases::default(),
             with_atime: false,
@@ -333,7 +335,7 @@ mod tests {
         };
         let ((steps, _all), (tasks, runs)) = (unbounded(), unbounded());
         let root = Dir::open(folder.path().as_os_str().as_bytes()).unwrap();
-        Scan::new(&job, steps, tasks).directory(root, Name::new(*b"data").unwrap()).unwrap();
+        Scan::new(&job, &excludes, steps, tasks).directory(root, Name::new(*b"data").unwrap()).unwrap();
         let runs: Vec<Vec<Task>> = runs.iter().collect();
         assert_eq!(runs.iter().map(Vec::len).sum::<usize>(), 200);
         for run in &runs {
