@@ -300,6 +300,13 @@ impl BlobIndex {
         self.now().find(id, |_, _| true)
     }
 
+    /// The pack that a blob lies in, and where its segment begins there.
+    pub fn spot(&self, place: Place) -> Option<(PackId, u64)> {
+        let runs = self.now();
+        let (run, segment) = runs.resolve(place.run, place.row.segment)?;
+        run.spot(segment)
+    }
+
     /// A blob's segment.
     pub fn locate(&self, place: Place) -> Option<Located> {
         let runs = self.now();
