@@ -12,4 +12,8 @@
 pub mod app;
 pub mod config;
 pub mod database;
+pub mod history;
+pub mod night;
 pub mod recipe;
+pub mod state;
+pub mod status;
