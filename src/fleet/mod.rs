@@ -15,5 +15,6 @@ pub mod database;
 pub mod history;
 pub mod night;
 pub mod recipe;
+pub mod schedule;
 pub mod state;
 pub mod status;

@@ -332,7 +332,11 @@ mod tests {
         assert!(seen.len() < 200, "{} buffers for 1000 segments", seen.len());
         for len in [1, 100, 4096, 5000, 1 << 20, (4 << 20) + 17] {
             let buffer = cache.buffer(len);
-            assert!(buffer.capacity() >= len && buffer.capacity() <= len + (len / 8).max(4096), "{}", buffer.capacity());
+            assert!(
+                buffer.capacity() >= len && buffer.capacity() <= len + (len / 8).max(4096),
+                "{}",
+                buffer.capacity()
+            );
             cache.take_back(buffer);
         }
     }
