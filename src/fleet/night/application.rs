@@ -28,15 +28,16 @@ impl<'a> Going<'a> {
     /// Backs an application up, when it is due.
     pub(super) fn application(&mut self, service: &'a Service) {
         let what = What::Snapshot(service.name().to_owned());
-        let planned = format!("into {}", Shown(service.repository.as_bytes()));
+        let mut planned = format!("into {}", Shown(service.repository.as_bytes()));
+        if self.night.dry_run && !self.is_due_for_snapshot(service).unwrap_or(true) {
+            planned = "not due yet".into();
+        }
         self.job(what, &planned, &mut |going, monitor| {
-            let repo = going.open(&service.repository);
-            if let (Ok(repo), true, false) = (&repo, service.every > 0, going.night.force)
-                && let Some(last) = last_good(repo, service)?
-                && !due(going.now(), Some(last), service.every)
-            {
+            // When that cannot be told, it is found out in what follows, and noted.
+            if !going.is_due_for_snapshot(service).unwrap_or(true) {
                 return Ok(Came::Skipped("not due yet".into()));
             }
+            let repo = going.open(&service.repository);
             let (begun, time) = (Instant::now(), going.now());
             let taken = repo.and_then(|repo| going.with_hooks(&repo, service, monitor));
             if matches!(taken, Err(Error::Cancelled)) {
@@ -50,6 +51,14 @@ impl<'a> Going<'a> {
             }
             taken.map(|report| came_of(&report))
         });
+    }
+
+    fn is_due_for_snapshot(&mut self, service: &Service) -> Result<bool> {
+        if service.every == 0 || self.night.force {
+            return Ok(true);
+        }
+        let last = last_good(&self.open(&service.repository)?, service)?;
+        Ok(due(self.now(), last, service.every))
     }
 
     /// Hooks around a snapshot.
