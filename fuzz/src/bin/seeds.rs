@@ -58,6 +58,19 @@ fn main() {
     texts(&seeds);
     marker(&seeds);
     operations(&seeds);
+    fleet(&seeds);
+}
+
+/// A configuration, what a snapshot holds of one, and a line of a history.
+fn fleet(seeds: &Seeds<'_>) {
+    let config = "version = 1\n[defaults]\nretention = { daily = 14, weekly = \"8w\" }\nslo = { rpo = \"26h\", copies = 2 }\n\
+                  [repositories.local]\npath = \"/srv/vault\"\nkey-file = \"/etc/vault/key\"\n[servers.alpha.vms.web1.apps]\n\
+                  shop = { type = \"rails\", root = \"/srv/shop\", exclude = [\"*.tmp\"] }\n[[copy]]\nto = \"local\"\n";
+    seeds.put("fleet", config.as_bytes());
+    seeds.put("fleet", format!("{config}\n[facts]\nmails = \"12\"\n").as_bytes());
+    let line = "time=2026-03-02T04:05:06Z series=alpha/web1/shop outcome=failed files=1 mb=0.1 bytes=2 new=3 stored=4 seconds=1.5 \
+                problems=1 why=\"no \\\"room\\\"\"\nbackup-alpha+web1+shop-20260302\n";
+    seeds.put("fleet", line.as_bytes());
 }
 
 /// A block, and a table with its shape before it as the target takes it.
