@@ -12,4 +12,6 @@
 pub mod app;
 pub mod config;
 pub mod database;
+pub mod drill;
 pub mod recipe;
+pub mod recovery;
