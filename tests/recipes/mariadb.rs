@@ -4,8 +4,10 @@ use vault::fleet::database::Server;
 
 pub fn mysql(server: &Server, database: &str, sql: &str) -> String {
     let socket = format!("--socket={}", server.host.as_deref().unwrap());
-    let words = ["mariadb", "--no-defaults", &socket, "-u", "root", "-N", "-B", "--default-character-set=utf8mb4"];
-    feed(&[&words[..], if database.is_empty() { &[] } else { &[database][..] }].concat(), sql)
+    let mut words =
+        vec!["mariadb", "--no-defaults", &socket, "-u", "root", "-N", "-B", "--default-character-set=utf8mb4"];
+    words.extend(Some(database).filter(|name| !name.is_empty()));
+    feed(&words, sql)
 }
 
 const SCHEMA: &str = r#"

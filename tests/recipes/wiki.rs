@@ -63,7 +63,7 @@ fn large_data_behind_a_link_come_back() {
     let app = world.app(&format!("type = \"drawmgt\"\nroot = \"{}\"", root.display()));
     let listed = world.snapshot(&app);
     let report = world.restore(&app, &listed, "back", None);
-    assert_eq!(report.files, 22);
+    assert_eq!(report.files, 21);
     assert!(world.path("back/data/19.dwg").is_file());
     world.passes(&app, &listed);
     let sources = world.sources(&app);

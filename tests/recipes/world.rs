@@ -19,7 +19,7 @@ use vault::{
         config::{self, read, read::From},
         database::{Server, scratch::Scratch},
         drill,
-        recipe::{Finding, Plan, Recipes},
+        recipe::{Plan, Recipes},
         recovery,
     },
     keys::slot::{Costs, Secret},
@@ -46,15 +46,31 @@ pub struct World {
 
 impl World {
     pub fn new() -> World {
+        World::with(|_, around| {
+            let secret = Secret::KeyFile(SealKey::new([7; 32]));
+            let store = Arc::new(MemoryStore::new());
+            Repository::init(store, &secret, Costs::LOW, "test", Config::default(), around).unwrap()
+        })
+    }
+
+    /// With a repository in the folder `repo`, whose passphrase is `right`.
+    pub fn on_disk() -> World {
+        World::with(|dir, around| {
+            let place = vault::store::open::parse_place(dir.join("repo").to_str().unwrap()).unwrap();
+            let store = vault::store::open::create(&place).unwrap();
+            let secret = Secret::Passphrase(b"right".to_vec().into());
+            Repository::init(store, &secret, Costs::LOW, "test", Config::default(), around).unwrap()
+        })
+    }
+
+    fn with(make: impl FnOnce(&Path, Surroundings) -> Repository) -> World {
         // Servers run as users of their own: they have to get in.
         let dir = tempfile::Builder::new().prefix("vr").tempdir_in("/tmp").unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(dir.path().join("scratch")).unwrap();
         let around =
             Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(KernelEntropy), cache: None, state: None };
-        let secret = Secret::KeyFile(SealKey::new([7; 32]));
-        let store = Arc::new(MemoryStore::new());
-        let repo = Repository::init(store, &secret, Costs::LOW, "test", Config::default(), around).unwrap();
+        let repo = make(dir.path(), around);
         World { dir, repo, recipes: Recipes::builtin() }
     }
 
@@ -79,10 +95,14 @@ impl World {
 
     /// An application with these lines in its table: not more than five, as a user would write them.
     pub fn app(&self, lines: &str) -> App {
+        self.fleet(lines).services[0].app.clone()
+    }
+
+    /// The configuration that has it.
+    pub fn fleet(&self, lines: &str) -> config::Fleet {
         assert!(lines.trim().lines().count() <= 5, "{lines}");
         let text = format!("[repositories.local]\npath = \"/srv/vault\"\n[servers.alpha.apps.it]\n{lines}\n");
-        let fleet = config::of_table(read::parse(&text, &From::Snapshot).unwrap(), &self.recipes).unwrap();
-        fleet.services[0].app.clone()
+        config::of_table(read::parse(&text, &From::Snapshot).unwrap(), &self.recipes).unwrap()
     }
 
     pub fn plan(&self, app: &App) -> Plan {
@@ -168,7 +188,12 @@ impl World {
     #[track_caller]
     pub fn fails(&self, app: &App, listed: &Listed, why: &str) {
         let report = self.drill(app, listed);
-        assert!(report.wrong.iter().any(|line| line.contains(why)), "no \"{why}\" in {:?}", report.wrong);
+        assert!(
+            report.wrong.iter().any(|line| line.contains(why)),
+            "no \"{why}\" in {:?}; {:?}",
+            report.wrong,
+            report.findings
+        );
     }
 
     /// Brings an application back.
@@ -190,11 +215,6 @@ impl World {
         assert_eq!(report.wrong(), Vec::<String>::new());
         report
     }
-}
-
-/// What is wrong of some findings.
-pub fn wrong(findings: &[Finding]) -> Vec<String> {
-    findings.iter().filter_map(|finding| Some(format!("{}: {}", finding.what, finding.wrong.as_ref()?))).collect()
 }
 
 /// Runs a program to its end.

@@ -1,81 +1,78 @@
 //! From a repository and its key alone, on a bare machine: the configuration back.
 
 use crate::{
-    error::{Error, Result, reason},
-    fleet::config::StoredConfig,
+    error::{Error, Result},
+    fleet::config::{StoredConfig, show, value::Table},
     monitor::Monitor,
     name::Shown,
     repo::Listed,
     series::Series,
 };
 use std::{
-    collections::BTreeMap,
     fs,
-    io::Write,
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
+/// How the file is called.
+const FILE: &str = "vault.toml";
+
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bootstrap {
-    /// Files, each with the series that it is of.
-    pub files: Vec<(Series, PathBuf)>,
+    /// The file.
+    pub file: PathBuf,
+    /// Applications that it has.
+    pub applications: Vec<Series>,
     /// Series whose newest snapshot holds no configuration that can be read, and why. Safe to print.
     pub without: Vec<(String, String)>,
 }
 
-/// Writes the configuration that the newest snapshot of each series holds into `to`, a file each; `to/vault.d` is made when it is
-/// not there, and nothing that is there is changed.
+/// Writes `to/vault.toml`, put together from what the newest snapshot of each series holds; where two say different things of what
+/// they share (a server, a repository), the later one counts. Nothing that is there is changed.
 ///
-/// The repositories that the files name are those of the machine that is gone: whoever reads them checks these first.
+/// The places that it names are those of the machine that is gone: whoever uses it looks at them first.
 pub fn bootstrap(newest: &[Listed], to: &Path, monitor: &dyn Monitor) -> Result<Bootstrap> {
-    let folder = to.join("vault.d");
-    let failed = |path: &Path, source: std::io::Error| Error::Target { path: shown(path), source };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|e| failed(&folder, e))?;
-    let mut report = Bootstrap::default();
-    let mut used: BTreeMap<String, u32> = BTreeMap::new();
-    for listed in newest {
+    let file = to.join(FILE);
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => Error::refused(format!(
+            "{} is there already: choose another folder with --to, and compare",
+            Shown(file.as_os_str().as_encoded_bytes())
+        )),
+        _ => Error::Target { path: Shown(file.as_os_str().as_encoded_bytes()).to_string(), source },
+    };
+    let mut oldest_first: Vec<&Listed> = newest.iter().collect();
+    oldest_first.sort_by_key(|listed| listed.snapshot.head.time);
+    let (mut whole, mut report) = (Table::default(), Bootstrap { file: file.clone(), ..Bootstrap::default() });
+    for listed in oldest_first {
         monitor.check()?;
         let name = Shown(listed.snapshot.series.as_bytes()).to_string();
-        let stored = match &listed.snapshot.configuration {
-            None => Err("its newest snapshot holds no configuration".to_owned()),
-            Some(bytes) => Series::parse(&listed.snapshot.series)
-                .and_then(|series| StoredConfig::decode(&series, bytes))
-                .map_err(|e| e.to_string()),
-        };
-        let stored = match stored {
-            Ok(stored) => stored,
-            Err(why) => {
-                report.without.push((name, why));
-                continue;
+        match stored(listed) {
+            Ok(stored) => {
+                whole.overlay(&stored.table);
+                report.applications.push(stored.app.series);
             }
-        };
-        let plain = file_name(stored.app.series.as_str());
-        let number = used.entry(plain.clone()).or_insert(0);
-        *number += 1;
-        let path = folder.join(if *number > 1 { format!("{plain}-{number}.toml") } else { format!("{plain}.toml") });
-        let mut options = fs::File::options();
-        let file = options.write(true).create_new(true).mode(0o600).open(&path);
-        let written = file.and_then(|mut file| file.write_all(stored.text.as_bytes()).and_then(|()| file.sync_all()));
-        match written {
-            Ok(()) => report.files.push((stored.app.series, path)),
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                report.without.push((name, format!("{} is there already: {}", shown(&path), reason(&e))));
-            }
-            Err(e) => return Err(failed(&path, e)),
+            Err(why) => report.without.push((name, why)),
         }
     }
+    report.applications.sort();
+    if report.applications.is_empty() {
+        return Err(Error::refused(
+            "no snapshot holds a configuration: they were not taken by `vault run`; see `vault snapshots`, and restore them with `vault restore`",
+        ));
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(to).map_err(failed)?;
+    let mut out = fs::File::options().write(true).create_new(true).mode(0o600).open(&file).map_err(failed)?;
+    out.write_all(show::render(&whole, "").as_bytes()).and_then(|()| out.sync_all()).map_err(failed)?;
     Ok(report)
 }
 
-fn shown(path: &Path) -> String {
-    Shown(path.as_os_str().as_encoded_bytes()).to_string()
-}
-
-/// A series as the name of a file.
-fn file_name(series: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' };
-    let name: String = series.chars().map(plain).collect();
-    name.trim_start_matches('.').chars().take(200).collect()
+/// The configuration that a snapshot holds; why not, safe to print.
+fn stored(listed: &Listed) -> Result<StoredConfig, String> {
+    let Some(bytes) = &listed.snapshot.configuration else {
+        return Err("its newest snapshot holds no configuration".into());
+    };
+    let series = Series::parse(&listed.snapshot.series).map_err(|e| e.to_string())?;
+    StoredConfig::decode(&series, bytes).map_err(|e| e.to_string())
 }

@@ -9,10 +9,12 @@
 mod bootstrap;
 mod databases;
 mod place;
+mod promise;
 
 pub use bootstrap::{Bootstrap, bootstrap};
 pub use databases::Loaded;
 pub use place::{Place, parse_server};
+pub use promise::promised;
 
 use crate::{
     error::{Error, Result},
