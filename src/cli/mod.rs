@@ -19,6 +19,7 @@ mod dump;
 mod entry;
 mod exit;
 mod find;
+mod fleet;
 mod forget;
 mod host;
 mod human;
@@ -127,6 +128,11 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Media(args) => media::run(args, session),
         Command::Parity(args) => parity::run(args, session),
         Command::Key(args) => key::run(args, session),
+        Command::Run(args) => fleet::run::run(args, session),
+        Command::Status(args) => fleet::status::run(args, session),
+        Command::History(args) => fleet::history::run(args, session),
+        Command::Schedule(args) => fleet::schedule::run(args, session),
+        Command::Config(args) => fleet::config::run(args, session),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }

@@ -129,6 +129,12 @@ impl Session {
         Surroundings { cache, state: self.state_of(place), ..self.surroundings() }
     }
 
+    /// What surrounds a repository at a place, whatever the command line says; `below`: a folder of its own for its tables.
+    pub fn surroundings_at(&self, place: &Place, below: Option<&str>) -> Surroundings {
+        let cache = self.cache().map(|cache| below.map_or(cache.clone(), |below| cache.join(below)));
+        Surroundings { cache, state: self.state_of(place), ..self.surroundings() }
+    }
+
     fn cache(&self) -> Option<PathBuf> {
         let given = self.global.cache_dir.clone();
         folder(given, "VAULT_CACHE_DIR", "XDG_CACHE_HOME", ".cache")

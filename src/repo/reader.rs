@@ -241,12 +241,15 @@ impl<'r> BlobReader<'r> {
             if located.stored as usize > limits::STORED_MAX {
                 return Err(Error::corrupt(pack::object_name(&located.pack), "a segment is too long"));
             }
-            let spares = self.opened.spares();
-            let (mut sealed, mut plain) = (spares.take(), spares.take());
-            sealed.resize(located.stored as usize, 0);
+            let (stored, raw) = (located.stored as usize, located.recipe.raw as usize);
+            if raw > limits::SEGMENT_MAX {
+                return Err(Error::corrupt(pack::object_name(&located.pack), "a segment's plaintext is too long"));
+            }
+            let (mut sealed, mut plain) = (self.opened.buffer(stored), self.opened.buffer(raw));
+            sealed.resize(stored, 0);
             self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;
             self.open_with(located, &mut sealed, &mut plain, effort)?;
-            spares.give(sealed);
+            self.opened.take_back(sealed);
             Ok(plain)
         })?;
         effort.opened.insert(at, plain.clone());
