@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    fleet::{config::StoredConfig, drill as op, recovery::promised},
+    fleet::{config::StoredConfig, drill as op, night::drills, recovery::promised},
     name::Shown,
     repo::{BlobReader, Listed},
     series::{Series, parse_age},
@@ -104,6 +104,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         match held {
             Ok(report) => {
                 wrong += usize::from(!report.passed());
+                record(session, &report);
                 session.print_result(|| tell(&report));
                 reports.push(report_json(&report));
             }
@@ -120,6 +121,16 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     }
     let outcome = if wrong > 0 { Outcome::Incomplete } else { Outcome::Good };
     Ok(Done { outcome, result: json!({ "drills": reports }) })
+}
+
+/// Status and history are to know of it. That they do not is told, and takes nothing from what was found.
+fn record(session: &Session, report: &op::Report) {
+    let Some(state) = session.state_folder() else { return };
+    // Without a configuration there is no history.
+    let history = super::fleet::Which::default().load().ok().map(|loaded| loaded.fleet.history);
+    if let Err(error) = drills::record(&state, history.as_deref(), report, &jiff::tz::TimeZone::system()) {
+        session.screen.warn(&format!("the drill was not noted: {error}"));
+    }
 }
 
 fn is_selected(select: &[String], series: &Series, kind: Option<&str>) -> bool {
