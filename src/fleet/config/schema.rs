@@ -118,6 +118,11 @@ const DRILL: &[Key] = &[
     Key::new("select", Texts, "which applications"),
     Key::new("every", Duration, "each of them at most so often; without it, half of its slo.drill"),
     Key::new("most", Integer, "so many in one run"),
+    Key::new(
+        "scratch",
+        Path,
+        "where it is restored, and removed again: a folder that every user may enter; without it, /var/tmp",
+    ),
 ];
 
 const NOTIFY: &[Key] = &[

@@ -12,6 +12,7 @@
 
 mod application;
 mod copies;
+mod drills;
 pub mod hooks;
 mod keeping;
 pub mod lock;
@@ -116,6 +117,7 @@ pub fn run(night: &Night<'_>) -> Result<Report> {
         going.copies();
         going.media();
         going.checks();
+        going.drills();
     }
     if !night.dry_run {
         let wrong = going.report.wrong();
