@@ -12,11 +12,9 @@ use crate::{
         app::App,
         config::{Select, StoredConfig},
         drill as op,
-        history::{self, Kind},
-        night::{self, What},
+        night::drills,
         recipe::Recipe,
         recovery::promised,
-        state::State,
     },
     name::Shown,
     repo::{BlobReader, Listed},
@@ -140,7 +138,7 @@ fn of_repository(args: &Args, session: &Session, held: &mut Held) -> Result<(), 
 fn of_configuration(args: &Args, session: &Session, held: &mut Held) -> Result<(), Failure> {
     let loaded = args.which.load()?;
     let chosen = Select::parse(args.select.iter().map(String::as_str))?;
-    let folder = night::folder(&fleet::state(session)?);
+    let state = fleet::state(session)?;
     let zone = jiff::tz::TimeZone::system();
     for service in loaded.fleet.selected(&chosen, &args.select)? {
         let done =
@@ -158,12 +156,11 @@ fn of_configuration(args: &Args, session: &Session, held: &mut Held) -> Result<(
             let promises = (service.slo.rto, Some(service.slo.rpo));
             args.hold(session, &reader, &listed, &service.app, &*recipe, promises)
         });
-        if let Ok(report) = &done {
-            let mut state = State::read(&folder)?;
-            let job = What::Drill(service.name().to_owned()).key();
-            state.note(&job, report.begun.sec, report.why().as_deref(), report.seconds);
-            state.write(&folder)?;
-            history::append(&loaded.fleet.history, Kind::Drill, &report.entry(), &zone)?;
+        if let Ok(report) = &done
+            && let Err(error) = drills::record(&state, Some(&loaded.fleet.history), report, &zone)
+        {
+            // That takes nothing from what was found.
+            session.screen.warn(&format!("the drill was not noted: {error}"));
         }
         held.take(session, &service.app.series, done)?;
     }

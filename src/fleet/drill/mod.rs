@@ -13,7 +13,6 @@ use crate::{
     fleet::{
         app::App,
         database::{Server, facts::DumpFacts, scratch::Scratch},
-        history,
         recipe::{Finding, Recipe},
         recovery::{self, Loaded, Place},
     },
@@ -25,9 +24,6 @@ use crate::{
 };
 use scratch::Folder;
 use std::path::Path;
-
-/// Where drills are held when nothing is said: on disk, with room, and open to all users.
-pub const SCRATCH: &str = "/var/tmp";
 
 /// How a drill is to be held.
 #[derive(Debug, Clone, Copy)]
@@ -71,28 +67,6 @@ impl Report {
     /// True when all came back as it was, in time.
     pub fn passed(&self) -> bool {
         self.wrong.is_empty()
-    }
-
-    /// All that is wrong, in a line; `None` when it passed. Safe to print.
-    pub fn why(&self) -> Option<String> {
-        (!self.passed()).then(|| self.wrong.join("; "))
-    }
-
-    /// A line of the history.
-    pub fn entry(&self) -> history::Entry {
-        history::Entry {
-            time: self.begun.sec,
-            series: self.series.clone(),
-            outcome: if self.passed() { history::Outcome::Good } else { history::Outcome::Failed },
-            snapshot: Some(self.snapshot),
-            files: self.files,
-            bytes: self.bytes,
-            new: 0,
-            stored: 0,
-            seconds: self.seconds,
-            problems: self.wrong.len() as u64,
-            why: self.why().unwrap_or_default(),
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     model::snapshot::Snapshot,
     monitor::Monitor,
     name::Shown,
-    ops::snapshot::{self, Report, Request},
+    ops::snapshot::{self, Input, Report, Request, TreeInput},
     repo::Repository,
 };
 use std::{
@@ -100,7 +100,7 @@ impl<'a> Going<'a> {
             .around
             .recipe(&service.app.recipe)
             .ok_or_else(|| Error::usage(format!("there is no recipe \"{}\"", Shown(service.app.recipe.as_bytes()))))?;
-        let mut plan = recipe.plan(&service.app)?;
+        let plan = recipe.plan(&service.app)?;
         for note in &plan.notes {
             monitor.note(note);
         }
@@ -110,19 +110,22 @@ impl<'a> Going<'a> {
             .mode(0o700)
             .create(night.scratch)
             .map_err(|e| Error::store("make", night.scratch.display(), e))?;
-        let still = quiesce::Still::begin(&service.quiesce, service.name(), night.scratch, &mut plan.trees, monitor)?;
+        let mut sources = plan.sources(&service.app.exclude, night.scratch)?;
+        let mut trees: Vec<&mut TreeInput> = sources
+            .iter_mut()
+            .filter_map(|source| match &mut source.input {
+                Input::Tree(tree) => Some(tree),
+                _ => None,
+            })
+            .collect();
+        let still = quiesce::Still::begin(&service.quiesce, service.name(), night.scratch, &mut trees, monitor)?;
         let request = Request {
             excludes: ExcludeOptions { one_file_system: service.one_file_system, ..ExcludeOptions::default() },
             compression: service.compression,
             tags: service.tags.clone(),
             configuration: Some(stored),
             protect: identity(&self.entry(&service.repository)?.path),
-            ..Request::new(
-                service.app.series.clone(),
-                plan.sources(&service.app.exclude, night.scratch)?,
-                night.host,
-                night.user,
-            )
+            ..Request::new(service.app.series.clone(), sources, night.host, night.user)
         };
         let taken = snapshot::snapshot(repo, request, monitor);
         let ended = still.end(monitor);
