@@ -32,12 +32,15 @@ mod mount;
 mod parity;
 mod progress;
 mod prune;
+mod pull;
 mod rekey;
+mod relocate;
 mod repair;
 mod restore;
 mod rewrite;
 mod screen;
 mod secrets;
+mod serve;
 mod session;
 mod sheet;
 mod signals;
@@ -117,8 +120,11 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Repair(args) => repair::run(args, session),
         Command::Rewrite(args) => rewrite::run(args, session),
         Command::Copy(args) => copy::run(args, session),
+        Command::Move(args) => relocate::run(args, session),
         Command::Media(args) => media::run(args, session),
         Command::Parity(args) => parity::run(args, session),
+        Command::Pull(args) => pull::run(args, session),
+        Command::Serve(args) => serve::run(args, session),
         Command::Key(args) => key::run(args, session),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
