@@ -85,10 +85,10 @@ fn what_a_link_breaks_off_is_gone_on_with() {
     fs::write(world.path("noise"), noise(9 << 20)).unwrap();
     world.run(&["snapshot", "noise", "big", "--as", "alpha/-/src"]).expect(0);
     fs::create_dir(world.path("disk")).unwrap();
-    // The first three lines carry two megabytes each.
+    // The first three lines carry two megabytes at most.
     let program = common::world::PROGRAM;
     let cut = format!(
-        "n=$(cat lines 2>/dev/null || echo 0); echo $((n + 1)) > lines\nif [ $n -lt 3 ]; then {program} serve --stdio --read-only --repo repo | head -c 2000000; exit 255; fi"
+        "n=$(cat lines 2>/dev/null || echo 0); echo $((n + 1)) > lines\nif [ $n -lt 3 ]; then {program} serve --stdio --read-only --repo repo | dd bs=65536 count=30 status=none; exit 255; fi"
     );
     ssh(&world, &cut);
     pull(&world, &["--threads", "1"]).expect(0);
@@ -138,10 +138,10 @@ fn commands_that_read_take_a_place_elsewhere() {
     assert_eq!(listed_ids(&run(&["snapshots", "--json"]).expect(0).result()).len(), 3);
     assert_eq!(run(&["dump", "alpha/-/src:src/a"]).expect(0).out, "version 2");
     run(&["restore", "alpha/-/src", "--target", "out"]).expect(0);
-    assert_eq!(text(&world.path("out/src/a")), "version 2");
+    assert_eq!(text(&world.path("out/a")), "version 2");
     run(&["check", "--read-data"]).expect(0);
     run(&["snapshot", "src", "--as", "alpha/-/src"]).expect(1).says("run vault there");
-    run(&["forget", "--keep-last", "1"]).expect(1).says("");
+    run(&["forget", "--keep-last", "1"]).expect(1).says("run vault there");
     run(&["init"]).expect(2);
 }
 
