@@ -1,8 +1,8 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    browse, check, completions, copy, diff, dump, find, forget, init, key, log, ls, man, media, mount, parity, prune,
-    pull, relocate, repair, restore, rewrite, serve, snapshot, snapshots, stats, tag,
+    browse, check, completions, copy, diff, dump, find, fleet, forget, init, key, log, ls, man, media, mount, parity,
+    prune, pull, relocate, repair, restore, rewrite, serve, snapshot, snapshots, stats, tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -23,9 +23,9 @@ Examples:
 An ADDRESS is SERIES[@VERSION][:PATH] or a snapshot's ID[:PATH]. A SERIES is server/vm/relpath.
 A VERSION is latest, an id, a date (2026-03-02), a time (2026-03-02T04:05) or an age (3d, 12h, 2w).
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 snapshot made but incomplete, 10 no repository,
-12 wrong key, 13 newer format, 14 store rolled back, 20 store full,
-75 medium absent, 130 cancelled.";
+Exit codes: 0 done, 1 failed, 2 usage, 3 snapshot made but incomplete (run, status: something is wrong),
+10 no repository, 12 wrong key, 13 newer format, 14 store rolled back, 20 store full,
+75 medium absent or another run under way, 130 cancelled.";
 
 /// Encrypted, deduplicated backups for people who run servers
 #[derive(Debug, Parser)]
@@ -111,6 +111,11 @@ pub enum Command {
     Pull(pull::Args),
     Serve(serve::Args),
     Key(key::Args),
+    Run(fleet::run::Args),
+    Status(fleet::status::Args),
+    History(fleet::history::Args),
+    Schedule(fleet::schedule::Args),
+    Config(fleet::config::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -146,6 +151,11 @@ impl Command {
             Command::Pull(_) => "pull",
             Command::Serve(_) => "serve",
             Command::Key(key) => key.name(),
+            Command::Run(_) => "run",
+            Command::Status(_) => "status",
+            Command::History(_) => "history",
+            Command::Schedule(args) => args.name(),
+            Command::Config(args) => args.name(),
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
         }

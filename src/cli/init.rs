@@ -135,7 +135,10 @@ pub fn make(session: &Session, new: &NewRepository) -> Result<Repository, Failur
     if let Ok(store) = session.open_store(&place)
         && Repository::identify(&*store).is_ok()
     {
-        return Err(Error::refused(format!("there is a repository at {place} already")).into());
+        return Err(Error::refused(format!(
+            "there is a repository at {place} already; for a recovery sheet or key file of it: vault key recovery, vault key add"
+        ))
+        .into());
     }
     check_place(&place)?;
     check_files(new)?;

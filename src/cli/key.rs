@@ -216,6 +216,14 @@ fn add(add: Add, session: &Session) -> Result<Done, Failure> {
     let role = Role::from(add.role);
     // Before a key file is made that would open nothing.
     repo.keys().narrowed(role)?;
+    if let Some(path) = add.key_file_out.as_deref().filter(|path| path.symlink_metadata().is_ok()) {
+        let path = secrets::shown(path);
+        return Err(Error::refused(format!(
+            "{path} is there already; if it is left over from a run that was interrupted, it opens nothing (try `vault key list --key-file \
+             {path}`): remove it, or give another name"
+        ))
+        .into());
+    }
     let secret = match &add.key_file_out {
         Some(path) => secrets::make_key_file(path, repo.entropy())?,
         None => add.new.get(&session.screen, &session.interrupts)?,

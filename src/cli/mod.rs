@@ -17,6 +17,7 @@ mod dump;
 mod entry;
 mod exit;
 mod find;
+mod fleet;
 mod forget;
 mod host;
 mod human;
@@ -126,6 +127,11 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Pull(args) => pull::run(args, session),
         Command::Serve(args) => serve::run(args, session),
         Command::Key(args) => key::run(args, session),
+        Command::Run(args) => fleet::run::run(args, session),
+        Command::Status(args) => fleet::status::run(args, session),
+        Command::History(args) => fleet::history::run(args, session),
+        Command::Schedule(args) => fleet::schedule::run(args, session),
+        Command::Config(args) => fleet::config::run(args, session),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }

@@ -105,7 +105,7 @@ impl Session {
         let program = self.global.remote_vault.clone().unwrap_or(default.program);
         let interrupts = self.interrupts.clone();
         let stop = Arc::new(move || interrupts.stop.load(Ordering::Relaxed));
-        stores::open(place, Route { reach: Reach { ssh, program }, stop, sleep: self.sleeper() })
+        stores::open_by(place, Route { reach: Reach { ssh, program }, stop, sleep: self.sleeper() })
     }
 
     /// Waits, unless the user wants to stop.
@@ -147,6 +147,12 @@ impl Session {
     /// The same for a second repository. It may have the id of the first: its tables lie elsewhere, or they would drive those out.
     pub fn surroundings_of_other(&self, place: &Place, what: &str) -> Surroundings {
         let cache = self.cache().map(|cache| cache.join(what));
+        Surroundings { cache, state: self.state_of(place), ..self.surroundings() }
+    }
+
+    /// What surrounds a repository at a place, whatever the command line says; `below`: a folder of its own for its tables.
+    pub fn surroundings_at(&self, place: &Place, below: Option<&str>) -> Surroundings {
+        let cache = self.cache().map(|cache| below.map_or(cache.clone(), |below| cache.join(below)));
         Surroundings { cache, state: self.state_of(place), ..self.surroundings() }
     }
 

@@ -12,4 +12,10 @@
 pub mod app;
 pub mod config;
 pub mod database;
+pub mod history;
+pub mod night;
+pub mod notify;
 pub mod recipe;
+pub mod schedule;
+pub mod state;
+pub mod status;

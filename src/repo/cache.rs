@@ -9,7 +9,10 @@ use lru::LruCache;
 use std::{
     collections::HashSet,
     ops::Range,
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,29 +26,66 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// What an index says of a blob: its kind, its name, and where in its segment it begins and ends.
 pub type Claim = (BlobKind, BlobId, u32, u32);
 
-/// Buffers that wait to be used again, in number. One that is opened takes two, and gives back two when another has to go.
-const SPARE: usize = 8;
-/// Buffers above this many bytes are not kept.
-const SPARE_MAX: usize = 5 << 20;
+/// Buffers that wait to be used again take at most a 16th of the cache's bound, or this many bytes where that is more, but never
+/// more than half. They are counted in it.
+const SPARE: usize = 12 << 20;
+/// The same in number: each is looked at when one is wanted.
+const SPARES: usize = 64;
 
-/// Buffers of segments that are gone. Left to an allocator with an arena for each thread, what one thread frees stays taken while
-/// another takes as much anew, and the bound is kept by counting only.
-#[derive(Default)]
-pub struct Spares(Mutex<Vec<Vec<u8>>>);
+/// The memory that opened segments and spare buffers take: all that live, whoever holds them, by what was allocated.
+///
+/// Buffers are used again. Left to an allocator with an arena for each thread, what one thread frees stays taken while another
+/// takes as much anew, and a bound would be kept by counting only.
+struct Memory {
+    bound: usize,
+    /// Bytes of opened segments and of what is known of their blobs.
+    opened: AtomicUsize,
+    spare: Mutex<Vec<Vec<u8>>>,
+}
 
-impl Spares {
-    /// An empty buffer.
-    pub fn take(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).pop().unwrap_or_default()
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// What is allocated for `len` bytes: some more, so that buffers of segments of about one size can take one another's place.
+fn room(len: usize) -> usize {
+    len.next_multiple_of((len.next_power_of_two() / 16).max(4096))
+}
+
+impl Memory {
+    fn new(bound: usize) -> Self {
+        Memory { bound, opened: AtomicUsize::new(0), spare: Mutex::default() }
     }
 
-    /// Takes a buffer back.
-    pub fn give(&self, mut buffer: Vec<u8>) {
-        buffer.clear();
-        let mut spares = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        if buffer.capacity() > 0 && buffer.capacity() <= SPARE_MAX && spares.len() < SPARE {
-            spares.push(buffer);
+    /// An empty buffer with room for `len` bytes and not for many more.
+    fn take(&self, len: usize) -> Vec<u8> {
+        let mut spare = lock(&self.spare);
+        let fits = |buffer: &Vec<u8>| buffer.capacity() >= len && buffer.capacity() <= room(len) + len / 4;
+        match spare.iter().position(fits) {
+            Some(at) => spare.swap_remove(at),
+            None => Vec::with_capacity(room(len)),
         }
+    }
+
+    /// Takes a buffer back. The oldest go when there are too many.
+    fn give(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() == 0 {
+            return;
+        }
+        buffer.clear();
+        let mut spare = lock(&self.spare);
+        spare.push(buffer);
+        let (mut bytes, mut count, most) = (0, 0, (self.bound / 16).max(SPARE).min(self.bound / 2));
+        let from = spare.iter().rposition(|buffer| {
+            (bytes, count) = (bytes + buffer.capacity(), count + 1);
+            bytes > most || count > SPARES
+        });
+        spare.drain(..from.map_or(0, |from| from + 1));
+    }
+
+    /// Bytes that are taken.
+    fn taken(&self) -> usize {
+        self.opened.load(Ordering::Relaxed) + lock(&self.spare).iter().map(Vec::capacity).sum::<usize>()
     }
 }
 
@@ -53,20 +93,30 @@ impl Spares {
 /// that need be found once.
 pub struct Opened {
     plain: Vec<u8>,
-    proved: Mutex<HashSet<Claim>>,
-    spares: Arc<Spares>,
+    proved: Mutex<Proved>,
+    memory: Arc<Memory>,
+}
+
+#[derive(Default)]
+struct Proved {
+    claims: HashSet<Claim>,
+    /// Bytes that they were counted as.
+    bytes: usize,
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        self.spares.give(std::mem::take(&mut self.plain));
+        let proved = lock(&self.proved).bytes;
+        self.memory.opened.fetch_sub(self.plain.capacity() + proved, Ordering::Relaxed);
+        self.memory.give(std::mem::take(&mut self.plain));
     }
 }
 
 impl Opened {
-    /// Nothing of it is proved yet. Its buffer goes to `spares` in the end.
-    pub fn new(plain: Vec<u8>, spares: Arc<Spares>) -> Self {
-        Opened { plain, proved: Mutex::default(), spares }
+    /// Nothing of it is proved yet.
+    fn new(plain: Vec<u8>, memory: Arc<Memory>) -> Self {
+        memory.opened.fetch_add(plain.capacity(), Ordering::Relaxed);
+        Opened { plain, proved: Mutex::default(), memory }
     }
 
     /// The whole plaintext.
@@ -79,12 +129,16 @@ impl Opened {
         let (_, _, start, end) = claim;
         let range = start as usize..end as usize;
         let bytes = self.plain.get(range.clone())?;
-        let lock = || self.proved.lock().unwrap_or_else(|e| e.into_inner());
-        if !lock().contains(&claim) {
+        if !lock(&self.proved).claims.contains(&claim) {
             if !check(bytes) {
                 return None;
             }
-            lock().insert(claim);
+            let Proved { claims, bytes } = &mut *lock(&self.proved);
+            claims.insert(claim);
+            // A table is at most seven eighths full, and has a byte more for each place.
+            let now = claims.capacity() * 8 / 7 * (size_of::<Claim>() + 1);
+            self.memory.opened.fetch_add(now.saturating_sub(*bytes), Ordering::Relaxed);
+            *bytes = now.max(*bytes);
         }
         Some(range)
     }
@@ -92,52 +146,69 @@ impl Opened {
 
 /// A cache of opened segments.
 pub struct SegmentCache {
-    bound: usize,
     state: Mutex<State>,
     opened: Condvar,
-    spares: Arc<Spares>,
+    memory: Arc<Memory>,
 }
 
+#[derive(Default)]
 struct State {
-    segments: LruCache<Spot, Arc<Opened>>,
-    bytes: usize,
+    segments: Segments,
     busy: HashSet<Spot>,
 }
 
+struct Segments(LruCache<Spot, Arc<Opened>>);
+
+impl Default for Segments {
+    fn default() -> Self {
+        Segments(LruCache::unbounded())
+    }
+}
+
 impl SegmentCache {
-    /// Keeps at most `bound` bytes, but always the last one.
+    /// Takes at most `bound` bytes of memory, but always keeps the last segment. What its users hold counts; buffers that are just
+    /// being filled do not.
     pub fn new(bound: usize) -> Self {
-        let state = State { segments: LruCache::unbounded(), bytes: 0, busy: HashSet::new() };
-        SegmentCache { bound, state: Mutex::new(state), opened: Condvar::new(), spares: Arc::default() }
+        SegmentCache { state: Mutex::default(), opened: Condvar::new(), memory: Arc::new(Memory::new(bound)) }
     }
 
-    /// Buffers to open segments with.
-    pub fn spares(&self) -> &Spares {
-        &self.spares
+    /// An empty buffer for `len` bytes of a segment.
+    pub fn buffer(&self, len: usize) -> Vec<u8> {
+        self.memory.take(len)
+    }
+
+    /// Takes a buffer back that was of [`SegmentCache::buffer`].
+    pub fn take_back(&self, buffer: Vec<u8>) {
+        self.memory.give(buffer);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|e| e.into_inner())
+        lock(&self.state)
+    }
+
+    /// The segment at `at`, when it is here.
+    pub fn get(&self, at: &Spot) -> Option<Arc<Opened>> {
+        self.lock().segments.0.get(at).cloned()
     }
 
     /// The segment at `at`, which `open` opens when it is not here.
     pub fn get_or_open(&self, at: Spot, open: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<Opened>> {
         let waited = self.opened.wait_timeout_while(self.lock(), PATIENCE, |state| {
-            state.busy.contains(&at) && !state.segments.contains(&at)
+            state.busy.contains(&at) && !state.segments.0.contains(&at)
         });
         let mut state = waited.map_or_else(|e| e.into_inner().0, |(state, _)| state);
-        if let Some(plain) = state.segments.get(&at) {
+        if let Some(plain) = state.segments.0.get(&at) {
             return Ok(plain.clone());
         }
         let is_first = state.busy.insert(at);
         drop(state);
-        let result = open().map(|plain| Arc::new(Opened::new(plain, self.spares.clone())));
+        let result = open().map(|plain| Arc::new(Opened::new(plain, self.memory.clone())));
         let mut state = self.lock();
         if is_first {
             state.busy.remove(&at);
         }
         if let Ok(plain) = &result {
-            state.keep(at, plain.clone(), self.bound);
+            state.keep(at, plain.clone(), &self.memory);
         }
         drop(state);
         self.opened.notify_all();
@@ -146,14 +217,10 @@ impl SegmentCache {
 }
 
 impl State {
-    fn keep(&mut self, at: Spot, opened: Arc<Opened>, bound: usize) {
-        self.bytes += opened.plain.len();
-        if let Some((_, old)) = self.segments.push(at, opened) {
-            self.bytes -= old.plain.len();
-        }
-        while self.bytes > bound && self.segments.len() > 1 {
-            let Some((_, old)) = self.segments.pop_lru() else { break };
-            self.bytes -= old.plain.len();
+    fn keep(&mut self, at: Spot, opened: Arc<Opened>, memory: &Memory) {
+        self.segments.0.push(at, opened);
+        while memory.taken() > memory.bound && self.segments.0.len() > 1 {
+            self.segments.0.pop_lru();
         }
     }
 }
@@ -162,7 +229,6 @@ impl State {
 mod tests {
     use super::*;
     use crate::error::Error;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn spot(n: u64) -> Spot {
         (PackId([1; 32]), n)
@@ -187,20 +253,64 @@ mod tests {
         assert_eq!(opened.into_inner(), 1);
     }
 
+    /// Opens a segment of `len` bytes as a reader does.
+    fn open(cache: &SegmentCache, n: u64, len: usize) -> Arc<Opened> {
+        let fill = || {
+            let mut plain = cache.buffer(len);
+            plain.resize(len, n as u8);
+            Ok(plain)
+        };
+        cache.get_or_open(spot(n), fill).unwrap()
+    }
+
+    /// Lengths of segments as they come: of small files, of parts of large ones, of pages, and what is left at an end.
+    fn lengths() -> impl Iterator<Item = usize> {
+        let mut seed = 1u64;
+        std::iter::from_fn(move || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let vary = (seed >> 33) as usize % 5000;
+            Some([400_000, 200_000, 100_000, 30_000][(seed >> 60) as usize % 4] + vary)
+        })
+    }
+
     #[test]
-    fn the_bound_holds_and_failures_are_not_kept() {
-        let cache = SegmentCache::new(100);
-        for n in 0..20 {
-            cache.get_or_open(spot(n), || Ok(vec![0; 30])).unwrap();
+    fn all_memory_that_is_taken_stays_within_the_bound() {
+        const BOUND: usize = 2_000_000;
+        let cache = SegmentCache::new(BOUND);
+        let mut held = Vec::new();
+        for (n, len) in (0..).zip(lengths().take(500)) {
+            let opened = open(&cache, n, len);
+            // What is known of many small blobs counts, and so does what a reader still holds.
+            for at in 0..len as u32 / 1000 {
+                let claim = (BlobKind::Data, BlobId([7; 32]), at * 1000, at * 1000 + 1000);
+                opened.prove(claim, |_| true).unwrap();
+            }
+            held.push(opened);
+            held.drain(..held.len().saturating_sub(2));
+            let state = cache.lock();
+            let known = |opened: &Opened| opened.plain.capacity() + lock(&opened.proved).claims.capacity() * 40;
+            let alive: usize = state.segments.0.iter().map(|(_, opened)| known(opened)).sum();
+            assert!(alive <= cache.memory.taken(), "{alive} bytes are not all counted");
+            // Proofs of the newest come after it was let in.
+            assert!(cache.memory.taken() <= BOUND + 50_000, "{} of {BOUND}", cache.memory.taken());
         }
-        assert!(cache.lock().bytes <= 100);
+        assert!(cache.memory.taken() > BOUND / 2, "it is used: {}", cache.memory.taken());
+        drop((held, open(&cache, 1000, 10)));
+        // In the end nothing is counted that is gone.
+        cache.lock().segments.0.clear();
+        assert_eq!(cache.memory.opened.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn failures_are_not_kept() {
+        let cache = SegmentCache::new(100);
         assert!(cache.get_or_open(spot(50), || Err(Error::Cancelled)).is_err());
         assert_eq!(cache.get_or_open(spot(50), || Ok(vec![1])).unwrap().bytes(), [1]);
     }
 
     #[test]
     fn a_blob_is_proved_once_and_only_where_it_was() {
-        let opened = Opened::new(vec![1, 2, 3, 4], Arc::default());
+        let opened = Opened::new(vec![1, 2, 3, 4], Memory::new(0).into());
         let checks = AtomicUsize::new(0);
         let prove = |claim, good| {
             opened.prove(claim, |_| {
@@ -220,21 +330,23 @@ mod tests {
     }
 
     #[test]
-    fn buffers_of_what_is_gone_are_used_again() {
-        let cache = SegmentCache::new(100);
+    fn buffers_of_what_is_gone_are_used_again_by_what_needs_as_much() {
+        let cache = SegmentCache::new(2_000_000);
+        let begun: Vec<_> = lengths().take(50).collect();
         let mut seen = HashSet::new();
-        for n in 0..100 {
-            let open = || {
-                let mut plain = cache.spares().take();
-                plain.resize(30, n as u8);
-                Ok(plain)
-            };
-            seen.insert(cache.get_or_open(spot(n), open).unwrap().bytes().as_ptr());
+        for (n, len) in (0..1000).zip(begun.iter().copied().cycle()) {
+            seen.insert(open(&cache, n, len).bytes().as_ptr());
         }
-        assert!(seen.len() <= 5, "{}", seen.len());
-        let large = Vec::with_capacity(SPARE_MAX + 1);
-        cache.spares().give(large);
-        assert!(cache.spares().take().capacity() <= SPARE_MAX);
+        assert!(seen.len() < 200, "{} buffers for 1000 segments", seen.len());
+        for len in [1, 100, 4096, 5000, 1 << 20, (4 << 20) + 17] {
+            let buffer = cache.buffer(len);
+            assert!(
+                buffer.capacity() >= len && buffer.capacity() <= len + (len / 8).max(4096),
+                "{}",
+                buffer.capacity()
+            );
+            cache.take_back(buffer);
+        }
     }
 
     #[test]

@@ -105,8 +105,13 @@ pub fn parse_place(text: &str) -> Result<Place> {
     Ok(Place::Local(text.into()))
 }
 
+/// Opens a store that is there; other machines are reached in the usual way.
+pub fn open(place: &Place) -> Result<SharedStore> {
+    open_by(place, Route::default())
+}
+
 /// Opens a store that is there.
-pub fn open(place: &Place, route: Route) -> Result<SharedStore> {
+pub fn open_by(place: &Place, route: Route) -> Result<SharedStore> {
     let path = match place {
         Place::Local(path) => path,
         Place::Ssh(place) => {
@@ -194,11 +199,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (file, absent) = (dir.path().join("file"), dir.path().join("no/such"));
         std::fs::write(&file, "").unwrap();
-        let whys = [file.clone(), absent, file.join("below")].map(|path| {
-            match open(&Place::Local(path), Route::default()).map(|_| ()) {
-                Err(Error::NoRepository { why, .. }) => why,
-                other => panic!("{other:?}"),
-            }
+        let whys = [file.clone(), absent, file.join("below")].map(|path| match open(&Place::Local(path)).map(|_| ()) {
+            Err(Error::NoRepository { why, .. }) => why,
+            other => panic!("{other:?}"),
         });
         assert!(whys[0].contains("not a folder") && whys[2].contains("not a folder"), "{whys:?}");
         assert!(whys[1].contains("only ") && whys[1].contains("mounted"), "{whys:?}");
@@ -210,6 +213,6 @@ mod tests {
         let place = Place::Local(dir.path().join("deep/er"));
         assert_eq!(create(&place).unwrap().place(), place.to_string());
         create(&place).unwrap();
-        open(&place, Route::default()).unwrap();
+        open(&place).unwrap();
     }
 }

@@ -9,16 +9,17 @@ use vault::{
     model::{
         codec,
         config::Config,
+        medium::Marker,
         tree::{ListChild, ListPage, TreeChild, TreePage},
     },
     object::{self, Kind},
     pack::read_directory,
     parity::{Covered, Geometry, Percent, Table, pieces},
-    repo::{BlobReader, Repository, Surroundings, Unlock},
+    repo::{BlobReader, Repository, Surroundings, Unlock, media::seal_marker},
     seal::SealKey,
     segment::{CODEC_RAW, Sealer},
     store::{ObjectName, local::LocalStore},
-    world::{SeededEntropy, SystemClock},
+    world::{SeededEntropy, SystemClock, Time},
 };
 use vault_fuzz::{SHEET, keys, put_part};
 
@@ -55,6 +56,21 @@ fn main() {
     packs(&seeds, &repo);
     segments(&seeds);
     texts(&seeds);
+    marker(&seeds);
+    operations(&seeds);
+    fleet(&seeds);
+}
+
+/// A configuration, what a snapshot holds of one, and a line of a history.
+fn fleet(seeds: &Seeds<'_>) {
+    let config = "version = 1\n[defaults]\nretention = { daily = 14, weekly = \"8w\" }\nslo = { rpo = \"26h\", copies = 2 }\n\
+                  [repositories.local]\npath = \"/srv/vault\"\nkey-file = \"/etc/vault/key\"\n[servers.alpha.vms.web1.apps]\n\
+                  shop = { type = \"rails\", root = \"/srv/shop\", exclude = [\"*.tmp\"] }\n[[copy]]\nto = \"local\"\n";
+    seeds.put("fleet", config.as_bytes());
+    seeds.put("fleet", format!("{config}\n[facts]\nmails = \"12\"\n").as_bytes());
+    let line = "time=2026-03-02T04:05:06Z series=alpha/web1/shop outcome=failed files=1 mb=0.1 bytes=2 new=3 stored=4 seconds=1.5 \
+                problems=1 why=\"no \\\"room\\\"\"\nbackup-alpha+web1+shop-20260302\n";
+    seeds.put("fleet", line.as_bytes());
 }
 
 /// A block, and a table with its shape before it as the target takes it.
@@ -283,5 +299,24 @@ fn texts(seeds: &Seeds<'_>) {
         [([0, 64, 96, 7], &noise[..]), ([1, 255, 0, 9], &noise), ([0, 0, 0, 0], &[0; 5000]), ([2, 9, 9, 255], &noise)]
     {
         seeds.put("chunker", &[&sizes[..], bytes].concat());
+    }
+}
+
+fn marker(seeds: &Seeds<'_>) {
+    let (name, host) = ("blue".into(), "alpha.example.org".into());
+    let marker = Marker { medium: [4; 16], generation: 3, name, time: Time::from_sec(1_800_000_000), host, parity: true };
+    seeds.put("medium", &codec::encode(&marker));
+    seeds.put("medium", &seal_marker(keys(), &marker, &SeededEntropy::new(0)).unwrap());
+}
+
+/// Histories: snapshots that share blobs, what is forgotten and pruned between them, with steps that fail and days that pass.
+fn operations(seeds: &Seeds<'_>) {
+    let (snapshot, forget, prune, repair, pass) = (0, 3, 4, 6, 7);
+    let history = [[snapshot, 5, 0, 0], [snapshot, 29, 0, 64], [forget, 0, 0, 0], [prune, 0, 0, 0], [pass, 1, 0, 0]];
+    seeds.put("operations", &[history.concat(), history.concat()].concat());
+    for (nth, how) in [(3, 1), (9, 3), (14, 17), (20, 9), (40, 7)] {
+        let fails = history.map(|[what, on, ..]| [what, on, nth, how]);
+        let ends = [[prune, 0, 0, 0], [pass, 2, 0, 0], [prune, 0, nth, how], [repair, 0, nth, how], [snapshot, 200, nth, how]];
+        seeds.put("operations", &[history.concat(), fails.concat(), ends.concat()].concat());
     }
 }

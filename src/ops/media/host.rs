@@ -77,6 +77,7 @@ impl Host for System {
         found.extend(devices.filter(|device| of_device(device).as_deref() == Some(uuid)));
         found.sort();
         found.dedup();
+        found.retain(|device| !is_held(Path::new("/sys"), device));
         found
     }
 
@@ -132,6 +133,12 @@ fn of_device(device: &Path) -> Option<String> {
     }
     File::open(device).and_then(|mut file| file.read_exact(&mut bytes)).ok()?;
     superblock::uuid(&bytes)
+}
+
+/// True for a device that another one is made of, mapped or a RAID: the file system is that one's, though it begins with the same bytes.
+fn is_held(sys: &Path, device: &Path) -> bool {
+    let holders = device.file_name().map(|name| sys.join("class/block").join(name).join("holders"));
+    holders.is_some_and(|holders| fs::read_dir(holders).is_ok_and(|mut held| held.next().is_some()))
 }
 
 fn by_uuid() -> Vec<(String, PathBuf)> {
@@ -190,6 +197,16 @@ mod tests {
         assert!(parse(b"36 35 98:0 / /mnt rw - vfat /dev/sdb1 ro").unwrap().read_only);
         assert_eq!(parse(b"36 35 98:0 /sub /mnt rw - btrfs /dev/sdb1 rw"), None);
         assert_eq!(parse(b""), None);
+    }
+
+    #[test]
+    fn what_another_device_is_made_of_is_no_clone_of_it() {
+        let sys = tempfile::tempdir().unwrap();
+        for holders in ["sda1/holders/dm-0", "dm-0/holders", "sdb1/holders"] {
+            fs::create_dir_all(sys.path().join("class/block").join(holders)).unwrap();
+        }
+        let held = ["sda1", "dm-0", "sdb1", "sdc1"].map(|name| is_held(sys.path(), &Path::new("/dev").join(name)));
+        assert_eq!(held, [true, false, false, false]);
     }
 
     #[test]

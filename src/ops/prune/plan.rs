@@ -166,10 +166,13 @@ pub(super) fn make(
     // Of our own notice too, once it is there, and of those of other prunes that have begun since.
     let of_notices = packs_of(&|_, step| step == Step::Notice);
     let marked_before = packs_of(&|id, step| step == Step::Mark && !sweepable.marks.contains(id));
-    // Ours, and as the index knows them: a pack of another length is not touched.
+    // Ours, and as the index knows them: a pack of another length that nobody has named is not touched.
     let mut lengths: BTreeMap<PackId, u64> = scene.unlisted.clone();
     let there = tallies.iter().filter(|(_, tally)| tally.standing != Standing::Absent);
     lengths.extend(there.map(|(id, tally)| (*id, tally.len)));
+    // Nobody relies on a pack that has another length than the index says: it is damaged. It goes once a note names it, as `repair` does.
+    let named = of_marks.iter().chain(&of_notices).chain(&marked_before);
+    lengths.extend(named.filter(|id| tallies.contains_key(*id)).filter_map(|id| Some((*id, *scene.packs.get(id)?))));
 
     let candidates = of_marks.iter().chain(&of_notices).filter(|id| lengths.contains_key(*id));
     plan.noticed = match noticed {

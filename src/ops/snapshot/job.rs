@@ -2,7 +2,7 @@
 
 use super::{flow::Control, parent::Parent, recall::Recall};
 use crate::{
-    fs::exclude::Excludes,
+    fs::exclude::{ExcludeOptions, Excludes},
     repo::{BlobReader, Repository},
 };
 
@@ -17,6 +17,8 @@ pub struct Bases<'a> {
 pub struct Job<'a> {
     pub control: &'a Control<'a>,
     pub excludes: &'a Excludes,
+    /// What they were made of: a source may have more.
+    pub exclude_options: &'a ExcludeOptions,
     pub parent: Option<Parent<'a>>,
     /// What stands in for it where it cannot be opened.
     pub recall: Option<&'a Recall<'a>>,

@@ -35,18 +35,56 @@ use recall::Recall;
 use std::{
     collections::HashSet,
     io::Read,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Where a source comes from.
 pub enum Input {
     /// A file or directory.
     Path(Vec<u8>),
+    /// A file or directory with what is said of it alone.
+    Tree(TreeInput),
     /// What a command writes to its standard output: program and arguments. The source fails when it exits with another status
     /// than 0.
     Command(Vec<Vec<u8>>),
     /// Bytes that the caller holds, such as standard input.
     Stream(Box<dyn Read + Send>),
+    /// Bytes that are asked for when their turn comes, and again when the snapshot has to be taken again.
+    Opened(Arc<dyn Open>),
+}
+
+/// A file tree with what is said of it alone.
+#[derive(Debug, Clone, Default)]
+pub struct TreeInput {
+    /// Where it lies.
+    pub path: Vec<u8>,
+    /// Patterns of what is left out, after those of the request.
+    pub exclude: Vec<String>,
+    /// Its files are appended to while they are read, and what they held at first is good by itself: mailboxes, logs. That one grew is
+    /// then no problem.
+    pub grows: bool,
+}
+
+impl TreeInput {
+    /// What is left out of it, when a request leaves out `all`.
+    fn excludes(&self, all: &ExcludeOptions) -> Result<Excludes> {
+        let patterns = all.patterns.iter().chain(&self.exclude).cloned().collect();
+        Excludes::new(&ExcludeOptions { patterns, ..all.clone() })
+    }
+}
+
+/// Opens a stream, such as a database's dump.
+///
+/// Its `read` may fail with `Interrupted` when nothing has come for a while, so that a cancelled snapshot does not wait. It ends
+/// only when all has come: what ended early fails with an error that says why, and the source is then not taken.
+pub trait Open: Send + Sync {
+    /// Program and arguments, for the snapshot to tell; no secrets.
+    fn command(&self) -> Vec<Vec<u8>>;
+    /// Begins.
+    fn open(&self) -> std::io::Result<Box<dyn Read + Send>>;
 }
 
 /// One source of a snapshot.
@@ -62,6 +100,8 @@ impl SourceRequest {
     fn again(&self) -> Option<SourceRequest> {
         let input = match &self.input {
             Input::Path(path) => Input::Path(path.clone()),
+            Input::Tree(tree) => Input::Tree(tree.clone()),
+            Input::Opened(open) => Input::Opened(open.clone()),
             Input::Command(command) => Input::Command(command.clone()),
             Input::Stream(_) => return None,
         };
@@ -224,6 +264,7 @@ fn attempt(
     let job = Job {
         control: &control,
         excludes: &excludes,
+        exclude_options: &request.excludes,
         parent,
         recall: recall.as_ref(),
         bases,
@@ -300,6 +341,9 @@ fn check(request: &Request, sources: &[SourceRequest]) -> Result<()> {
     }
     let mut names = HashSet::new();
     for source in sources {
+        if let Input::Tree(tree) = &source.input {
+            tree.excludes(&request.excludes)?;
+        }
         if !names.insert(&source.name) {
             return Err(Error::usage(format!(
                 "two sources are called \"{}\": give one another name with --source NAME=PATH",

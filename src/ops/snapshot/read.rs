@@ -39,6 +39,8 @@ pub struct Reader<'a> {
     pub results: Sender<Vec<Done>>,
     /// Where the versions before are read from, when blobs may lean on them.
     pub before: Option<&'a (dyn PageSource + Sync)>,
+    /// That a file grows is no problem: what it held at first is good by itself.
+    pub grows: bool,
     batch: Option<Gathering>,
 }
 
@@ -67,7 +69,7 @@ impl<'a> Reader<'a> {
         results: Sender<Vec<Done>>,
         before: Option<&'a (dyn PageSource + Sync)>,
     ) -> Self {
-        Reader { control, chunker, pool, batches, results, before, batch: None }
+        Reader { control, chunker, pool, batches, results, before, grows: false, batch: None }
     }
 
     /// Reads what the walker asks for, until it has no more. On a rotational disk files are read in the order in which they lie on
@@ -155,7 +157,8 @@ impl<'a> Reader<'a> {
     /// Records when a file is not what it was before it was read.
     fn compare(&self, task: &Task, file: &File, before: &Stat) {
         let times = |stat: &Stat| (stat.size, stat.mtime, stat.ctime);
-        if stat_file(file).is_ok_and(|after| times(&after) != times(before)) {
+        let differs = |after: Stat| times(&after) != times(before) && !(self.grows && after.size >= before.size);
+        if stat_file(file).is_ok_and(differs) {
             self.changed(task, "it changed while it was read; it may be inconsistent");
         }
     }
@@ -187,6 +190,7 @@ impl<'a> Reader<'a> {
         };
         self.counted(len);
         match read {
+            Ok(read) if read > size && self.grows => {}
             Ok(read) if read > size => self.changed(task, "it grew while it was read; what it held at first was kept"),
             Ok(read) if read < size => self.changed(task, "it shrank while it was read; what was left was kept"),
             _ => self.compare(task, file, &stat),

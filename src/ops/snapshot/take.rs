@@ -14,6 +14,7 @@ use crate::{
     fs::{
         PathError, device,
         dir::{Dir, resolve, stat_path},
+        exclude::Excludes,
         metadata::Owners,
         stat::{Kind as FileKind, Stat},
     },
@@ -34,7 +35,6 @@ use std::{
     io::{self, Read},
     os::{fd::AsFd, unix::ffi::OsStrExt},
     process::{Command, Stdio},
-    thread::{Scope, ScopedJoinHandle},
 };
 
 /// Steps that the walk may be ahead of the tree: more than a rotational disk's reader looks ahead.
@@ -73,17 +73,6 @@ struct Placed {
     device: Option<u64>,
 }
 
-fn spawn<'scope, T: Send + 'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    control: &'scope Control<'_>,
-    name: &'static str,
-    work: impl FnOnce() -> Result<T, Stopped> + Send + 'scope,
-) -> Result<ScopedJoinHandle<'scope, Result<T, Stopped>>, Stopped> {
-    let watched = move || control.watch(name, work);
-    let started = std::thread::Builder::new().name(name.into()).spawn_scoped(scope, watched);
-    control.guard(started.map_err(|e| crate::error::Error::store("start a thread for", name, e)))
-}
-
 /// Takes all sources; returns those that could be read. Failures of the repository are known to the control.
 pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, threads: usize) -> Vec<Source> {
     let workers = ops::threads(threads);
@@ -103,7 +92,7 @@ pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, thr
         for _ in 0..workers {
             let to_workers = to_workers.clone();
             let work = move || work(job.control, writer, chunker, &to_workers, back, job.bases.data);
-            if spawn(scope, job.control, "worker", work).is_err() {
+            if job.control.spawn(scope, "worker", work).is_err() {
                 return Vec::new();
             }
         }
@@ -115,7 +104,7 @@ pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, thr
                 let taken = group.into_iter().map(|placed| taker.one(placed));
                 Ok(taken.collect::<Result<Vec<_>, Stopped>>()?.into_iter().flatten().collect())
             };
-            taking.extend(spawn(scope, job.control, "source", take));
+            taking.extend(job.control.spawn(scope, "source", take));
         }
         drop(plumbing);
         taking.into_iter().filter_map(|taking| taking.join().ok()?.ok()).flatten().collect()
@@ -126,8 +115,13 @@ pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, thr
 fn by_device(control: &Control<'_>, requests: Vec<SourceRequest>) -> Vec<Vec<Placed>> {
     let mut groups: Vec<Vec<Placed>> = Vec::new();
     for request in requests {
-        let placed = match &request.input {
-            Input::Path(path) => {
+        let path = match &request.input {
+            Input::Path(path) => Some(path),
+            Input::Tree(tree) => Some(&tree.path),
+            _ => None,
+        };
+        let placed = match path {
+            Some(path) => {
                 let found = stat_path(path).and_then(|stat| match stat.kind {
                     FileKind::Symlink => resolve(path).and_then(|path| Ok((stat_path(&path)?, path))),
                     _ => Ok((stat, path.clone())),
@@ -140,7 +134,7 @@ fn by_device(control: &Control<'_>, requests: Vec<SourceRequest>) -> Vec<Vec<Pla
                     }
                 }
             }
-            _ => Placed { request, path: Vec::new(), device: None },
+            None => Placed { request, path: Vec::new(), device: None },
         };
         match groups.iter_mut().find(|group| group.first().is_some_and(|first| first.device == placed.device)) {
             Some(group) => group.push(placed),
@@ -160,24 +154,35 @@ fn by_device(control: &Control<'_>, requests: Vec<SourceRequest>) -> Vec<Vec<Pla
 impl Taker<'_> {
     fn one(&self, placed: Placed) -> Result<Option<Source>, Stopped> {
         let name = placed.request.name;
+        let mut patterns = self.job.excludes.patterns().to_vec();
         let (kind, taken) = match placed.request.input {
             Input::Path(given) => {
-                let root = match open_root(&placed.path) {
-                    Ok(root) => root,
-                    Err(error) => {
-                        self.job.control.path_problem(&error);
-                        return Ok(None);
-                    }
+                let Some((class, taken)) = self.tree(&placed.path, name, self.job.excludes, false)? else {
+                    return Ok(None);
                 };
-                let class = match &root {
-                    Root::Directory(dir) | Root::Single(dir, _) => device::class_of_dir(dir),
-                };
-                let taken = self.tree(root, name, class)?;
                 (SourceKind::Tree { path: given, device: class }, taken)
+            }
+            Input::Tree(tree) => {
+                let excludes = self.job.control.guard(tree.excludes(self.job.exclude_options))?;
+                let Some((class, taken)) = self.tree(&placed.path, name, &excludes, tree.grows)? else {
+                    return Ok(None);
+                };
+                patterns = excludes.patterns().to_vec();
+                (SourceKind::Tree { path: tree.path, device: class }, taken)
             }
             Input::Stream(input) => {
                 let taken = self.stream(name, input, &|| Ok(()))?;
                 (SourceKind::Stream { command: Vec::new() }, taken)
+            }
+            Input::Opened(open) => {
+                let taken = match open.open() {
+                    Ok(input) => self.stream(name, input, &|| Ok(()))?,
+                    Err(error) => {
+                        self.job.control.problem(name.as_bytes(), crate::error::reason(&error));
+                        (None, Totals::default())
+                    }
+                };
+                (SourceKind::Stream { command: open.command() }, taken)
             }
             Input::Command(command) => {
                 let taken = self.output_of(name, &command)?;
@@ -187,25 +192,41 @@ impl Taker<'_> {
         let (Some(root), totals) = taken else { return Ok(None) };
         let owned = |name: Option<&str>| name.map(str::to_owned);
         let owner = (owned(self.owners.user(root.meta.uid)), owned(self.owners.group(root.meta.gid)));
-        let excludes = self.job.excludes.patterns().to_vec();
-        Ok(Some(Source { kind, root, owner, totals, excludes }))
+        Ok(Some(Source { kind, root, owner, totals, excludes: patterns }))
     }
 
-    fn tree(&self, root: Root, name: Name, class: DeviceClass) -> Result<Taken, Stopped> {
+    /// Takes a tree, unless there is none, which was recorded.
+    fn tree(
+        &self,
+        path: &[u8],
+        name: Name,
+        excludes: &Excludes,
+        grows: bool,
+    ) -> Result<Option<(DeviceClass, Taken)>, Stopped> {
         let control = self.job.control;
+        let root = match open_root(path) {
+            Ok(root) => root,
+            Err(error) => {
+                control.path_problem(&error);
+                return Ok(None);
+            }
+        };
+        let class = match &root {
+            Root::Directory(dir) | Root::Single(dir, _) => device::class_of_dir(dir),
+        };
         let (steps, steps_out) = bounded(STEPS);
         let (tasks, tasks_out) = bounded(RUNS);
         let (results, results_out) = unbounded();
         let assembler = self.assembler()?;
         std::thread::scope(|scope| {
-            let scan = Scan::new(self.job, steps, tasks);
-            spawn(scope, control, "walker", move || match root {
+            let scan = Scan::new(self.job, excludes, steps, tasks);
+            control.spawn(scope, "walker", move || match root {
                 Root::Directory(dir) => scan.directory(dir, name),
                 Root::Single(dir, entry) => scan.single(dir, entry, name),
             })?;
             let rotational = class == DeviceClass::Rotational;
             for _ in 0..if rotational { 1 } else { READERS } {
-                let reader = Reader::new(
+                let mut reader = Reader::new(
                     control,
                     self.chunker,
                     self.plumbing.pool.clone(),
@@ -213,12 +234,14 @@ impl Taker<'_> {
                     results.clone(),
                     self.before(),
                 );
+                reader.grows = grows;
                 let tasks = tasks_out.clone();
-                spawn(scope, control, "reader", move || reader.run(&tasks, rotational))?;
+                control.spawn(scope, "reader", move || reader.run(&tasks, rotational))?;
             }
             drop((results, tasks_out));
             assembler.run(&steps_out, &results_out)
         })
+        .map(|taken| Some((class, taken)))
     }
 
     fn assembler(&self) -> Result<Assembler<'_, '_>, Stopped> {
@@ -276,7 +299,7 @@ impl Taker<'_> {
         drop(steps);
         std::thread::scope(|scope| {
             let (pool, batches, results) = (self.plumbing.pool.clone(), self.plumbing.batches.clone(), results);
-            spawn(scope, control, "reader", move || -> Result<(), Stopped> {
+            control.spawn(scope, "reader", move || -> Result<(), Stopped> {
                 let mut reader = Reader::new(control, self.chunker, pool, batches, results.clone(), self.before());
                 if let Err(why) = reader.stream(0, &mut *input, stat, before.as_ref(), ended)? {
                     control.problem(name.as_bytes(), why);

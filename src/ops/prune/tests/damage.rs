@@ -80,6 +80,30 @@ fn a_damaged_pack_stays_marked_until_what_it_held_is_elsewhere() {
 }
 
 #[test]
+fn a_pack_that_was_cut_short_goes_once_what_it_held_is_elsewhere() {
+    for left in [0, 20, 5000] {
+        let mut world = World::new();
+        let id = world.snapshot(&[(1, 0), (2, 0), (3, 0), (4, 0)]);
+        let index = world.fixture.index();
+        let listed: Vec<_> = index.runs().iter().flat_map(|run| run.packs().collect::<Vec<_>>()).collect();
+        let (damaged, ..) = *listed.iter().find(|(_, _, kind)| *kind == Kind::DataPack as u8).unwrap();
+        world.fixture.store.tamper(&pack::object_name(&damaged), |bytes| bytes.truncate(left));
+        repair::repair(world.repo(), &REPAIR, &Silent).unwrap();
+        assert_eq!(marked(&world), BTreeSet::from([damaged]));
+        let contents = world.held.get(&id).unwrap().clone();
+        let again = take(world.repo(), &contents).unwrap();
+        world.held.insert(again, contents);
+        for _ in 0..2 {
+            world.pass(2 * DAY);
+            prune(world.repo(), &at_once(), &Silent).unwrap();
+        }
+        assert!(!world.repo().list_packs().unwrap().contains_key(&damaged), "{left}");
+        assert!(marked(&world).is_empty());
+        world.settle();
+    }
+}
+
+#[test]
 fn a_damaged_note_stops_nobody_for_longer_than_a_day() {
     let mut world = forgotten(1);
     world.pass(0);

@@ -36,6 +36,84 @@ fn streams_count_only_when_their_command_succeeds() {
 }
 
 #[test]
+fn files_that_may_grow_are_kept_as_they_were() {
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let mut grown = request(Path::new("/"));
+    // A file of the kernel claims to be empty, which is what growing while it is read looks like.
+    let tree = TreeInput { path: b"/proc/version".to_vec(), grows: true, ..TreeInput::default() };
+    grown.sources = vec![SourceRequest { name: Name::new(*b"mbox").unwrap(), input: Input::Tree(tree) }];
+    let report = snapshot(&repo, grown, &Silent).unwrap();
+    assert!(report.snapshot.head.complete, "{:?}", report.snapshot.problems);
+}
+
+#[test]
+fn a_tree_may_leave_out_more_than_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a.log", "b.tmp", "c.txt"] {
+        fs::write(dir.path().join(name), name).unwrap();
+    }
+    let path = dir.path().as_os_str().as_encoded_bytes().to_vec();
+    let tree = TreeInput { path: path.clone(), exclude: vec!["*.log".into()], grows: false };
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let mut both = request(Path::new("/"));
+    both.excludes.patterns = vec!["*.tmp".into()];
+    both.sources = vec![
+        SourceRequest { name: Name::new(*b"all").unwrap(), input: Input::Path(path.clone()) },
+        SourceRequest { name: Name::new(*b"few").unwrap(), input: Input::Tree(tree) },
+    ];
+    let report = snapshot(&repo, both, &Silent).unwrap();
+    let files = |at: usize| report.snapshot.sources[at].totals.files;
+    assert_eq!((files(0), files(1)), (2, 1));
+    assert_eq!(report.snapshot.sources[1].excludes, ["*.tmp", "*.log"]);
+    let mut senseless = request(Path::new("/"));
+    let tree = TreeInput { path, exclude: vec!["a[".into()], grows: false };
+    senseless.sources = vec![SourceRequest { name: Name::new(*b"few").unwrap(), input: Input::Tree(tree) }];
+    assert!(matches!(snapshot(&repo, senseless, &Silent), Err(Error::Usage { .. })));
+}
+
+/// Writes three lines, then ends or fails.
+struct Lines(Option<&'static str>, std::sync::atomic::AtomicU64);
+
+impl Open for Lines {
+    fn command(&self) -> Vec<Vec<u8>> {
+        vec![b"lines".to_vec()]
+    }
+    fn open(&self) -> std::io::Result<Box<dyn Read + Send>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        let text = std::io::Cursor::new(b"a\nb\nc\n");
+        match self.0 {
+            None => Ok(Box::new(text)),
+            Some(why) => Ok(Box::new(text.chain(Broken(why)))),
+        }
+    }
+}
+
+struct Broken(&'static str);
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(std::io::Error::other(self.0))
+    }
+}
+
+#[test]
+fn a_stream_that_ends_with_an_error_is_not_taken() {
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let mut both = request(Path::new("/"));
+    let opened = |name: &str, why| SourceRequest {
+        name: Name::new(name.as_bytes()).unwrap(),
+        input: Input::Opened(Arc::new(Lines(why, Default::default()))),
+    };
+    both.sources = vec![opened("good", None), opened("bad", Some("the dump was cut short"))];
+    let report = snapshot(&repo, both, &Silent).unwrap();
+    assert!(!report.snapshot.head.complete);
+    assert_eq!(report.snapshot.sources.len(), 1);
+    assert_eq!(report.snapshot.problems[0].path, b"bad");
+    assert!(report.snapshot.problems[0].what.contains("cut short"));
+    assert_eq!(contents(&repo, &report.snapshot)[&b"good"[..]], b"a\nb\nc\n");
+}
+
+#[test]
 fn files_that_grow_or_shrink_are_recorded() {
     let repo = repository(Arc::new(MemoryStore::default()));
     // Files of the kernel claim other lengths than they have, which is what a change while reading looks like.
