@@ -109,18 +109,25 @@ pub enum Align {
 pub struct Table {
     head: Vec<(&'static str, Align)>,
     rows: Vec<Vec<String>>,
+    /// Lines below a row, by its number.
+    notes: Vec<(usize, String)>,
 }
 
 impl Table {
     /// An empty table.
     pub fn new(head: &[(&'static str, Align)]) -> Self {
-        Table { head: head.to_vec(), rows: Vec::new() }
+        Table { head: head.to_vec(), rows: Vec::new(), notes: Vec::new() }
     }
 
     /// Appends a row.
     pub fn row(&mut self, cells: Vec<String>) {
         debug_assert_eq!(cells.len(), self.head.len());
         self.rows.push(cells);
+    }
+
+    /// A line of its own below the last row, for what would make the columns too wide.
+    pub fn note(&mut self, text: &str) {
+        self.notes.push((self.rows.len(), text.to_owned()));
     }
 
     /// Prints head and rows; the head in bold where there are colours.
@@ -134,8 +141,12 @@ impl Table {
         }
         let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         writeln!(out, "{bold}{}{plain}", self.line(&head, &widths))?;
-        for row in &self.rows {
+        let mut notes = self.notes.iter().peekable();
+        for (number, row) in (1..).zip(&self.rows) {
             writeln!(out, "{}", self.line(row, &widths))?;
+            while let Some((_, text)) = notes.next_if(|(below, _)| *below <= number) {
+                writeln!(out, "    {text}")?;
+            }
         }
         Ok(())
     }
