@@ -59,7 +59,7 @@ impl Write for Restricted<'_> {
 fn without_line(held: &mut Vec<u8>, begins: &[u8], first: bool) {
     let at_start = |at: &usize| *at == 0 || held.get(at - 1) == Some(&b'\n');
     let mut found = held.windows(begins.len()).enumerate().filter(|(_, window)| *window == begins).map(|(at, _)| at);
-    let at = if first { found.find(at_start) } else { found.filter(at_start).last() };
+    let at = if first { found.find(at_start) } else { found.rfind(at_start) };
     let Some(at) = at else { return };
     let end = held.iter().skip(at).position(|&b| b == b'\n').map_or(held.len(), |len| at + len + 1);
     let is_last = held.get(end..).unwrap_or_default().trim_ascii().is_empty();
