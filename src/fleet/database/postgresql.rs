@@ -161,7 +161,7 @@ impl Open for Dump {
             properties,
             rows: BTreeMap::new(),
         };
-        let counting = Counting::begin(session, input)?;
+        let counting = Counting { input: Some(input), session, answer: Vec::new() };
         let look =
             Beside { tail: Tail::default(), counting, facts, name: self.name.clone(), shared: self.facts.clone() };
         Ok(Box::new(Output::new(dump, look)))
@@ -177,10 +177,6 @@ struct Counting {
 }
 
 impl Counting {
-    fn begin(session: Running, input: std::process::ChildStdin) -> io::Result<Self> {
-        Ok(Counting { input: Some(input), session, answer: Vec::new() })
-    }
-
     /// What it counted; `Interrupted` when it is not ready.
     fn end(&mut self) -> io::Result<BTreeMap<String, u64>> {
         self.input = None;
