@@ -144,13 +144,17 @@ fn sums(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             ("gone", human::counted(report.removed, "entry", "entries")),
             (
                 "changed",
-                format!("{}, and {} in metadata only", human::count(report.changed), human::count(report.metadata)),
+                format!(
+                    "{}, and {} in metadata only",
+                    human::counted(report.changed, "entry", "entries"),
+                    human::count(report.metadata)
+                ),
             ),
             ("moved", human::counted(report.moved, "entry", "entries")),
             (
-                "files",
+                "bytes",
                 format!(
-                    "{} are new or changed, {} were",
+                    "{} in new and changed files, in place of {}",
                     human::bytes(report.bytes_added),
                     human::bytes(report.bytes_removed)
                 ),

@@ -2,12 +2,20 @@
 
 use super::{
     exit::{Done, Failure, Outcome},
+    fleet::{self, Which},
     human, recipe,
     session::Session,
 };
 use crate::{
     error::Error,
-    fleet::{config::StoredConfig, drill as op, night::drills, recovery::promised},
+    fleet::{
+        app::App,
+        config::{Select, StoredConfig},
+        drill as op,
+        night::drills,
+        recipe::Recipe,
+        recovery::promised,
+    },
     name::Shown,
     repo::{BlobReader, Listed},
     series::{Series, parse_age},
@@ -28,6 +36,7 @@ Examples:
   vault drill alpha/web1/shop --at random
   vault drill type:rails --scratch /var/tmp --rto 1h
 
+With --repo (or VAULT_REPO) of the applications that a repository holds, else of those of the configuration.
 Restores into a scratch place that is removed in the end, loads databases into scratch servers, compares all with what was known
 when the snapshot was made, and measures how long it took (RTO) and how old the data were (RPO).
 Ends with 3 when anything is wrong or a promise is not kept.";
@@ -52,6 +61,8 @@ pub struct Args {
     rpo: Option<u64>,
     #[command(flatten)]
     recipes: recipe::Folder,
+    #[command(flatten)]
+    which: Which,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -64,7 +75,29 @@ fn age(text: &str) -> Result<u64, String> {
     parse_age(text).ok_or_else(|| "write a number and a unit, such as 90s, 15m, 26h or 3d".into())
 }
 
+/// What came of all drills.
+#[derive(Default)]
+struct Held {
+    reports: Vec<Value>,
+    wrong: usize,
+}
+
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
+    let mut held = Held::default();
+    // A repository that is named stands for itself; else the configuration says which there are.
+    match session.place() {
+        Ok(_) => of_repository(&args, session, &mut held)?,
+        Err(_) => of_configuration(&args, session, &mut held)?,
+    }
+    if held.reports.is_empty() && held.wrong == 0 {
+        return Err(Error::usage("no application was selected: see `vault snapshots`").into());
+    }
+    let outcome = if held.wrong > 0 { Outcome::Incomplete } else { Outcome::Good };
+    Ok(Done { outcome, result: json!({ "drills": held.reports }) })
+}
+
+/// All applications whose snapshots a repository holds, as these say themselves.
+fn of_repository(args: &Args, session: &Session, held: &mut Held) -> Result<(), Failure> {
     let recipes = args.recipes.recipes()?;
     let repo = session.open()?;
     session.accept_rollback(&repo, None)?;
@@ -72,65 +105,66 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     for (object, error) in &all.unreadable {
         session.screen.warn(&human::about(object, error));
     }
-    let mut wrong = all.unreadable.len();
+    held.wrong += all.unreadable.len();
     let mut by_series: BTreeMap<String, Vec<Listed>> = BTreeMap::new();
     for listed in all.listed {
         by_series.entry(listed.snapshot.series.clone()).or_default().push(listed);
     }
     let index = session.index(&repo)?;
     let reader = BlobReader::new(&repo, &index);
-    let mut reports = Vec::new();
-    for (name, mut versions) in by_series {
+    for (name, versions) in by_series {
         let Ok(series) = Series::parse(&name) else { continue };
-        versions.sort_by_key(|listed| listed.snapshot.head.sequence);
-        let Some(newest) = versions.last() else { continue };
-        let stored = newest.snapshot.configuration.as_deref().map(|bytes| StoredConfig::decode(&series, bytes));
+        let Some(listed) = args.choose(versions)? else { continue };
+        let stored = listed.snapshot.configuration.as_deref().map(|bytes| StoredConfig::decode(&series, bytes));
         let kind = stored.as_ref().and_then(|stored| Some(stored.as_ref().ok()?.app.recipe.clone()));
         if !is_selected(&args.select, &series, kind.as_deref()) {
             continue;
         }
-        if stored.is_none() {
-            session.screen.note(&format!("{series}: its snapshots hold no configuration of an application"));
+        let Some(stored) = stored else {
+            session.screen.note(&format!("{series}: its snapshot holds no configuration of an application"));
             continue;
-        }
-        let chosen = match args.at {
-            At::Latest => versions.len() - 1,
-            At::Random => u64::from_le_bytes(random::<8>(&KernelEntropy)?) as usize % versions.len(),
         };
-        let Some(listed) = versions.get(chosen) else { continue };
-        let progress = session.progress();
-        let held = hold(&args, &recipes, &reader, &series, listed, progress.monitor());
-        progress.end();
-        match held {
-            Ok(report) => {
-                wrong += usize::from(!report.passed());
-                record(session, &report);
-                session.print_result(|| tell(&report));
-                reports.push(report_json(&report));
-            }
-            Err(Error::Cancelled) => return Err(Failure::Stopped("stopped on request; the scratch place is removed")),
-            Err(error) => {
-                wrong += 1;
-                session.screen.error(&format!("{series}: {error}"));
-                reports.push(json!({ "series": series.to_string(), "passed": false, "wrong": [error.to_string()] }));
-            }
-        }
+        let done = stored.and_then(|stored| {
+            let promises = promised(&stored);
+            let recipe = recipes.find(&stored.app.recipe)?;
+            args.hold(session, &reader, &listed, &stored.app, &*recipe, promises)
+        });
+        held.take(session, &series, done)?;
     }
-    if reports.is_empty() && wrong == 0 {
-        return Err(Error::usage("no application was selected: see `vault snapshots`").into());
-    }
-    let outcome = if wrong > 0 { Outcome::Incomplete } else { Outcome::Good };
-    Ok(Done { outcome, result: json!({ "drills": reports }) })
+    Ok(())
 }
 
-/// Status and history are to know of it. That they do not is told, and takes nothing from what was found.
-fn record(session: &Session, report: &op::Report) {
-    let Some(state) = session.state_folder() else { return };
-    // Without a configuration there is no history.
-    let history = super::fleet::Which::default().load().ok().map(|loaded| loaded.fleet.history);
-    if let Err(error) = drills::record(&state, history.as_deref(), report, &jiff::tz::TimeZone::system()) {
-        session.screen.warn(&format!("the drill was not noted: {error}"));
+/// Applications of the configuration; what comes of it is remembered, and written to the history.
+fn of_configuration(args: &Args, session: &Session, held: &mut Held) -> Result<(), Failure> {
+    let loaded = args.which.load()?;
+    let chosen = Select::parse(args.select.iter().map(String::as_str))?;
+    let state = fleet::state(session)?;
+    let zone = jiff::tz::TimeZone::system();
+    for service in loaded.fleet.selected(&chosen, &args.select)? {
+        let done =
+            loaded.fleet.repositories.get(&service.repository).ok_or_else(|| Error::usage("it has no repository"));
+        let done = done.and_then(|entry| {
+            let repo = fleet::open(session, entry).map_err(fleet::flat)?;
+            let all = repo.snapshots(Some(&service.app.series))?;
+            if let Some((object, error)) = all.unreadable.first() {
+                return Err(Error::refused(human::about(object, error)));
+            }
+            let listed = args.choose(all.listed)?.ok_or_else(|| Error::refused("there is no snapshot of it"))?;
+            let index = session.index(&repo)?;
+            let reader = BlobReader::new(&repo, &index);
+            let recipe = loaded.recipes.find(&service.app.recipe)?;
+            let promises = (service.slo.rto, Some(service.slo.rpo));
+            args.hold(session, &reader, &listed, &service.app, &*recipe, promises)
+        });
+        if let Ok(report) = &done
+            && let Err(error) = drills::record(&state, Some(&loaded.fleet.history), report, &zone)
+        {
+            // That takes nothing from what was found.
+            session.screen.warn(&format!("the drill was not noted: {error}"));
+        }
+        held.take(session, &service.app.series, done)?;
     }
+    Ok(())
 }
 
 fn is_selected(select: &[String], series: &Series, kind: Option<&str>) -> bool {
@@ -141,25 +175,61 @@ fn is_selected(select: &[String], series: &Series, kind: Option<&str>) -> bool {
         })
 }
 
-fn hold(
-    args: &Args,
-    recipes: &crate::fleet::recipe::Recipes,
-    reader: &BlobReader<'_>,
-    series: &Series,
-    listed: &Listed,
-    monitor: &dyn crate::monitor::Monitor,
-) -> Result<op::Report, Error> {
-    let bytes = listed.snapshot.configuration.as_deref().unwrap_or_default();
-    let stored = StoredConfig::decode(series, bytes)?;
-    let recipe = recipes.find(&stored.app.recipe)?;
-    let (rto, rpo) = promised(&stored);
-    let request = op::Request {
-        scratch: &args.scratch,
-        rto: args.rto.or(rto),
-        // An older snapshot is as old as it is.
-        rpo: if args.at == At::Latest { args.rpo.or(rpo) } else { None },
-    };
-    op::drill(reader, listed, &stored.app, &*recipe, request, &SystemClock, monitor)
+impl Args {
+    /// The snapshot that is to be restored.
+    fn choose(&self, mut versions: Vec<Listed>) -> Result<Option<Listed>, Error> {
+        versions.sort_by_key(|listed| listed.snapshot.head.sequence);
+        if versions.is_empty() {
+            return Ok(None);
+        }
+        let chosen = match self.at {
+            At::Latest => versions.len() - 1,
+            At::Random => u64::from_le_bytes(random::<8>(&KernelEntropy)?) as usize % versions.len(),
+        };
+        Ok(Some(versions.swap_remove(chosen)))
+    }
+
+    fn hold(
+        &self,
+        session: &Session,
+        reader: &BlobReader<'_>,
+        listed: &Listed,
+        app: &App,
+        recipe: &dyn Recipe,
+        (rto, rpo): (Option<u64>, Option<u64>),
+    ) -> Result<op::Report, Error> {
+        let request = op::Request {
+            scratch: &self.scratch,
+            rto: self.rto.or(rto),
+            // An older snapshot is as old as it is.
+            rpo: if self.at == At::Latest { self.rpo.or(rpo) } else { None },
+        };
+        let progress = session.progress();
+        let report = op::drill(reader, listed, app, recipe, request, &SystemClock, progress.monitor());
+        progress.end();
+        report
+    }
+}
+
+impl Held {
+    /// Tells what came of one; an error when the user wants to stop.
+    fn take(&mut self, session: &Session, series: &Series, done: Result<op::Report, Error>) -> Result<(), Failure> {
+        match done {
+            Ok(report) => {
+                self.wrong += usize::from(!report.passed());
+                session.print_result(|| tell(&report));
+                self.reports.push(report_json(&report));
+            }
+            Err(Error::Cancelled) => return Err(Failure::Stopped("stopped on request; the scratch place is removed")),
+            Err(error) => {
+                self.wrong += 1;
+                session.screen.error(&format!("{series}: {error}"));
+                let wrong = [error.to_string()];
+                self.reports.push(json!({ "series": series.to_string(), "passed": false, "wrong": wrong }));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn seconds(seconds: f64) -> String {

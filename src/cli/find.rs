@@ -31,7 +31,8 @@ Examples:
   vault find --regex '\\.(jpe?g|png)$' --size +10M --newer 3d --latest
   vault find --type l                              all symbolic links
 
-A line says in which snapshots it was, from the first to the last, and its address in the last one.";
+A line says in which snapshots it was, from the first to the last, in how many, and its address in the last one.
+What became of one of them in between: `vault log SERIES:PATH`.";
 
 /// Search all snapshots for names, sizes, times and types
 #[derive(Debug, clap::Args)]
@@ -129,6 +130,10 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
                 return writeln!(out, "{}", event(found));
             }
             if series != found.series {
+                if series.is_empty() && terminal {
+                    let (bold, plain) = if session.screen.stdout_colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+                    writeln!(out, "{bold}{HEAD}{plain}")?;
+                }
                 series.clone_from(&found.series);
                 writeln!(out, "{}", Shown(series.as_bytes()))?;
             }
@@ -172,6 +177,9 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     });
     Ok(Done::unless(!report.unreadable.is_empty(), result).unless_rolled_back(&rollbacks))
 }
+
+/// Above the first line, for people.
+const HEAD: &str = "  FIRST                 LAST                    IN       SIZE  ADDRESS";
 
 /// `2026-03-02 04:05:06 – 2026-11-21 04:05:06   8  12.3 KiB  1a2b3c4d:app/config`
 fn line(found: &Match) -> String {

@@ -108,26 +108,30 @@ pub enum Align {
 /// Rows in aligned columns. The cells are safe to print already.
 pub struct Table {
     head: Vec<(&'static str, Align)>,
-    rows: Vec<Vec<String>>,
-    /// Lines below a row, by its number.
-    notes: Vec<(usize, String)>,
+    rows: Vec<Row>,
+}
+
+enum Row {
+    Cells(Vec<String>),
+    /// A line that has nothing to do with the columns.
+    Text(String),
 }
 
 impl Table {
     /// An empty table.
     pub fn new(head: &[(&'static str, Align)]) -> Self {
-        Table { head: head.to_vec(), rows: Vec::new(), notes: Vec::new() }
+        Table { head: head.to_vec(), rows: Vec::new() }
     }
 
     /// Appends a row.
     pub fn row(&mut self, cells: Vec<String>) {
         debug_assert_eq!(cells.len(), self.head.len());
-        self.rows.push(cells);
+        self.rows.push(Row::Cells(cells));
     }
 
-    /// A line of its own below the last row, for what would make the columns too wide.
-    pub fn note(&mut self, text: &str) {
-        self.notes.push((self.rows.len(), text.to_owned()));
+    /// Appends a line of its own, about the row before it.
+    pub fn text(&mut self, line: String) {
+        self.rows.push(Row::Text(line));
     }
 
     /// Prints head and rows; the head in bold where there are colours.
@@ -135,17 +139,18 @@ impl Table {
         let head: Vec<String> = self.head.iter().map(|(title, _)| (*title).to_owned()).collect();
         let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
         for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
+            if let Row::Cells(cells) = row {
+                for (width, cell) in widths.iter_mut().zip(cells) {
+                    *width = (*width).max(cell.chars().count());
+                }
             }
         }
         let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         writeln!(out, "{bold}{}{plain}", self.line(&head, &widths))?;
-        let mut notes = self.notes.iter().peekable();
-        for (number, row) in (1..).zip(&self.rows) {
-            writeln!(out, "{}", self.line(row, &widths))?;
-            while let Some((_, text)) = notes.next_if(|(below, _)| *below <= number) {
-                writeln!(out, "    {text}")?;
+        for row in &self.rows {
+            match row {
+                Row::Cells(cells) => writeln!(out, "{}", self.line(cells, &widths))?,
+                Row::Text(line) => writeln!(out, "{line}")?,
             }
         }
         Ok(())
@@ -230,10 +235,12 @@ mod tests {
     fn columns_are_aligned() {
         let mut table = Table::new(&[("NAME", Align::Left), ("SIZE", Align::Right), ("TAGS", Align::Left)]);
         table.row(vec!["ä".into(), "5 B".into(), String::new()]);
+        table.text("  a line may be longer than all columns".into());
         table.row(vec!["longer".into(), "1 234 B".into(), "x".into()]);
         let mut out = Vec::new();
         table.print(&mut out, false).unwrap();
-        let expected = "NAME       SIZE  TAGS\nä           5 B\nlonger  1 234 B  x\n";
+        let expected =
+            "NAME       SIZE  TAGS\nä           5 B\n  a line may be longer than all columns\nlonger  1 234 B  x\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

@@ -94,11 +94,11 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     Ok(done.unless_rolled_back(&rollbacks))
 }
 
-/// What happened, in words.
-fn happened(at: usize, revision: &Revision, before: Option<&Revision>) -> String {
+/// What happened with the revision of this number, in words.
+pub fn happened(number: usize, revision: &Revision, before: Option<&Revision>) -> String {
     match (&revision.facts, before.and_then(|before| before.facts)) {
         (None, _) => "gone".into(),
-        (Some(_), None) if at > 1 => "back".into(),
+        (Some(_), None) if number > 1 => "back".into(),
         (Some(_), None) => "appeared".into(),
         (Some(_), Some(_)) => {
             let mut what = revision.what.clone();
@@ -116,7 +116,7 @@ fn print(session: &Session, log: &Log) -> io::Result<()> {
         ("N", Align::Right),
         ("SNAPSHOT", Align::Left),
         ("SINCE", Align::Left),
-        ("IN", Align::Right),
+        ("SNAPSHOTS", Align::Right),
         ("MODE", Align::Left),
         ("SIZE", Align::Right),
         ("CHANGED", Align::Left),

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     name::Shown,
-    ops::stats::{self as op, Night, SourceStats, Stats},
+    ops::stats::{self as op, Night, SeriesStats, SourceStats, Stats},
+    series::Series,
     world::Time,
 };
 use serde_json::{Map, Value, json};
@@ -17,24 +18,35 @@ use std::io::{self, Write};
 const EXAMPLES: &str = "\
 Examples:
   vault stats
+  vault stats alpha/web1                       its series, with what was new night by night
   vault stats --json | jq '.bytes_store'
 
-DEDUP is what all versions would take by what was new with each; COMPR is that by what it added to the
-store. Both are of the snapshots that are there: what forgotten ones stored is not in them.";
+SIZE is that of the newest snapshot, ALL that of all of them. DEDUP is ALL by what was new with each; COMPR is
+that by what it added to the store. Both are of the snapshots that are there: what forgotten ones stored is not
+in them. The bars are what was new in the last 30 snapshots.";
+
+/// The longest bar, in characters.
+const BAR: usize = 20;
 
 /// How much there is, and how much of it is worth its space
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {}
+pub struct Args {
+    /// Only series under this one, each also night by night: server, server/vm, server/vm/relpath
+    prefix: Option<String>,
+}
 
-pub fn run(_args: Args, session: &Session) -> Result<Done, Failure> {
+pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let repo = session.open()?;
     let progress = session.progress();
     let stats = op::stats(&repo, progress.monitor());
     drop(progress);
-    let stats = stats?;
+    let mut stats = stats?;
+    if let Some(prefix) = &args.prefix {
+        stats.series.retain(|one| Series::parse(&one.series).is_ok_and(|series| series.is_under(prefix)));
+    }
     if !session.screen.json {
-        print(session, &stats)?;
+        print(session, &stats, args.prefix.is_some())?;
     }
     let series: Vec<Value> = stats
         .series
@@ -107,51 +119,87 @@ pub fn sparkline(numbers: &[u64]) -> String {
     numbers.iter().map(|&n| BARS[(n as f64 / max as f64 * 7.0).round() as usize]).collect()
 }
 
-fn print(session: &Session, stats: &Stats) -> io::Result<()> {
-    let out = &mut io::stdout().lock();
-    if !stats.series.is_empty() {
-        let mut table = Table::new(&[
-            ("SERIES", Align::Left),
-            ("SNAPSHOTS", Align::Right),
-            ("NEWEST", Align::Left),
-            ("FILES", Align::Right),
-            ("SIZE", Align::Right),
-            ("ALL VERSIONS", Align::Right),
-            ("DEDUP", Align::Right),
-            ("COMPR", Align::Right),
-            ("NEW, BY SNAPSHOT", Align::Left),
+/// The newest of a series, and how those before it were, in a row of bars.
+fn newest(one: &SeriesStats) -> Option<String> {
+    let last = one.nights.last()?;
+    let bars = sparkline(&one.nights.iter().map(|night| night.new).collect::<Vec<_>>());
+    let (new, stored) = (human::bytes(last.new), human::bytes(last.stored));
+    Some(format!("  {bars}  {}: {new} new, {stored} stored", human::local_time(last.time)))
+}
+
+fn print_series(out: &mut dyn Write, stats: &Stats, colours: bool) -> io::Result<()> {
+    let mut table = Table::new(&[
+        ("SERIES", Align::Left),
+        ("SNAPSHOTS", Align::Right),
+        ("FILES", Align::Right),
+        ("SIZE", Align::Right),
+        ("ALL", Align::Right),
+        ("DEDUP", Align::Right),
+        ("COMPR", Align::Right),
+    ]);
+    for one in &stats.series {
+        table.row(vec![
+            Shown(one.series.as_bytes()).to_string(),
+            human::count(one.snapshots),
+            human::count(one.files),
+            human::bytes(one.bytes),
+            human::bytes(one.bytes_all),
+            ratio(one.bytes_all, one.bytes_new),
+            ratio(one.bytes_new, one.bytes_stored),
         ]);
-        for one in &stats.series {
+        for source in one.sources.iter().filter(|_| one.sources.len() > 1) {
             table.row(vec![
-                Shown(one.series.as_bytes()).to_string(),
-                human::count(one.snapshots),
-                human::local_time(one.newest),
-                human::count(one.files),
-                human::bytes(one.bytes),
-                human::bytes(one.bytes_all),
-                ratio(one.bytes_all, one.bytes_new),
-                ratio(one.bytes_new, one.bytes_stored),
-                sparkline(&one.nights.iter().map(|night| night.new).collect::<Vec<_>>()),
+                format!("  {}", Shown(&source.name)),
+                human::count(source.snapshots),
+                human::count(source.files),
+                human::bytes(source.bytes),
+                human::bytes(source.bytes_all),
+                String::new(),
+                String::new(),
             ]);
-            for source in one.sources.iter().filter(|_| one.sources.len() > 1) {
-                let name = format!("  {}", Shown(&source.name));
-                let (files, bytes) = (human::count(source.files), human::bytes(source.bytes));
-                let all = human::bytes(source.bytes_all);
-                let none = String::new;
-                table.row(vec![
-                    name,
-                    human::count(source.snapshots),
-                    none(),
-                    files,
-                    bytes,
-                    all,
-                    none(),
-                    none(),
-                    none(),
-                ]);
-            }
         }
-        table.print(out, session.screen.stdout_colours())?;
+        newest(one).into_iter().for_each(|line| table.text(line));
+    }
+    table.print(out, colours)
+}
+
+/// The last snapshots of a series, one a line.
+fn print_nights(out: &mut dyn Write, one: &SeriesStats, colours: bool) -> io::Result<()> {
+    let mut table = Table::new(&[
+        ("TAKEN", Align::Left),
+        ("SIZE", Align::Right),
+        ("NEW", Align::Right),
+        ("STORED", Align::Right),
+        ("COMPR", Align::Right),
+        ("", Align::Left),
+    ]);
+    let most = one.nights.iter().map(|night| night.new).max().unwrap_or(0).max(1);
+    for night in &one.nights {
+        table.row(vec![
+            human::local_time(night.time),
+            human::bytes(night.bytes),
+            human::bytes(night.new),
+            human::bytes(night.stored),
+            ratio(night.new, night.stored),
+            "▪".repeat((night.new as f64 / most as f64 * BAR as f64).ceil() as usize),
+        ]);
+    }
+    writeln!(out, "\n{}", Shown(one.series.as_bytes()))?;
+    table.print(out, colours)
+}
+
+fn print(session: &Session, stats: &Stats, with_nights: bool) -> io::Result<()> {
+    let (out, colours) = (&mut io::stdout().lock(), session.screen.stdout_colours());
+    if stats.series.is_empty() && with_nights {
+        session.screen.note("there are no such snapshots: see `vault snapshots`");
+    }
+    if !stats.series.is_empty() {
+        print_series(out, stats, colours)?;
+    }
+    if with_nights {
+        return stats.series.iter().try_for_each(|one| print_nights(out, one, colours));
+    }
+    if !stats.series.is_empty() {
         writeln!(out)?;
     }
     let all: u64 = stats.series.iter().map(|one| one.bytes_all).fold(0, u64::saturating_add);

@@ -19,8 +19,13 @@ use std::{
     collections::HashSet,
     hash::{BuildHasherDefault, Hasher},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard},
+    sync::Arc,
 };
+
+#[cfg(all(test, feature = "interleaved"))]
+use shuttle::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
+#[cfg(not(all(test, feature = "interleaved")))]
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 /// Blobs of a run that is built at once: bounds the memory that building takes (about 100 bytes a blob).
 const BATCH_BLOBS: usize = 256 << 10;
@@ -293,6 +298,13 @@ impl BlobIndex {
     /// The first place of a blob, without allocation.
     pub fn place(&self, id: &BlobId) -> Option<Place> {
         self.now().find(id, |_, _| true)
+    }
+
+    /// The pack that a blob lies in, and where its segment begins there.
+    pub fn spot(&self, place: Place) -> Option<(PackId, u64)> {
+        let runs = self.now();
+        let (run, segment) = runs.resolve(place.run, place.row.segment)?;
+        run.spot(segment)
     }
 
     /// A blob's segment.

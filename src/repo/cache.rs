@@ -69,6 +69,9 @@ impl Memory {
 
     /// Takes a buffer back. The oldest go when there are too many.
     fn give(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() == 0 {
+            return;
+        }
         buffer.clear();
         let mut spare = lock(&self.spare);
         spare.push(buffer);
@@ -181,6 +184,11 @@ impl SegmentCache {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// The segment at `at`, when it is here.
+    pub fn get(&self, at: &Spot) -> Option<Arc<Opened>> {
+        self.lock().segments.0.get(at).cloned()
     }
 
     /// The segment at `at`, which `open` opens when it is not here.

@@ -24,7 +24,7 @@ use std::{
     os::unix::fs::{FileExt, OpenOptionsExt},
 };
 
-const MAGIC: [u8; 8] = *b"VLTHIST1";
+const MAGIC: [u8; 8] = *b"VLTHIST2";
 /// Longest block in bytes, before and after it is sealed.
 pub const BLOCK_MAX: usize = 16 << 20;
 /// Longest file in bytes: what does not fit is read from the trees each time.

@@ -20,6 +20,7 @@ use crate::{
 };
 use std::{
     collections::{HashMap, HashSet},
+    iter,
     ops::{Deref, Range},
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -191,6 +192,7 @@ impl<'r> BlobReader<'r> {
         let mut opener = lock(&self.openers).pop().unwrap_or_default();
         let opened = opener.open(envelope, located.recipe, sealed, plain);
         lock(&self.openers).push(opener);
+        self.opened.take_back(prefix);
         opened.map_err(|e| {
             let name = pack::object_name(&located.pack);
             let what = format!("the segment at {}: {e}", located.offset);
@@ -212,22 +214,30 @@ impl<'r> BlobReader<'r> {
         effort.depth += 1;
         let kinds: &[BlobKind] =
             if located.kind == Kind::DataPack { &[BlobKind::Data] } else { &[BlobKind::Tree, BlobKind::List] };
-        let mut prefix = Vec::new();
+        // As long as what leans on it, or nearly.
+        let mut prefix = self.opened.buffer((located.recipe.raw as usize).min(limits::BASES_MAX));
         for base in &located.bases {
-            let mut found = Err(Error::Missing { object: format!("base blob {base}") });
+            let mut found = None;
             for kind in kinds {
-                found = self.blob_with(*kind, base, effort);
-                if found.is_ok() {
+                found = Some(self.blob_with(*kind, base, effort));
+                if matches!(found, Some(Ok(_))) {
                     break;
                 }
             }
-            prefix.extend_from_slice(&found?);
+            let missing = || Err(Error::Missing { object: format!("base blob {base}") });
+            prefix.extend_from_slice(&found.unwrap_or_else(missing)?);
             if prefix.len() > limits::BASES_MAX {
                 return Err(Error::corrupt(pack::object_name(&located.pack), "a segment's bases are too long"));
             }
         }
         effort.depth -= 1;
         Ok(prefix)
+    }
+
+    /// A segment that need not be opened, nor all be read that an index says of it.
+    fn known(&self, spot: &Spot, effort: &Effort) -> Option<Arc<Opened>> {
+        // What others lean on is counted and held, wherever it comes from.
+        if effort.depth == 0 { self.opened.get(spot) } else { effort.opened.get(spot).cloned() }
     }
 
     /// An opened segment, from the cache or the store.
@@ -285,7 +295,10 @@ impl<'r> BlobReader<'r> {
         let mut later = None;
         loop {
             let index = later.as_deref().unwrap_or(self.index);
-            for place in index.places(id) {
+            // Nearly always the first place is good, and no other is looked for.
+            let first = index.place(id);
+            let others = || index.places(id).into_iter().filter(|place| Some(*place) != first);
+            for place in first.into_iter().chain(iter::once_with(others).flatten()) {
                 let depth = effort.depth;
                 let found = self.blob_in(kind, id, (index, place), effort);
                 effort.depth = depth;
@@ -316,11 +329,14 @@ impl<'r> BlobReader<'r> {
         effort: &mut Effort,
     ) -> Result<Blob> {
         let lost = || Error::Missing { object: format!("the segment of {kind} {id}") };
-        let located = index.locate(place).ok_or_else(lost)?;
-        let segment = self.segment(&located, effort)?;
+        let spot = index.spot(place).ok_or_else(lost)?;
+        let segment = match self.known(&spot, effort) {
+            Some(segment) => segment,
+            None => self.segment(&index.locate(place).ok_or_else(lost)?, effort)?,
+        };
         let claim = (kind, *id, place.row.offset, place.row.offset.saturating_add(place.row.len));
         let range = segment.prove(claim, |bytes| self.repo.namer().name(kind, bytes) == *id);
-        let wrong = || Error::corrupt(pack::object_name(&located.pack), format!("{kind} {id} has other bytes"));
+        let wrong = || Error::corrupt(pack::object_name(&spot.0), format!("{kind} {id} has other bytes"));
         Ok(Blob { range: range.ok_or_else(wrong)?, segment })
     }
 }

@@ -69,7 +69,7 @@ fn two_snapshots_are_compared() {
     let ran = world.run(&["diff", "--stat", &ids[0], &ids[1]]).expect(0);
     assert!(
         ran.out.contains("new      1 entry\n")
-            && ran.out.contains("16 B are new or changed, 14 B were")
+            && ran.out.contains("16 B in new and changed files, in place of 14 B")
             && !ran.out.contains("a.conf"),
         "{}",
         ran.out
@@ -278,7 +278,13 @@ fn sums_are_by_series_source_and_night() {
     assert!(series["nights"].as_array().unwrap().iter().all(|night| night["bytes_new"].as_u64() > Some(0)), "{series}");
     assert_eq!((&series["sources"][0]["name"], &series["sources"][0]["snapshots"]), (&"app".into(), &3.into()));
     let ran = world.run(&["stats"]).expect(0);
-    assert!(ran.out.contains("DEDUP") && ran.out.contains('█'), "{}", ran.out);
+    assert!(ran.out.contains("DEDUP") && ran.out.contains('█') && ran.out.contains("together"), "{}", ran.out);
+    assert!(ran.out.lines().all(|line| line.chars().count() <= 80), "it fits a terminal: {}", ran.out);
+    let ran = world.run(&["stats", "h/-"]).expect(0);
+    let nights = ran.out.lines().filter(|line| line.ends_with('▪')).count();
+    assert!(nights == 3 && !ran.out.contains("together"), "{}", ran.out);
+    let none = world.run(&["stats", "h/other", "--json"]).expect(0).result();
+    assert_eq!(none["series"].as_array().unwrap().len(), 0);
 }
 
 #[test]

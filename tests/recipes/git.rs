@@ -85,7 +85,8 @@ fn broken_objects_and_missing_repositories_are_found() {
         .next()
         .unwrap();
     let mut bytes = fs::read(&object).unwrap();
-    let last = bytes.len() / 2;
+    // Its checksum: in the middle of what compresses well, a flip may change nothing.
+    let last = bytes.len() - 2;
     bytes[last] ^= 1;
     fs::set_permissions(&object, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     fs::write(&object, bytes).unwrap();

@@ -1,7 +1,7 @@
 //! What the browser can show: series, snapshots, folders, versions, what was found. And how to get at it.
 
 use crate::{
-    cli::human,
+    cli::{human, log::happened},
     error::{Error, Result},
     id::SnapshotId,
     model::node::{Body, Node},
@@ -243,15 +243,15 @@ impl<'r> Shelves<'r> {
 
     fn versions(&self, series: &str, path: &[u8]) -> Result<Vec<Item>> {
         let log = log::log(self.reader.repo(), self.reader, &Series::parse(series)?, path, self.monitor)?;
-        let item = |revision: log::Revision| {
+        let befores = std::iter::once(None).chain(log.revisions.iter().map(Some));
+        let item = |(at, (revision, before)): (usize, (&log::Revision, Option<&log::Revision>))| {
             let snapshot = self.snapshot(series, &revision.since.id)?;
-            let what = match &revision.facts {
-                None => "gone".into(),
-                Some(_) => revision.what.join(", "),
-            };
+            let what = happened(at + 1, revision, before);
             Some(Item::Version { snapshot, path: path.to_vec(), facts: revision.facts, what })
         };
-        Ok(log.revisions.into_iter().rev().filter_map(item).collect())
+        let mut items: Vec<Item> = log.revisions.iter().zip(befores).enumerate().filter_map(item).collect();
+        items.reverse();
+        Ok(items)
     }
 
     fn found(&self, series: &str, pattern: &str) -> Result<Vec<Item>> {

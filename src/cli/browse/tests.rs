@@ -153,6 +153,7 @@ fn versions_of_the_file_under_the_cursor() {
     assert!(matches!(driver.browser.page().unwrap().place, Place::Versions { .. }));
     let screen = driver.screen();
     assert!(screen[1].contains("18 B") && screen[2].contains("9 B"), "newest first: {screen:?}");
+    assert!(screen[1].contains("content") && screen[2].contains("appeared"), "what happened: {screen:?}");
     driver.keys("_>");
     assert_eq!(driver.browser.preview.as_ref().unwrap()[0], "old text");
 }

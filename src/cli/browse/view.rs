@@ -155,8 +155,9 @@ fn keys_line<L: Library>(browser: &Browser<L>, width: usize) -> String {
             &["→ open", "← back", "q quit", "p look", "v versions", "space mark", "r restore", "/ search", "f find"],
         ),
     };
-    let whole = format!(" {} ", all.join("   "));
-    let mut line = if whole.chars().count() <= width { whole } else { String::new() };
+    let fits = |line: &String| line.chars().count() <= width;
+    let whole = [(all, "   "), (few, "  ")].map(|(keys, gap)| format!(" {} ", keys.join(gap)));
+    let mut line = whole.into_iter().find(fits).unwrap_or_default();
     if line.is_empty() {
         // The ones that matter stand first: what does not fit is left out.
         for key in few {

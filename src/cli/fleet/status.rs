@@ -154,7 +154,7 @@ fn print(session: &Session, status: &Status, all: bool) -> io::Result<()> {
             app.sizes.first().map_or_else(|| "–".into(), |size| human::bytes(*size)),
             state.into(),
         ]);
-        app.red.iter().chain(&app.odd).for_each(|why| table.note(why));
+        app.red.iter().chain(&app.odd).for_each(|why| table.text(format!("    {why}")));
     }
     if rows > 0 {
         table.print(out, colours)?;
@@ -177,7 +177,7 @@ fn print(session: &Session, status: &Status, all: bool) -> io::Result<()> {
             if one.red.is_empty() { "ok" } else { "red" }.into(),
         ]);
         if !one.red.is_empty() {
-            places.note(&one.red);
+            places.text(format!("    {}", one.red));
         }
     }
     if !status.holders.is_empty() {

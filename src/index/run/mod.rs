@@ -387,6 +387,12 @@ impl Run {
         Some((u32_at(segments, at + 8)?, u32_at(segments, at + 12)?))
     }
 
+    /// The pack that a segment is in, and where it begins there.
+    pub fn spot(&self, segment: u32) -> Option<(PackId, u64)> {
+        let (pack, offset) = self.position(segment)?;
+        Some((PackId(id_at(self.section(PACKS), pack as usize * PACK_LEN)?), u64::from(offset)))
+    }
+
     /// A segment with all that is needed to read it.
     pub fn locate(&self, segment: u32) -> Option<Located> {
         let entry = self.section(SEGMENTS).get(segment as usize * SEGMENT_LEN..)?.get(..SEGMENT_LEN)?;

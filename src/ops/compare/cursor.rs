@@ -76,8 +76,8 @@ pub(super) enum Next<'c> {
     End,
     /// A page that was not read, and the name that it begins with, which a root page does not tell.
     Page(Option<&'c [u8]>),
-    /// An entry: its name, and all of it as it is encoded.
-    Entry(&'c [u8], &'c [u8]),
+    /// An entry of this name.
+    Entry(&'c [u8]),
 }
 
 /// A place in a directory.
@@ -125,7 +125,7 @@ impl<'p> Cursor<'p> {
         self.settle();
         if let Some((_, page, at)) = &self.open {
             let leaf = leaf(page);
-            return if *at < leaf.len() { Next::Entry(leaf.name(*at), leaf.encoded(*at)) } else { Next::End };
+            return if *at < leaf.len() { Next::Entry(leaf.name(*at)) } else { Next::End };
         }
         if self.root.is_some() {
             return Next::Page(None);
@@ -160,8 +160,13 @@ impl<'p> Cursor<'p> {
         }
     }
 
-    /// Reads the page that comes next.
-    pub fn load(&mut self) -> Result<()> {
+    /// The page that is being read.
+    pub fn page(&self) -> Option<&LazyPage> {
+        self.open.as_ref().map(|(_, page, _)| &**page)
+    }
+
+    /// Reads the page that comes next, which may be much like `near`.
+    pub fn load(&mut self, near: Option<&LazyPage>) -> Result<()> {
         self.settle();
         let (id, first) = match (self.root.take(), self.above.last_mut()) {
             (Some(root), _) => (root, None),
@@ -172,15 +177,15 @@ impl<'p> Cursor<'p> {
             }
             (None, None) => return Ok(()),
         };
-        match self.open_page(id, first) {
+        match self.open_page(id, first, near) {
             Err(error @ (Error::Corrupt { .. } | Error::Missing { .. })) => self.pages.lost(&id, error),
             opened => opened,
         }
     }
 
-    fn open_page(&mut self, id: BlobId, first: Option<Name>) -> Result<()> {
+    fn open_page(&mut self, id: BlobId, first: Option<Name>, near: Option<&LazyPage>) -> Result<()> {
         let bad = |what| Err(Error::corrupt(format!("page {}", id.short()), what));
-        let page = self.pages.tree_page(&id)?;
+        let page = self.pages.tree_page(&id, near)?;
         let found = match &*page {
             LazyPage::Leaf(leaf) => Some(leaf.name(0)).filter(|_| !leaf.is_empty()),
             LazyPage::Inner(children) => children.first().map(|child| child.first.as_bytes()),
@@ -207,10 +212,13 @@ impl<'p> Cursor<'p> {
         Some(spot)
     }
 
-    /// Passes the entry that comes next.
-    pub fn pass(&mut self) {
-        if let Some((_, _, at)) = self.open.as_mut() {
-            *at += 1;
+    /// Passes entries that come next in both, byte for byte the same, up to the end of a page.
+    pub fn pass_same(&mut self, other: &mut Cursor<'_>) {
+        if let (Some((_, page, at)), Some((_, other, other_at))) = (&mut self.open, &mut other.open) {
+            let (page, other) = (leaf(page), leaf(other));
+            while *at < page.len() && *other_at < other.len() && page.encoded(*at) == other.encoded(*other_at) {
+                (*at, *other_at) = (*at + 1, *other_at + 1);
+            }
         }
     }
 }

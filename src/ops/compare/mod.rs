@@ -28,8 +28,8 @@ use std::{cmp::Ordering, sync::Arc};
 
 /// Gives decoded pages of directories, which several readers may share.
 pub trait Pages {
-    /// A page.
-    fn tree_page(&self, id: &BlobId) -> Result<Arc<LazyPage>>;
+    /// A page, which may be much like `near`.
+    fn tree_page(&self, id: &BlobId, near: Option<&LazyPage>) -> Result<Arc<LazyPage>>;
 
     /// Hears of a page that is damaged or missing. Where that is no failure, nothing counts as being in it.
     fn lost(&self, _id: &BlobId, error: Error) -> Result<()> {
@@ -38,9 +38,9 @@ pub trait Pages {
 }
 
 impl Pages for BlobReader<'_> {
-    fn tree_page(&self, id: &BlobId) -> Result<Arc<LazyPage>> {
+    fn tree_page(&self, id: &BlobId, near: Option<&LazyPage>) -> Result<Arc<LazyPage>> {
         let bytes = self.page(BlobKind::Tree, id)?;
-        let page = LazyPage::parse(bytes).map_err(|e| Error::corrupt(format!("page {}", id.short()), e))?;
+        let page = LazyPage::parse_near(bytes, near).map_err(|e| Error::corrupt(format!("page {}", id.short()), e))?;
         Ok(Arc::new(page))
     }
 }
@@ -177,32 +177,29 @@ fn step(frame: &mut Frame<'_>) -> Result<Option<Pair>> {
             after.skip();
             continue;
         }
+        before.pass_same(after);
         match (before.next(), after.next()) {
             (Next::End, Next::End) => return Ok(None),
-            (Next::Entry(was, all), Next::Entry(is, other)) => match was.cmp(is) {
-                Ordering::Equal if all == other => {
-                    before.pass();
-                    after.pass();
-                }
+            (Next::Entry(was), Next::Entry(is)) => match was.cmp(is) {
                 Ordering::Equal => return Ok(Some((before.take(), after.take()))),
                 Ordering::Less => return Ok(Some((before.take(), None))),
                 Ordering::Greater => return Ok(Some((None, after.take()))),
             },
-            (Next::Entry(..), Next::End) => return Ok(Some((before.take(), None))),
-            (Next::End, Next::Entry(..)) => return Ok(Some((None, after.take()))),
-            (Next::Entry(was, _), Next::Page(Some(first))) if was < first => {
+            (Next::Entry(_), Next::End) => return Ok(Some((before.take(), None))),
+            (Next::End, Next::Entry(_)) => return Ok(Some((None, after.take()))),
+            (Next::Entry(was), Next::Page(Some(first))) if was < first => {
                 return Ok(Some((before.take(), None)));
             }
-            (Next::Page(Some(first)), Next::Entry(is, _)) if is < first => return Ok(Some((None, after.take()))),
-            (Next::Page(_), Next::Entry(..) | Next::End) => before.load()?,
-            (Next::Entry(..) | Next::End, Next::Page(_)) => after.load()?,
+            (Next::Page(Some(first)), Next::Entry(is)) if is < first => return Ok(Some((None, after.take()))),
+            (Next::Page(_), Next::Entry(_) | Next::End) => before.load(after.page())?,
+            (Next::Entry(_) | Next::End, Next::Page(_)) => after.load(before.page())?,
             // The one that begins first; else both by one level, so that a page of one can meet an equal page of the other.
             (Next::Page(was), Next::Page(is)) => match was.cmp(&is) {
-                Ordering::Less if was.is_some() => before.load()?,
-                Ordering::Greater if is.is_some() => after.load()?,
+                Ordering::Less if was.is_some() => before.load(None)?,
+                Ordering::Greater if is.is_some() => after.load(None)?,
                 _ => {
-                    before.load()?;
-                    after.load()?;
+                    before.load(None)?;
+                    after.load(before.page())?;
                 }
             },
         }
@@ -214,8 +211,8 @@ fn one(cursor: &mut Cursor<'_>) -> Result<Option<Spot>> {
     loop {
         match cursor.next() {
             Next::End => return Ok(None),
-            Next::Entry(..) => return Ok(cursor.take()),
-            Next::Page(_) => cursor.load()?,
+            Next::Entry(_) => return Ok(cursor.take()),
+            Next::Page(_) => cursor.load(None)?,
         }
     }
 }

@@ -9,9 +9,9 @@ struct Counting<'a> {
 }
 
 impl Pages for Counting<'_> {
-    fn tree_page(&self, id: &BlobId) -> Result<Arc<LazyPage>> {
+    fn tree_page(&self, id: &BlobId, near: Option<&LazyPage>) -> Result<Arc<LazyPage>> {
         self.read.borrow_mut().push(*id);
-        self.reader.tree_page(id)
+        self.reader.tree_page(id, near)
     }
 }
 

@@ -110,17 +110,19 @@ fn same_extent(a: &Extent, b: &Extent) -> bool {
 /// A name for a file's bytes that is equal where they are: to find what was moved. `None` for one without any.
 pub fn content_key(body: &Body) -> Option<[u8; 32]> {
     let Body::File { size: 1.., content } = body else { return None };
-    let mut hasher = blake3::Hasher::new();
-    match content {
+    let extents = match content {
         Content::Paged(root) => return Some(root.0),
-        Content::Extents(extents) => {
-            for extent in extents {
-                match extent {
-                    Extent::Data { id, .. } => hasher.update(&id.0),
-                    Extent::Hole { len } => hasher.update(&len.to_le_bytes()),
-                };
-            }
-        }
+        Content::Extents(extents) => extents,
+    };
+    if let [Extent::Data { id, .. }] = &extents[..] {
+        return Some(id.0);
+    }
+    let mut hasher = blake3::Hasher::new();
+    for extent in extents {
+        match extent {
+            Extent::Data { id, .. } => hasher.update(&id.0),
+            Extent::Hole { len } => hasher.update(&len.to_le_bytes()),
+        };
     }
     Some(*hasher.finalize().as_bytes())
 }

@@ -1,4 +1,4 @@
-//! What one snapshot changed against the one before it, from their trees. Of many snapshots, several at a time.
+//! What one snapshot changed against the one before it, from their trees.
 
 use super::{
     Facts,
@@ -14,19 +14,17 @@ use crate::{
 };
 use lru::LruCache;
 use std::{
-    cell::{Cell, RefCell},
-    sync::Arc,
+    cell::RefCell,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-/// Pages that one thread keeps, in entries of directories: of each about 100 bytes.
-const MEMO_NODES: usize = 100_000;
+/// Entries of directories in pages that are kept: of each about 130 bytes.
+const SHELF_NODES: usize = 100_000;
 
-/// Pages that were read lately: a snapshot's are those of the one before, but for what changed.
-struct Memo<'r> {
+/// Pages that were read lately, for several threads: a snapshot's are those of the one before, but for what changed.
+pub(super) struct Shelf<'r> {
     reader: &'r BlobReader<'r>,
-    pages: RefCell<LruCache<BlobId, Arc<LazyPage>>>,
-    nodes: Cell<usize>,
-    lost: RefCell<Vec<(BlobId, Error)>>,
+    pages: Mutex<(LruCache<BlobId, Arc<LazyPage>>, usize)>,
 }
 
 fn weight(page: &LazyPage) -> usize {
@@ -36,27 +34,46 @@ fn weight(page: &LazyPage) -> usize {
     }
 }
 
-impl<'r> Memo<'r> {
-    fn new(reader: &'r BlobReader<'r>) -> Self {
-        Memo { reader, pages: LruCache::unbounded().into(), nodes: Cell::new(0), lost: RefCell::default() }
+impl<'r> Shelf<'r> {
+    /// Empty; pages come from `reader`.
+    pub fn new(reader: &'r BlobReader<'r>) -> Self {
+        Shelf { reader, pages: Mutex::new((LruCache::unbounded(), 0)) }
+    }
+
+    fn page(&self, id: &BlobId, near: Option<&LazyPage>) -> Result<Arc<LazyPage>> {
+        let lock = || self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(page) = lock().0.get(id) {
+            return Ok(page.clone());
+        }
+        let page = self.reader.tree_page(id, near)?;
+        let (pages, nodes) = &mut *lock();
+        *nodes += weight(&page);
+        if let Some((_, old)) = pages.push(*id, page.clone()) {
+            *nodes -= weight(&old);
+        }
+        while *nodes > SHELF_NODES && pages.len() > 1 {
+            let Some((_, old)) = pages.pop_lru() else { break };
+            *nodes -= weight(&old);
+        }
+        Ok(page)
+    }
+}
+
+/// A thread's way to the pages.
+struct Memo<'s> {
+    shelf: &'s Shelf<'s>,
+    lost: RefCell<Vec<(BlobId, Error)>>,
+}
+
+impl<'s> Memo<'s> {
+    fn new(shelf: &'s Shelf<'s>) -> Self {
+        Memo { shelf, lost: RefCell::default() }
     }
 }
 
 impl Pages for Memo<'_> {
-    fn tree_page(&self, id: &BlobId) -> Result<Arc<LazyPage>> {
-        if let Some(page) = self.pages.borrow_mut().get(id) {
-            return Ok(page.clone());
-        }
-        let page = self.reader.tree_page(id)?;
-        let mut pages = self.pages.borrow_mut();
-        let mut nodes = self.nodes.get() + weight(&page);
-        pages.push(*id, page.clone());
-        while nodes > MEMO_NODES && pages.len() > 1 {
-            let Some((_, old)) = pages.pop_lru() else { break };
-            nodes -= weight(&old);
-        }
-        self.nodes.set(nodes);
-        Ok(page)
+    fn tree_page(&self, id: &BlobId, near: Option<&LazyPage>) -> Result<Arc<LazyPage>> {
+        self.shelf.page(id, near)
     }
 
     /// The same page is lost in each snapshot that has it, so that versions can still be compared.
@@ -79,12 +96,12 @@ pub(super) struct Stretch {
 
 /// What each of `snapshots` changed against the one before it, the first against `before`.
 pub(super) fn changes(
-    reader: &BlobReader<'_>,
+    shelf: &Shelf<'_>,
     before: Option<&Snapshot>,
     snapshots: &[Listed],
     monitor: &dyn Monitor,
 ) -> Result<Stretch> {
-    let memo = Memo::new(reader);
+    let memo = Memo::new(shelf);
     let mut was = before.map_or_else(Leaf::default, compare::sources);
     let (mut changes, mut left) = (Vec::with_capacity(snapshots.len()), STRETCH_CHANGES);
     for listed in snapshots {
@@ -112,13 +129,13 @@ pub(super) fn changes(
 /// What one snapshot changed, however much it is: in lists of [`BLOCK_CHANGES`], each of which stands for itself. Returns what
 /// could not be read.
 pub(super) fn many_changes(
-    reader: &BlobReader<'_>,
+    shelf: &Shelf<'_>,
     before: Option<&Snapshot>,
     after: &Snapshot,
     each: &mut dyn FnMut(Vec<Change>, bool) -> Result<()>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<(BlobId, Error)>> {
-    let memo = Memo::new(reader);
+    let memo = Memo::new(shelf);
     let was = before.map_or_else(Leaf::default, compare::sources);
     let mut part: Vec<Change> = Vec::new();
     let mut take = |path: &[u8], change: Change| {
@@ -133,21 +150,21 @@ pub(super) fn many_changes(
     Ok(memo.lost.into_inner())
 }
 
-/// Changes of a stretch that are held: some ten megabytes.
-const STRETCH_CHANGES: usize = if cfg!(test) { 1_000 } else { 100_000 };
+/// Changes of a stretch that are held: some megabytes.
+const STRETCH_CHANGES: usize = if cfg!(test) { 1_000 } else { 30_000 };
 
 type Take<'a> = dyn FnMut(&[u8], Change) -> Result<()> + 'a;
 
 /// Takes changes down, each path as what differs from the one before.
-struct Taken<'a, 'r> {
-    memo: &'a Memo<'r>,
+struct Taken<'a, 's> {
+    memo: &'a Memo<'s>,
     take: &'a mut Take<'a>,
     monitor: &'a dyn Monitor,
     path: Vec<u8>,
 }
 
-impl<'a, 'r> Taken<'a, 'r> {
-    fn new(memo: &'a Memo<'r>, take: &'a mut Take<'a>, monitor: &'a dyn Monitor) -> Self {
+impl<'a, 's> Taken<'a, 's> {
+    fn new(memo: &'a Memo<'s>, take: &'a mut Take<'a>, monitor: &'a dyn Monitor) -> Self {
         Taken { memo, take, monitor, path: Vec::new() }
     }
 }

@@ -112,14 +112,16 @@ impl Facts {
             }
             Body::Fifo | Body::Socket => [0; 8],
         };
-        let mut hasher = blake3::Hasher::new();
-        for xattr in &meta.xattrs {
-            for part in [&xattr.name, &xattr.value] {
-                hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+        let attributes = match &meta.xattrs[..] {
+            [] => 0,
+            xattrs => {
+                let mut hasher = blake3::Hasher::new();
+                for part in xattrs.iter().flat_map(|xattr| [&xattr.name, &xattr.value]) {
+                    hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+                }
+                u16::from_le_bytes(front(hasher.finalize().as_bytes())).max(1)
             }
-        }
-        let attributes =
-            if meta.xattrs.is_empty() { 0 } else { u16::from_le_bytes(front(hasher.finalize().as_bytes())).max(1) };
+        };
         Facts {
             kind: Kind::of(&node.body),
             mode: meta.mode,

@@ -5,6 +5,7 @@
 //! ([`crate::repo::catalogue`]), from which they come the next time. It also knows the snapshots themselves, so that these are not
 //! opened again. Snapshots that were forgotten since stay in it, and are passed over, until they are the greater part of it.
 
+mod ahead;
 mod changes;
 mod facts;
 mod kept;
@@ -16,16 +17,19 @@ pub use facts::{Facts, Kind};
 use crate::{
     error::{Error, Result},
     id::{BlobId, SeriesTag, SnapshotId},
-    model::snapshot::Snapshot,
     monitor::{Counter, Monitor, Phase},
     repo::{BlobReader, Listed, Repository, snapshots::object_name},
     world::Time,
 };
+use ahead::{compare_all, compare_some};
 use bincode::{Decode, Encode};
-use changes::{Stretch, changes, many_changes};
+use changes::{Shelf, Stretch, many_changes};
 use kept::{Change, Kept};
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+};
 
 /// A snapshot of a series.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -51,8 +55,8 @@ impl Version {
     }
 }
 
-/// Snapshots that one thread compares in one go: the trees of the one before the first are read once more for each stretch.
-const STRETCH: usize = 128;
+/// Opened segments that are kept, in bytes: some dozens of snapshots lean on the same ones.
+const CACHE_BYTES: usize = 64 << 20;
 /// Fewer forgotten snapshots are no reason to make a catalogue anew.
 const FORGOTTEN_MIN: usize = 64;
 
@@ -210,91 +214,62 @@ impl<'r> History<'r> {
             }
         }
         monitor.expect(Counter::Objects, self.fresh.len() as u64);
-        let (known, mut lost) = (at, Vec::new());
-        while at - known < self.fresh.len() {
-            for (begun, len, stretch) in self.stretches(reader, at - known, monitor) {
-                if begun != at - known {
-                    // The one before it was cut short.
-                    break;
-                }
-                let stretch = stretch?;
-                self.heed(&stretch.lost)?;
-                lost.extend(stretch.lost);
-                let is_cut = stretch.changes.len() < len;
+        if self.fresh.is_empty() {
+            return Ok(Vec::new());
+        }
+        // A cache of its own, which is gone when it is no longer of use.
+        let reader = BlobReader::with_cache(reader.repo(), reader.index(), CACHE_BYTES);
+        let shelf = Shelf::new(&reader);
+        let (History { repo, versions, kept, last, fresh, .. }, mut lost) = (self, Vec::new());
+        let last = last.as_ref().map(|listed| &listed.snapshot);
+        let mut hear = |range: Range<usize>, mut stretch: Stretch| {
+            let mut next = range.start;
+            loop {
+                heed(repo, kept, &stretch.lost)?;
+                lost.append(&mut stretch.lost);
                 for changes in stretch.changes {
                     tell(&changes, at, &mut path, each)?;
-                    self.kept.add(self.repo, self.versions.get(at), changes, false)?;
-                    at += 1;
+                    kept.add(repo, versions.get(at), changes, false)?;
+                    (at, next) = (at + 1, next + 1);
                 }
-                if is_cut {
-                    lost.extend(self.one(reader, at - known, at, each, monitor)?);
-                    at += 1;
+                if next >= range.end {
+                    return Ok(());
                 }
+                // It changed more than is to be held at once.
+                let before = next.checked_sub(1).map_or(last, |at| fresh.get(at).map(|listed| &listed.snapshot));
+                if let Some(after) = fresh.get(next) {
+                    let mut version = versions.get(at);
+                    let mut take = |changes: Vec<Change>, more: bool| {
+                        tell(&changes, at, &mut path, each)?;
+                        kept.add(repo, version.take(), changes, more)
+                    };
+                    let lost_here = many_changes(&shelf, before, &after.snapshot, &mut take, monitor)?;
+                    monitor.add(Counter::Objects, 1);
+                    if !lost_here.is_empty() {
+                        // What was kept of it is not what it is.
+                        kept.drop_parts();
+                    }
+                    lost.extend(lost_here);
+                }
+                (at, next) = (at + 1, next + 1);
+                stretch = compare_some(&shelf, last, fresh, next..range.end, monitor)?;
             }
-        }
-        self.kept.finish(self.repo)?;
+        };
+        compare_all(&shelf, last, fresh, &mut hear, monitor)?;
+        kept.finish(repo)?;
         lost.sort_by_key(|(id, _)| *id);
         lost.dedup_by_key(|(id, _)| *id);
         Ok(lost.into_iter().map(|(_, error)| error).collect())
     }
+}
 
-    /// The snapshot that one is compared with.
-    fn before(&self, fresh: usize) -> Option<&Snapshot> {
-        let listed = fresh.checked_sub(1).map_or(self.last.as_ref(), |before| self.fresh.get(before));
-        listed.map(|listed| &listed.snapshot)
+/// What was lost may come back: then nothing more is kept.
+fn heed(repo: &Repository, kept: &mut Kept, lost: &[(BlobId, Error)]) -> Result<()> {
+    if !lost.is_empty() {
+        kept.finish(repo)?;
+        kept.stop();
     }
-
-    /// Compares some of the fresh snapshots, several stretches at a time: where each begins, and how long it was to be.
-    fn stretches(
-        &self,
-        reader: &BlobReader<'_>,
-        from: usize,
-        monitor: &dyn Monitor,
-    ) -> Vec<(usize, usize, Result<Stretch>)> {
-        let wave = STRETCH * rayon::current_num_threads().max(1) * 2;
-        let part = self.fresh.get(from..(from + wave).min(self.fresh.len())).unwrap_or_default();
-        let compare = |(n, stretch): (usize, &[Listed])| {
-            let begun = from + n * STRETCH;
-            (begun, stretch.len(), changes(reader, self.before(begun), stretch, monitor))
-        };
-        part.par_chunks(STRETCH).enumerate().map(compare).collect()
-    }
-
-    /// A snapshot that changed more than is to be held at once.
-    fn one(
-        &mut self,
-        reader: &BlobReader<'_>,
-        fresh: usize,
-        at: usize,
-        each: &mut Each<'_>,
-        monitor: &dyn Monitor,
-    ) -> Result<Vec<(BlobId, Error)>> {
-        let History { repo, versions, kept, last, fresh: all, .. } = self;
-        let (mut path, mut version) = (Vec::new(), versions.get(at));
-        let before = fresh.checked_sub(1).map_or(last.as_ref(), |before| all.get(before));
-        let (before, after) = (before.map(|listed| &listed.snapshot), all.get(fresh));
-        let Some(after) = after else { return Ok(Vec::new()) };
-        let mut take = |changes: Vec<Change>, more: bool| {
-            tell(&changes, at, &mut path, each)?;
-            kept.add(repo, version.take(), changes, more)
-        };
-        let lost = many_changes(reader, before, &after.snapshot, &mut take, monitor)?;
-        monitor.add(Counter::Objects, 1);
-        if !lost.is_empty() {
-            // What was kept of it is not what it is.
-            kept.drop_parts();
-        }
-        Ok(lost)
-    }
-
-    /// What was lost may come back: then nothing more is kept.
-    fn heed(&mut self, lost: &[(BlobId, Error)]) -> Result<()> {
-        if !lost.is_empty() {
-            self.kept.finish(self.repo)?;
-            self.kept.stop();
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 fn tell(changes: &[Change], at: usize, path: &mut Vec<u8>, each: &mut Each<'_>) -> Result<()> {
