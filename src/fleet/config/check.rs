@@ -6,7 +6,7 @@ use super::{
     schema,
     value::{Kind, Origin, Table, Value},
 };
-use crate::{fleet::recipe::Recipes, name::Shown, series::parse_age};
+use crate::{name::Shown, series::parse_age};
 use std::fmt;
 
 /// The types of applications that there are.
@@ -15,15 +15,6 @@ pub trait Types {
     fn keys(&self, name: &str) -> Option<&[Key]>;
     /// The names of all recipes.
     fn names(&self) -> Vec<&str>;
-}
-
-impl Types for Recipes {
-    fn keys(&self, name: &str) -> Option<&[Key]> {
-        self.iter().find(|recipe| recipe.name() == name).map(|recipe| recipe.keys())
-    }
-    fn names(&self) -> Vec<&str> {
-        self.iter().map(|recipe| recipe.name()).collect()
-    }
 }
 
 /// Something that is wrong with a configuration.
