@@ -304,7 +304,8 @@ fn texts(seeds: &Seeds<'_>) {
 
 fn marker(seeds: &Seeds<'_>) {
     let (name, host) = ("blue".into(), "alpha.example.org".into());
-    let marker = Marker { medium: [4; 16], generation: 3, name, time: Time::from_sec(1_800_000_000), host, parity: true };
+    let marker =
+        Marker { medium: [4; 16], generation: 3, name, time: Time::from_sec(1_800_000_000), host, parity: true };
     seeds.put("medium", &codec::encode(&marker));
     seeds.put("medium", &seal_marker(keys(), &marker, &SeededEntropy::new(0)).unwrap());
 }
@@ -316,7 +317,8 @@ fn operations(seeds: &Seeds<'_>) {
     seeds.put("operations", &[history.concat(), history.concat()].concat());
     for (nth, how) in [(3, 1), (9, 3), (14, 17), (20, 9), (40, 7)] {
         let fails = history.map(|[what, on, ..]| [what, on, nth, how]);
-        let ends = [[prune, 0, 0, 0], [pass, 2, 0, 0], [prune, 0, nth, how], [repair, 0, nth, how], [snapshot, 200, nth, how]];
+        let ends =
+            [[prune, 0, 0, 0], [pass, 2, 0, 0], [prune, 0, nth, how], [repair, 0, nth, how], [snapshot, 200, nth, how]];
         seeds.put("operations", &[history.concat(), fails.concat(), ends.concat()].concat());
     }
 }

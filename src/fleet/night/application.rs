@@ -1,11 +1,15 @@
 //! One application: hooks, plan, dumps and trees in one snapshot, history.
 
-use super::{Came, Going, What, hooks, hooks::When, quiesce};
+use super::{
+    Came, Going, What,
+    hooks::{self, Around, When},
+    quiesce,
+};
 use crate::{
     error::{Error, Result},
     fleet::{
         app::Service,
-        config::StoredConfig,
+        config::{Access, StoredConfig},
         history::{self, Entry, Kind, Outcome},
         state::due,
     },
@@ -63,9 +67,24 @@ impl<'a> Going<'a> {
 
     /// Hooks around a snapshot.
     fn with_hooks(&mut self, repo: &Repository, service: &Service, monitor: &dyn Monitor) -> Result<Report> {
+        let secrets: Vec<&str> = self
+            .night
+            .fleet
+            .repositories
+            .values()
+            .filter_map(|one| match &one.access {
+                Access::PasswordEnv(name) => Some(name.as_str()),
+                _ => None,
+            })
+            .collect();
         let known = [("VAULT_SERIES", service.name()), ("VAULT_RECIPE", service.app.recipe.as_str())];
-        let taken = hooks::run(When::Before, &service.hooks.before, &known, monitor)
-            .and_then(|()| self.snapshot(repo, service, monitor));
+        let taken = hooks::run(
+            When::Before,
+            &service.hooks.before,
+            &Around { environment: &known, secrets: &secrets },
+            monitor,
+        )
+        .and_then(|()| self.snapshot(repo, service, monitor));
         let (outcome, why) = match &taken {
             Ok(report) => match why_incomplete(&report.snapshot) {
                 None => ("good", String::new()),
@@ -76,6 +95,7 @@ impl<'a> Going<'a> {
         let id = taken.as_ref().ok().and_then(|report| report.id).map(|id| id.to_string()).unwrap_or_default();
         let mut told = known.to_vec();
         told.extend([("VAULT_OUTCOME", outcome), ("VAULT_SNAPSHOT", id.as_str()), ("VAULT_ERROR", why.as_str())]);
+        let told = Around { environment: &told, secrets: &secrets };
         // What was stopped before may have to be started again, whatever the user wants.
         let patient = Deaf(monitor);
         let mut after = hooks::run(When::After, &service.hooks.after, &told, &patient);

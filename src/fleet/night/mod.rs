@@ -167,12 +167,15 @@ impl<'a> Going<'a> {
                 self.cancelled = true;
                 Came::Failed("stopped on request".into())
             }
-            Some(Err(error @ Error::Absent { .. })) => Came::Absent(error.to_string()),
+            // Of what is copied later. An application that has nowhere to go is not backed up, whyever that is.
+            Some(Err(error @ Error::Absent { .. })) if !matches!(what, What::Snapshot(_)) => {
+                Came::Absent(error.to_string())
+            }
             Some(Err(error)) => Came::Failed(error.to_string()),
             None => Came::Failed("it was not begun".into()),
         };
         let seconds = begun.elapsed().as_secs_f64();
-        if !matches!(came, Came::Skipped(_)) {
+        if !matches!(came, Came::Skipped(_) | Came::Absent(_)) {
             // A restore is measured without what was done before it.
             let measured = if let Came::Drill { seconds, .. } = came { seconds } else { seconds };
             self.note(&what.key(), at, came.wrong(), measured);

@@ -81,7 +81,7 @@ impl Came {
     /// What went wrong.
     pub fn wrong(&self) -> Option<&str> {
         match self {
-            Came::Incomplete { why, .. } | Came::Failed(why) | Came::Absent(why) => Some(why),
+            Came::Incomplete { why, .. } | Came::Failed(why) => Some(why),
             _ => None,
         }
     }
