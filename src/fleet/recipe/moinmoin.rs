@@ -69,9 +69,8 @@ impl Recipe for Moinmoin {
             if is_whole(&page) {
                 continue;
             }
-            let revisions =
-                files::entries(&page.join("revisions")).into_iter().filter(|path| files::is_plain_file(path));
-            if let Some(newest) = revisions.last().and_then(|path| Some(path.file_name()?.to_str()?.to_owned())) {
+            let newest = files::entries(&page.join("revisions")).into_iter().rfind(|path| files::is_plain_file(path));
+            if let Some(newest) = newest.and_then(|path| Some(path.file_name()?.to_str()?.to_owned())) {
                 let path = page.join("current");
                 std::fs::write(&path, format!("{newest}\n")).map_err(|e| files::failed("write", &path, &e))?;
                 done.push(format!(
