@@ -12,6 +12,7 @@ use crate::{
     fleet::{
         config::{self as conf, Role, Select},
         night::{self, Around, Came, Job, Night, Report, What},
+        notify::{self, Event, Speaker},
         recipe::Recipe,
         state::{State, due},
     },
@@ -126,6 +127,10 @@ fn event(job: &Job) -> Value {
         "seconds": job.seconds,
     });
     let text = match &job.came {
+        Came::Drill { files, bytes, .. } => {
+            (out["files"], out["bytes"]) = ((*files).into(), (*bytes).into());
+            return out;
+        }
         Came::Snapshot { id, files, bytes, new, stored } => {
             out["snapshot"] = id.to_string().into();
             (out["files"], out["bytes"]) = ((*files).into(), (*bytes).into());
@@ -186,7 +191,18 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         around: &world,
     };
     let begun = Instant::now();
-    let report = night::run(&night)?;
+    // Who asked for some applications sees what comes of it.
+    let tells = !args.dry_run && args.select.is_empty();
+    let mut told = !tells || tell(session, &loaded, Event::Begins);
+    let report = match night::run(&night) {
+        // Another run is under way, and tells.
+        Err(error) if tells && !matches!(error, Error::Absent { .. }) => {
+            tell(session, &loaded, Event::Failed(&error.to_string()));
+            return Err(error.into());
+        }
+        report => report?,
+    };
+    told &= !tells || tell(session, &loaded, Event::Ended(&report));
     if !args.dry_run {
         super::status::write_files(session, &loaded, &state);
     }
@@ -199,11 +215,23 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         "jobs": jobs,
         "notes": report.notes,
         "wrong": report.wrong(),
+        "told": told,
         "dry_run": args.dry_run,
         "seconds": begun.elapsed().as_secs_f64(),
     });
-    let outcome = if report.wrong() > 0 { Outcome::Incomplete } else { Outcome::Good };
+    let outcome = if report.wrong() > 0 || !told { Outcome::Incomplete } else { Outcome::Good };
     Ok(Done { outcome, result })
+}
+
+/// Tells who wants to know. That somebody could not be told is a fault of the run: it may hide the next one.
+fn tell(session: &Session, loaded: &Loaded, event: Event<'_>) -> bool {
+    let speaker = Speaker { fleet: &loaded.fleet.name, host: &loaded.host };
+    let (messages, mut wrong) = notify::messages(&loaded.fleet.notify, speaker, event);
+    wrong.extend(messages.iter().filter_map(|message| notify::send(message).err()));
+    for error in &wrong {
+        session.screen.warn(&format!("nobody was told: {error}"));
+    }
+    wrong.is_empty()
 }
 
 /// True for a machine that has copies to make or to check, though no application.
@@ -238,6 +266,14 @@ fn print(session: &Session, report: &Report, took: Duration) -> io::Result<()> {
         ("", Align::Left),
     ]);
     let mut skipped = 0;
+    // On a terminal a row stays a row: what went wrong was told in full before.
+    let used: usize = report.jobs.iter().map(|job| job.what.object().chars().count()).max().unwrap_or(0) + 34;
+    let room = match session.screen.stdout_terminal {
+        true => {
+            rustix::termios::tcgetwinsize(io::stdout()).map_or(80, |size| usize::from(size.ws_col)).saturating_sub(used)
+        }
+        false => usize::MAX,
+    };
     for job in &report.jobs {
         if matches!(job.came, Came::Skipped(_)) {
             skipped += 1;
@@ -253,6 +289,12 @@ fn print(session: &Session, report: &Report, took: Duration) -> io::Result<()> {
                 )
             }
             Came::Incomplete { why, .. } => why.clone(),
+            Came::Drill { files, bytes, seconds } => format!(
+                "{}, {} restored in {}",
+                human::counted(*files, "file", "files"),
+                human::bytes(*bytes),
+                human::duration(Duration::from_secs_f64(seconds.max(0.0)))
+            ),
             Came::Good(text) | Came::Absent(text) | Came::Skipped(text) | Came::Planned(text) | Came::Failed(text) => {
                 text.clone()
             }
@@ -266,9 +308,10 @@ fn print(session: &Session, report: &Report, took: Duration) -> io::Result<()> {
             Shown(job.what.object().as_bytes()).to_string(),
             job.came.word().into(),
             time,
-            text,
+            human::shorten(&text, room.max(24)),
         ]);
     }
+    writeln!(out)?;
     table.print(out, session.screen.stdout_colours())?;
     for note in &report.notes {
         session.screen.note(note);
