@@ -40,7 +40,9 @@ class Power:
         if digests:
             world.acknowledge(repo, ran, digests)
         self.disk.again()
-        world.whole(repo, all=True)
+        # An index that was lost before is only back when the repair has ended.
+        if what != "repair":
+            world.whole(repo, all=True)
         if gone and gone in world.listed(repo):
             need(ran.code != 0, "it was said to be forgotten, and has come back")
             world.restores(repo, gone, files)
@@ -53,7 +55,7 @@ class Power:
         again = world.run(*args).expect(0, 2 if gone else 0)
         if digests:
             world.acknowledge(repo, again, digests)
-        world.whole(repo)
+        world.whole(repo, all=what == "repair")
 
     def prepare(self, what):
         """Arguments, the files of the snapshot that is made, and the snapshot that is forgotten."""
