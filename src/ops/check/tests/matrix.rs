@@ -229,7 +229,8 @@ fn judge(sample: &Sample, name: &ObjectName) -> std::result::Result<&'static str
     }
     let found = contents(fixture);
     for (path, truth) in truth {
-        let lost = || lost.iter().any(|one| path == one || path.starts_with(&format!("{one}/")));
+        let lost =
+            || lost.iter().any(|one| path == one || path.starts_with(&format!("{}/", one.trim_end_matches('/'))));
         match found.get(path) {
             Some(Ok(bytes)) if bytes != truth => return Err(format!("{path} has other bytes")),
             Some(Ok(_)) => {}
