@@ -75,7 +75,7 @@ bincode::impl_borrow_decode!(Name);
 pub struct Shown<'a>(pub &'a [u8]);
 
 /// True for characters that would steer a terminal or disguise a name.
-fn is_unsafe(c: char) -> bool {
+pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
 }

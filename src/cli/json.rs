@@ -55,24 +55,45 @@
 //! A **loss** has `snapshot`, `time`, `whole` (true when the snapshot itself cannot be read), `entries`, `bytes`, and `paths` (the first 100: `path`,
 //! `entries`, `size`, `lost`; a path that ends in `/` stands for entries of that directory that nothing names any more).
 //!
-//! Sizes are bytes. Times are RFC 3339 in UTC. A name or path is a string; where it is not UTF-8 the string has escapes, and
+//! Sizes are bytes. Times are RFC 3339 in UTC. Characters that would steer a terminal are always escaped. A name or path is a string; where it is not UTF-8 the string has escapes, and
 //! `<field>_hex` beside it holds the exact bytes.
 
 use crate::{
     id::{SnapshotId, hex},
     model::snapshot::{DeviceClass, Problem, Snapshot, SourceKind, Totals},
-    name::Shown,
+    name::{Shown, is_unsafe},
     repo::{Listed, Rollback},
     world::Time,
 };
 use serde_json::{Map, Value, json};
-use std::io::{self, Write};
+use std::{
+    fmt,
+    io::{self, Write},
+};
+
+/// An object on one line, which steers no terminal: characters that would are escaped, as JSON allows for any.
+pub struct Line<'a>(pub &'a Value);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        let mut rest = &text[..];
+        while let Some(at) = rest.find(is_unsafe) {
+            let (plain, from) = rest.split_at(at);
+            f.write_str(plain)?;
+            let mut after = from.chars();
+            for unit in after.next().into_iter().flat_map(|c| c.encode_utf16(&mut [0; 2]).to_vec()) {
+                write!(f, "\\u{unit:04x}")?;
+            }
+            rest = after.as_str();
+        }
+        f.write_str(rest)
+    }
+}
 
 /// Prints one object on a line of its own.
 pub fn print(out: &mut dyn Write, object: &Value) -> io::Result<()> {
-    let mut line = object.to_string();
-    line.push('\n');
-    out.write_all(line.as_bytes())?;
+    out.write_all(format!("{}\n", Line(object)).as_bytes())?;
     out.flush()
 }
 
@@ -214,5 +235,13 @@ mod tests {
         let mut out = Vec::new();
         print(&mut out, &json!({ "message": "a\nb" })).unwrap();
         assert_eq!(out, b"{\"message\":\"a\\nb\"}\n");
+    }
+
+    #[test]
+    fn a_line_steers_no_terminal_and_says_the_same() {
+        let object = json!({ "a\u{9b}b": "\u{1b}[2J\u{7f}\u{85}\u{9b}31m\u{202e} ä \\u009b \u{1f600}" });
+        let line = Line(&object).to_string();
+        assert!(!line.chars().any(is_unsafe), "{line:?}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), object);
     }
 }

@@ -54,7 +54,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         entries += 1;
         let printed = if json {
             let &op::Entry { path, node, user, group, .. } = entry;
-            writeln!(out, "{}", entry::json("entry", path, node, user, group))
+            writeln!(out, "{}", json::Line(&entry::json("entry", path, node, user, group)))
         } else if args.null {
             out.write_all(entry.path).and_then(|()| out.write_all(b"\0"))
         } else {

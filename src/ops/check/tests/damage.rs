@@ -123,7 +123,7 @@ fn packs_that_no_index_lists_are_notes() {
     assert!(report.notes.iter().any(|note| note.contains("harmless leftover")));
 }
 
-fn keyless(fixture: &Fixture, read: ReadData) -> Result<keyless::Report> {
+pub(super) fn keyless(fixture: &Fixture, read: ReadData) -> Result<keyless::Report> {
     let (clock, entropy) =
         (crate::world::FixedClock(crate::world::Time::from_sec(1)), crate::world::SeededEntropy::new(1));
     let around = keyless::Around { clock: &clock, entropy: &entropy, cache: None };
