@@ -66,10 +66,18 @@ pub fn seal_segment(key: &SealKey, counter: u64, ad: &[u8], buf: &mut Vec<u8>) {
 /// Opens `buf` in place and takes the tag off; false when it does not verify (the bytes are then worthless).
 #[must_use]
 pub fn open_segment(key: &SealKey, counter: u64, ad: &[u8], buf: &mut Vec<u8>) -> bool {
-    let Some(tag) = buf.last_chunk::<TAG_LEN>().map(|tag| Tag::from(*tag)) else { return false };
-    buf.truncate(buf.len() - TAG_LEN);
+    let Some(len) = open_segment_within(key, counter, ad, buf).map(|opened| opened.len()) else { return false };
+    buf.truncate(len);
+    true
+}
+
+/// The same of bytes that stay where they are: what stands before the tag.
+pub fn open_segment_within<'b>(key: &SealKey, counter: u64, ad: &[u8], buf: &'b mut [u8]) -> Option<&'b mut [u8]> {
+    let (body, tag) = buf.split_last_chunk_mut::<TAG_LEN>()?;
     let cipher = ChaCha20Poly1305::new(&key.0.into());
-    cipher.decrypt_inout_detached(&segment_nonce(counter).into(), ad, InOutBuf::from(&mut buf[..]), &tag).is_ok()
+    let (nonce, tag) = (segment_nonce(counter).into(), Tag::from(*tag));
+    cipher.decrypt_inout_detached(&nonce, ad, InOutBuf::from(&mut body[..]), &tag).ok()?;
+    Some(body)
 }
 
 /// Sealing fails only beyond 256 GiB of plaintext; limits keep every input below 64 MiB. Should it fail all the same, the
