@@ -33,6 +33,8 @@ pub enum Error {
     Rollback { what: String },
     /// A medium is not there now: try again when it is.
     Absent { what: String },
+    /// Somebody else is doing it: try again later.
+    Busy { what: String },
     /// What the user asked for makes no sense or names nothing.
     Usage { what: String },
     /// Refused for safety; the message says how to insist.
@@ -117,7 +119,7 @@ impl fmt::Display for Error {
             Error::Overtaken => f.write_str(
                 "nothing was published: prune has begun to remove packs that it would have relied on; run it again (what was stored is kept)",
             ),
-            Error::Absent { what } | Error::Usage { what } | Error::Refused { what } => f.write_str(what),
+            Error::Absent { what } | Error::Busy { what } | Error::Usage { what } | Error::Refused { what } => f.write_str(what),
             Error::Cancelled => f.write_str("stopped on request; what is done is kept: run it again to go on"),
             Error::Hardware { what } => {
                 write!(

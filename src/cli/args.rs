@@ -1,8 +1,9 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    browse, check, completions, copy, diff, dump, find, forget, init, key, log, ls, man, media, mount, parity, prune,
-    repair, restore, rewrite, snapshot, snapshots, stats, tag,
+    bootstrap, browse, check, completions, copy, diff, drill, dump, find, fleet, forget, init, key, log, ls, man,
+    media, mount, parity, prune, pull, recipe, relocate, repair, restore, rewrite, serve, snapshot, snapshots, stats,
+    tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -23,9 +24,9 @@ Examples:
 An ADDRESS is SERIES[@VERSION][:PATH] or a snapshot's ID[:PATH]. A SERIES is server/vm/relpath.
 A VERSION is latest, an id, a date (2026-03-02), a time (2026-03-02T04:05) or an age (3d, 12h, 2w).
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 snapshot made but incomplete, 10 no repository,
-12 wrong key, 13 newer format, 14 store rolled back, 20 store full,
-75 medium absent, 130 cancelled.";
+Exit codes: 0 done, 1 failed, 2 usage, 3 snapshot made but incomplete (run, status, drill: something is wrong),
+10 no repository, 12 wrong key, 13 newer format, 14 store rolled back, 20 store full,
+75 medium absent or another run under way, 130 cancelled.";
 
 /// Encrypted, deduplicated backups for people who run servers
 #[derive(Debug, Parser)]
@@ -42,7 +43,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The repository's folder [env: VAULT_REPO]
+    /// The repository: a folder, usb:NAME, or, to read only, ssh://[USER@]HOST[:PORT]/PATH [env: VAULT_REPO]
     #[arg(long, short = 'r', global = true, value_name = "REPO", value_hint = ValueHint::DirPath)]
     pub repo: Option<OsString>,
     /// Read the passphrase from FILE (a newline at its end is cut) [env: VAULT_PASSWORD, the passphrase itself]
@@ -64,6 +65,12 @@ pub struct Global {
     /// Folder that remembers how far each series had come; keep it [env: VAULT_STATE_DIR; default: ~/.local/state/vault]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub state_dir: Option<PathBuf>,
+    /// How to reach ssh:// places: a command line for a shell [env: VAULT_SSH; default: ssh]
+    #[arg(long, global = true, value_name = "CMD", hide_short_help = true)]
+    pub ssh: Option<OsString>,
+    /// What vault is called at ssh:// places [default: vault]
+    #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
+    pub remote_vault: Option<String>,
     /// Go on although the store shows an older state than this machine has seen, or lacks snapshots
     #[arg(long, global = true)]
     pub accept_rollback: bool,
@@ -87,6 +94,9 @@ pub enum Command {
     Log(log::Args),
     Browse(browse::Args),
     Restore(restore::Args),
+    Drill(drill::Args),
+    Bootstrap(bootstrap::Args),
+    Recipe(recipe::Args),
     Dump(dump::Args),
     Mount(mount::Args),
     Forget(Box<forget::Args>),
@@ -99,9 +109,17 @@ pub enum Command {
     Repair(repair::Args),
     Rewrite(rewrite::Args),
     Copy(copy::Args),
+    Move(relocate::Args),
     Parity(parity::Args),
     Media(media::Args),
+    Pull(pull::Args),
+    Serve(serve::Args),
     Key(key::Args),
+    Run(fleet::run::Args),
+    Status(fleet::status::Args),
+    History(fleet::history::Args),
+    Schedule(fleet::schedule::Args),
+    Config(fleet::config::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -119,6 +137,9 @@ impl Command {
             Command::Log(_) => "log",
             Command::Browse(_) => "browse",
             Command::Restore(_) => "restore",
+            Command::Drill(_) => "drill",
+            Command::Bootstrap(_) => "bootstrap",
+            Command::Recipe(args) => args.name(),
             Command::Dump(_) => "dump",
             Command::Mount(_) => "mount",
             Command::Forget(_) => "forget",
@@ -131,9 +152,17 @@ impl Command {
             Command::Repair(_) => "repair",
             Command::Rewrite(_) => "rewrite",
             Command::Copy(_) => "copy",
+            Command::Move(_) => "move",
             Command::Media(media) => media.name(),
             Command::Parity(args) => args.name(),
+            Command::Pull(_) => "pull",
+            Command::Serve(_) => "serve",
             Command::Key(key) => key.name(),
+            Command::Run(_) => "run",
+            Command::Status(_) => "status",
+            Command::History(_) => "history",
+            Command::Schedule(args) => args.name(),
+            Command::Config(args) => args.name(),
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
         }

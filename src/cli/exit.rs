@@ -5,13 +5,13 @@
 //! | 0 | done |
 //! | 1 | failed, or done with problems (`restore`, `check`, `ls`, `diff`, `find`, `log`, `snapshots`, `forget`) |
 //! | 2 | the request makes no sense or names nothing |
-//! | 3 | the snapshot was made, but some of its sources could not be read |
+//! | 3 | the snapshot was made, but some of its sources could not be read; something went wrong in a run or a drill, or is red |
 //! | 10 | there is no repository |
 //! | 12 | wrong passphrase or key |
 //! | 13 | written by a newer program |
 //! | 14 | the store shows an older state than this machine has seen, or hides snapshots |
 //! | 20 | the store is full |
-//! | 75 | a medium is absent: try again later |
+//! | 75 | a medium is absent, or another run is under way: try again later |
 //! | 130 | cancelled |
 
 use crate::{
@@ -124,6 +124,7 @@ impl Failure {
                 Error::Store { .. } => "store",
                 Error::Rollback { .. } => "rollback",
                 Error::Absent { .. } => "absent",
+                Error::Busy { .. } => "busy",
                 Error::Target { .. } => "target",
                 Error::Command { .. } => "command",
                 Error::Usage { .. } => "usage",
@@ -165,7 +166,7 @@ pub fn code(result: &Result<Outcome, Failure>) -> u8 {
             Error::WrongKey { .. } => 12,
             Error::Unsupported { .. } => 13,
             Error::Rollback { .. } => ROLLED_BACK,
-            Error::Absent { .. } => ABSENT,
+            Error::Absent { .. } | Error::Busy { .. } => ABSENT,
             error if error.is_store_full() => 20,
             Error::Cancelled => CANCELLED,
             _ => 1,
@@ -199,6 +200,7 @@ mod tests {
             (Error::NotPermitted { what: text(), role: "writer", needs: "an owner key" }, 1),
             (Error::Rollback { what: text() }, 14),
             (Error::Absent { what: text() }, 75),
+            (Error::Busy { what: text() }, 75),
             (Error::Command { command: text(), why: text() }, 1),
             (Error::Hardware { what: text() }, 1),
         ] {

@@ -10,6 +10,7 @@
 //! | `entry` | `ls`: for each entry | `path`, `type` (`file` `dir` `symlink` `fifo` `socket` `char` `block`), `size`, `mode` (octal text), `uid`, `gid`, `user`, `group`, `mtime`, `links`, `inode`, `target` |
 //! | `difference` | `diff`: for each | `path`, `change` (`added` `removed` `changed` `moved`), `from`, `what` (words of `type` `content` `target` `device` `mode` `owner` `attributes` `time`), `before` and `after` (`type`, `size`, `mode`, `uid`, `gid`, `mtime`) |
 //! | `match` | `find`: for each | `series`, `path`, `type`, `size`, `mode`, `mtime` (of its newest version), `first` and `last` (`id`, `sequence`, `time`), `snapshots`, `versions`, `present` (in the newest snapshot) |
+//! | `job` | `run`: each, when it ends | `job` (`snapshot` `forget` `copy` `medium` `check` `drill`), `object`, `outcome` (`done` `incomplete` `absent` `skipped` `planned` `failed`), `seconds`; `message`, or `snapshot`, `files`, `bytes`, `bytes_new`, `bytes_stored` |
 //! | `result` | last, always | `command`, `exit_code`, then what the command tells; after a failure `error` with `kind` and `message` |
 //!
 //! | command | its result |
@@ -38,6 +39,11 @@
 //! | `media add`, `eject`, `retire` | `medium`, and `uuid` and `id`, or `unmounted` |
 //! | `key rekey` | as `copy` with mode `logical`; `repository` |
 //! | `key …` | `keys`, or `key` and `key_file` |
+//! | `run` | `jobs` (as the events), `notes`, `wrong` (their number), `dry_run`, `seconds` |
+//! | `status` | `fleet`, `time`, `state` (`ok` `red`), `red_applications`, `applications` (`series`, `type`, `state`, `red` and `odd` (texts), `good`, `newest`, `age_seconds`, `copies`, `places`, `sites`, `checked`, `drilled`, `restore_seconds`, `bytes`, `promised`: `rpo_seconds`, `rto_seconds`, `copies`, `sites`, `check_seconds`, `drill_seconds`), `holders` (`name`, `kind`: `repository` `medium`; `site`, `applications`, `snapshots`, `foreign_series`, `synced`, `red`), `jobs` (texts), `last_run` |
+//! | `history` | `history` (`time`, `series`, `outcome`: `good` `incomplete` `failed`; `snapshot`, `files`, `bytes`, `bytes_new`, `bytes_stored`, `seconds`, `problems`, `why`) |
+//! | `config check` | `faults` (texts), `applications`; `config show`: `toml` |
+//! | `schedule …` | `scheduler`, `written`; `files` (`path`, `text`); `removed` |
 //!
 //! A **snapshot** has `id`, `series`, `sequence`, `previous`, `time`, `finished`, `complete`, `host`, `user`, `program`, `tags`,
 //! `description`, `totals` (`files` `directories` `others` `bytes`), `work` (`files_read` `bytes_read` `bytes_new` `bytes_stored`),

@@ -8,15 +8,18 @@
 mod address;
 mod args;
 mod board;
+mod bootstrap;
 mod browse;
 mod check;
 mod completions;
 mod copy;
 mod diff;
+mod drill;
 mod dump;
 mod entry;
 mod exit;
 mod find;
+mod fleet;
 mod forget;
 mod host;
 mod human;
@@ -32,12 +35,17 @@ mod mount;
 mod parity;
 mod progress;
 mod prune;
+mod pull;
+mod recipe;
 mod rekey;
+mod relocate;
 mod repair;
 mod restore;
+mod restore_app;
 mod rewrite;
 mod screen;
 mod secrets;
+mod serve;
 mod session;
 mod sheet;
 mod signals;
@@ -105,6 +113,9 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Log(args) => log::run(args, session),
         Command::Browse(args) => browse::run(args, session),
         Command::Restore(args) => restore::run(args, session),
+        Command::Bootstrap(args) => bootstrap::run(args, session),
+        Command::Recipe(args) => recipe::run(args, session),
+        Command::Drill(args) => drill::run(args, session),
         Command::Dump(args) => dump::run(args, session),
         Command::Mount(args) => mount::run(args, session),
         Command::Forget(args) => forget::run(*args, session),
@@ -117,9 +128,17 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Repair(args) => repair::run(args, session),
         Command::Rewrite(args) => rewrite::run(args, session),
         Command::Copy(args) => copy::run(args, session),
+        Command::Move(args) => relocate::run(args, session),
         Command::Media(args) => media::run(args, session),
         Command::Parity(args) => parity::run(args, session),
+        Command::Pull(args) => pull::run(args, session),
+        Command::Serve(args) => serve::run(args, session),
         Command::Key(args) => key::run(args, session),
+        Command::Run(args) => fleet::run::run(args, session),
+        Command::Status(args) => fleet::status::run(args, session),
+        Command::History(args) => fleet::history::run(args, session),
+        Command::Schedule(args) => fleet::schedule::run(args, session),
+        Command::Config(args) => fleet::config::run(args, session),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }

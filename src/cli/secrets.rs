@@ -3,6 +3,7 @@
 use super::{args::Global, exit::Failure, screen::Screen, signals::Interrupts};
 use crate::{
     error::{Error, Result},
+    fleet::config::Access,
     id::{hex, unhex},
     keys::{recovery, slot::Secret},
     name::Shown,
@@ -175,6 +176,20 @@ pub fn source(global: &Global, screen: &Screen) -> Result<Source, Failure> {
         )
         .into()),
     }
+}
+
+/// What the configuration says that a repository is opened with; as the command line says when it says nothing.
+pub fn of_access(access: &Access, global: &Global, screen: &Screen) -> Result<Source, Failure> {
+    let given = match access {
+        Access::Unsaid => return source(global, screen),
+        Access::KeyFile(path) => read_key_file(path)?,
+        Access::PasswordFile(path) => Secret::Passphrase(of_file(path)?),
+        Access::PasswordCommand(command) => Secret::Passphrase(of_command(OsStr::new(command))?),
+        Access::PasswordEnv(name) => Secret::Passphrase(of_environment(name)?.ok_or_else(|| {
+            Error::usage(format!("the passphrase is to be in {}, which is not set", Shown(name.as_bytes())))
+        })?),
+    };
+    Ok(Source::Given(Unlock::Secret(given)))
 }
 
 /// True when somebody is there to be asked.

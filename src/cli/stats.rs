@@ -113,7 +113,7 @@ fn ratio(of: u64, to: u64) -> String {
 }
 
 /// How numbers went, as a row of little bars.
-fn sparkline(numbers: &[u64]) -> String {
+pub fn sparkline(numbers: &[u64]) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let max = numbers.iter().copied().max().unwrap_or(0).max(1);
     numbers.iter().map(|&n| BARS[(n as f64 / max as f64 * 7.0).round() as usize]).collect()

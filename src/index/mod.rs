@@ -1,6 +1,8 @@
 //! Which pack and segment hold a blob: sealed index objects in the store, and a derived table on the client's own disk.
 
 mod folder;
+#[cfg(all(test, feature = "interleaved"))]
+mod interleaved;
 pub mod mapped;
 pub mod object;
 mod reliance;

@@ -19,8 +19,13 @@ use std::{
     collections::HashSet,
     hash::{BuildHasherDefault, Hasher},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard},
+    sync::Arc,
 };
+
+#[cfg(all(test, feature = "interleaved"))]
+use shuttle::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
+#[cfg(not(all(test, feature = "interleaved")))]
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 /// Blobs of a run that is built at once: bounds the memory that building takes (about 100 bytes a blob).
 const BATCH_BLOBS: usize = 256 << 10;

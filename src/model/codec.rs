@@ -3,6 +3,7 @@
 use bincode::{
     BorrowDecode, Decode, Encode,
     config::{Configuration, LittleEndian, Varint},
+    enc::{EncoderImpl, write::SizeWriter},
 };
 use std::fmt;
 
@@ -43,11 +44,12 @@ pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
     out
 }
 
-/// Reads a value that fills `bytes` exactly.
+/// Reads a value that fills `bytes` exactly, and is encoded in the only way that there is: an integer in a longer form than the
+/// shortest is refused, so that what is equal has equal bytes.
 ///
 /// Memory: collections are only made when their claimed length, in memory, fits a limit of 64 to 256 times the input,
 /// so a short input cannot claim a large allocation.
-pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, Malformed> {
+pub fn decode<T: Decode<()> + Encode>(bytes: &[u8]) -> Result<T, Malformed> {
     let (value, used) = decode_prefix(bytes)?;
     if used != bytes.len() {
         return Err(Malformed(format!("{} bytes follow the end", bytes.len() - used)));
@@ -56,16 +58,33 @@ pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, Malformed> {
 }
 
 /// Reads a value that `bytes` begin with; returns how many it takes.
-pub fn decode_front<T: Decode<()>>(bytes: &[u8]) -> Result<(T, usize), Malformed> {
+pub fn decode_front<T: Decode<()> + Encode>(bytes: &[u8]) -> Result<(T, usize), Malformed> {
     decode_prefix(bytes)
 }
 
-/// The same for a value that borrows from `bytes`, and allocates nothing.
+/// The same for a value that borrows from `bytes`, and allocates nothing. Longer forms of integers pass: for a look at what is decoded
+/// whole before it counts.
 pub fn borrow_front<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<(T, usize), Malformed> {
     bincode::borrow_decode_from_slice(bytes, LAYOUT).map_err(|e| Malformed(e.to_string()))
 }
 
-fn decode_prefix<T: Decode<()>>(bytes: &[u8]) -> Result<(T, usize), Malformed> {
+fn decode_prefix<T: Decode<()> + Encode>(bytes: &[u8]) -> Result<(T, usize), Malformed> {
+    let (value, used) = decode_loosely(bytes)?;
+    // Everything else about an encoding follows from its value: a second one can only be longer.
+    match encoded_len(&value) == used {
+        true => Ok((value, used)),
+        false => Err(Malformed::new("an integer is not in its shortest form")),
+    }
+}
+
+fn encoded_len<T: Encode>(value: &T) -> usize {
+    let mut encoder = EncoderImpl::new(SizeWriter::default(), LAYOUT);
+    let done = value.encode(&mut encoder);
+    debug_assert!(done.is_ok(), "{done:?}");
+    encoder.into_writer().bytes_written
+}
+
+fn decode_loosely<T: Decode<()>>(bytes: &[u8]) -> Result<(T, usize), Malformed> {
     macro_rules! within {
         ($($limit:expr),*) => {
             $(if bytes.len() <= $limit / 64 {
@@ -87,6 +106,21 @@ mod tests {
         assert_eq!(encode(&(1u8, 250u32, 251u32, 65536u64)), [1, 250, 251, 251, 0, 252, 0, 0, 1, 0]);
         assert_eq!(encode(&(-1i64, 1i64, Some(7u8), None::<u8>)), [1, 2, 1, 7, 0]);
         assert_eq!(encode(&(vec![9u8, 8], [7u8; 3], "é")), [2, 9, 8, 7, 7, 7, 2, 0xc3, 0xa9]);
+    }
+
+    #[test]
+    fn there_is_one_encoding_of_each_value() {
+        for longer in
+            [&[251, 250, 0][..], &[252, 250, 0, 0, 0], &[252, 0xff, 0xff, 0, 0], &[253, 1, 0, 0, 0, 0, 0, 0, 0]]
+        {
+            assert!(decode::<u64>(longer).is_err(), "{longer:?}");
+            assert!(decode_front::<u64>(longer).is_err(), "{longer:?}");
+        }
+        // The number of a list's items, and the variant of an enum.
+        assert!(decode::<Vec<u8>>(&[251, 1, 0, 7]).is_err());
+        assert!(decode::<Option<u8>>(&[2, 7]).is_err() && decode::<bool>(&[2]).is_err());
+        assert_eq!(decode::<Vec<u8>>(&[1, 7]).unwrap(), [7]);
+        assert_eq!(decode::<u64>(&[251, 251, 0]).unwrap(), 251);
     }
 
     #[test]

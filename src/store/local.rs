@@ -16,6 +16,7 @@
 //!
 //! Symbolic links inside the store are never followed; the root itself may be reached through one.
 
+pub mod disk;
 mod folder;
 mod gather;
 mod upload;
@@ -25,6 +26,7 @@ use crate::{
     error::{Error, Result},
     name::Shown,
 };
+use disk::At;
 use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat},
     io::Errno,
@@ -41,7 +43,7 @@ use std::{
         },
     },
     path::{Path, PathBuf},
-    sync::{Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 /// The folder of uploads. No object's name begins with it.
@@ -52,6 +54,8 @@ const TMP: &str = "tmp";
 pub struct LocalStore {
     path: PathBuf,
     root: OwnedFd,
+    /// Changes are made through it.
+    disk: disk::Disk,
     /// Folders to flush at the next sync, by their path under the root.
     touched: Mutex<BTreeSet<String>>,
     /// Held during a sync: who finds nothing left to flush must not return before the flush is done.
@@ -73,7 +77,7 @@ impl LocalStore {
         let store = Self::open(path)?;
         // The new folders' own names: up to the one that stood before.
         for above in absolute.ancestors().skip(1) {
-            folder::flush_path(above, store.root.as_fd()).map_err(|e| failed(e.into()))?;
+            folder::flush_path(&store.disk, above, store.root.as_fd()).map_err(|e| failed(e.into()))?;
             if stood.as_deref() == Some(above) {
                 break;
             }
@@ -85,7 +89,14 @@ impl LocalStore {
     /// written to opens as well; storing fails then.
     pub fn open(path: &Path) -> Result<Self> {
         let store = Self::open_untouched(path)?;
-        upload::sweep(store.root.as_fd());
+        upload::sweep(&store.disk, store.root.as_fd());
+        Ok(store)
+    }
+
+    /// The same with somebody who is asked before each change, for tests.
+    pub fn open_watched(path: &Path, watch: Arc<dyn disk::Watch>) -> Result<Self> {
+        let store = LocalStore { disk: disk::Disk::watched(watch), ..Self::open_untouched(path)? };
+        upload::sweep(&store.disk, store.root.as_fd());
         Ok(store)
     }
 
@@ -95,6 +106,7 @@ impl LocalStore {
         Ok(LocalStore {
             path: path.to_owned(),
             root,
+            disk: disk::Disk::default(),
             touched: Mutex::default(),
             syncing: Mutex::default(),
             lost: Mutex::default(),
@@ -116,6 +128,7 @@ impl LocalStore {
         Ok(LocalStore {
             path: self.path.clone(),
             root,
+            disk: self.disk.clone(),
             touched: Mutex::default(),
             syncing: Mutex::default(),
             lost: Mutex::default(),
@@ -260,7 +273,7 @@ impl Store for LocalStore {
             return Ok(());
         }
         let gone = match folder::open(self.root.as_fd(), name.folder()) {
-            Ok(folder) => rustix::fs::unlinkat(&folder, name.leaf(), AtFlags::empty()),
+            Ok(folder) => self.disk.remove(At { folder: folder.as_fd(), leaf: name.leaf() }),
             Err(e) => Err(e),
         };
         match gone {
@@ -285,13 +298,15 @@ impl Store for LocalStore {
         if !is_file(&rustix::fs::statat(&old, from.leaf(), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?) {
             return Err(failed(Errno::INVAL));
         }
-        let new = folder::make(self.root.as_fd(), to.folder()).map_err(failed)?;
-        let put = match rustix::fs::renameat_with(&old, from.leaf(), &new, to.leaf(), RenameFlags::NOREPLACE) {
+        let new = folder::make(&self.disk, self.root.as_fd(), to.folder()).map_err(failed)?;
+        let here = At { folder: old.as_fd(), leaf: from.leaf() };
+        let there = At { folder: new.as_fd(), leaf: to.leaf() };
+        let put = match self.disk.rename(here, there, RenameFlags::NOREPLACE) {
             // Not exclusive where the file system does not know how.
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
                 match rustix::fs::statat(&new, to.leaf(), AtFlags::SYMLINK_NOFOLLOW) {
                     Ok(_) => Err(Errno::EXIST),
-                    Err(Errno::NOENT) => rustix::fs::renameat(&old, from.leaf(), &new, to.leaf()),
+                    Err(Errno::NOENT) => self.disk.rename(here, there, RenameFlags::empty()),
                     Err(e) => Err(e),
                 }
             }
@@ -323,7 +338,8 @@ impl Store for LocalStore {
                 return Err(failed(Errno::INVAL));
             }
         }
-        match rustix::fs::renameat_with(&one, a.leaf(), &other, b.leaf(), RenameFlags::EXCHANGE) {
+        let there = At { folder: other.as_fd(), leaf: b.leaf() };
+        match self.disk.exchange(At { folder: one.as_fd(), leaf: a.leaf() }, there) {
             // The file system does not know how.
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Ok(false),
             Err(e) => Err(failed(e)),
@@ -345,7 +361,7 @@ impl Store for LocalStore {
         }
         let touched = std::mem::take(&mut *lock(&self.touched));
         for path in touched {
-            folder::open(self.root.as_fd(), &path).and_then(folder::flush).map_err(|e| {
+            folder::open(self.root.as_fd(), &path).and_then(|folder| self.disk.flush_folder(folder)).map_err(|e| {
                 self.lose(&e.into());
                 Error::store("flush", format_args!("{}/{path}", self.place()), e.into())
             })?;

@@ -296,6 +296,9 @@ class KeyAdd(Kill):
     strikes = (1,)
 
     def before(self):
+        keys = self.world.run("key", "list", "--json", *self.world.at(self.repo)).expect(0).result["keys"]
+        for key in [key for key in keys if key["label"] == "more"][5:]:
+            self.world.run("key", "remove", *self.world.at(self.repo), key["id"]).expect(0)
         self.file = self.world.path(f"key-{self.rng.randrange(1 << 60)}")
         return ["key", "add", "--key-file-out", self.file, "--label", "more", *self.world.at(self.repo)], None
 
@@ -338,6 +341,7 @@ class Sync(Kill):
         self.disk.mount()
         add = ["media", "add", *self.world.at(self.repo), self.disk.point / "vault", "--name", "blue"]
         self.world.run(*add).expect(0)
+        self.world.run("media", "sync", *self.world.at(self.repo)).expect(0)
         self.copy = type(self.repo)(self.disk.point / "vault", self.repo.key)
 
     def before(self):
@@ -390,8 +394,9 @@ class Mount(Kill):
         deadline = time.monotonic() + self.rng.uniform(0, 0.12)
         while time.monotonic() < deadline:
             # Somebody reads while it dies.
-            for path in list(self.point.glob("series/*"))[:1] if os.path.ismount(self.point) else []:
-                path.exists()
+            found = next(self.point.rglob("f*"), None) if os.path.ismount(self.point) else None
+            if found and found.is_file():
+                found.read_bytes()
             time.sleep(0.005)
         child.kill()
         ran = self.world.end(child)

@@ -58,6 +58,19 @@ fn main() {
     texts(&seeds);
     marker(&seeds);
     operations(&seeds);
+    fleet(&seeds);
+}
+
+/// A configuration, what a snapshot holds of one, and a line of a history.
+fn fleet(seeds: &Seeds<'_>) {
+    let config = "version = 1\n[defaults]\nretention = { daily = 14, weekly = \"8w\" }\nslo = { rpo = \"26h\", copies = 2 }\n\
+                  [repositories.local]\npath = \"/srv/vault\"\nkey-file = \"/etc/vault/key\"\n[servers.alpha.vms.web1.apps]\n\
+                  shop = { type = \"rails\", root = \"/srv/shop\", exclude = [\"*.tmp\"] }\n[[copy]]\nto = \"local\"\n";
+    seeds.put("fleet", config.as_bytes());
+    seeds.put("fleet", format!("{config}\n[facts]\nmails = \"12\"\n").as_bytes());
+    let line = "time=2026-03-02T04:05:06Z series=alpha/web1/shop outcome=failed files=1 mb=0.1 bytes=2 new=3 stored=4 seconds=1.5 \
+                problems=1 why=\"no \\\"room\\\"\"\nbackup-alpha+web1+shop-20260302\n";
+    seeds.put("fleet", line.as_bytes());
 }
 
 /// A block, and a table with its shape before it as the target takes it.
@@ -291,7 +304,8 @@ fn texts(seeds: &Seeds<'_>) {
 
 fn marker(seeds: &Seeds<'_>) {
     let (name, host) = ("blue".into(), "alpha.example.org".into());
-    let marker = Marker { medium: [4; 16], generation: 3, name, time: Time::from_sec(1_800_000_000), host, parity: true };
+    let marker =
+        Marker { medium: [4; 16], generation: 3, name, time: Time::from_sec(1_800_000_000), host, parity: true };
     seeds.put("medium", &codec::encode(&marker));
     seeds.put("medium", &seal_marker(keys(), &marker, &SeededEntropy::new(0)).unwrap());
 }
@@ -303,7 +317,8 @@ fn operations(seeds: &Seeds<'_>) {
     seeds.put("operations", &[history.concat(), history.concat()].concat());
     for (nth, how) in [(3, 1), (9, 3), (14, 17), (20, 9), (40, 7)] {
         let fails = history.map(|[what, on, ..]| [what, on, nth, how]);
-        let ends = [[prune, 0, 0, 0], [pass, 2, 0, 0], [prune, 0, nth, how], [repair, 0, nth, how], [snapshot, 200, nth, how]];
+        let ends =
+            [[prune, 0, 0, 0], [pass, 2, 0, 0], [prune, 0, nth, how], [repair, 0, nth, how], [snapshot, 200, nth, how]];
         seeds.put("operations", &[history.concat(), fails.concat(), ends.concat()].concat());
     }
 }

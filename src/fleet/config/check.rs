@@ -125,8 +125,7 @@ impl Look<'_> {
     fn app(&mut self, table: &Table, at: &str, stands: &Value) {
         let Some(named) = table.get("type") else {
             // `apps.demo.example.org` makes tables in tables.
-            let dotted =
-                table.0.values().any(|one| matches!(&one.kind, Kind::Table(below) if below.get("type").is_some()));
+            let dotted = holds_type(table);
             let hint = if dotted {
                 "; a path with dots or slashes is written in quotes: apps.\"demo.example.org/shop\""
             } else {
@@ -153,6 +152,14 @@ impl Look<'_> {
             _ => self.add(named, &join(at, "type"), "write a text in quotes"),
         }
     }
+}
+
+/// True when an application's table lies somewhere in this one.
+fn holds_type(table: &Table) -> bool {
+    table
+        .0
+        .values()
+        .any(|one| matches!(&one.kind, Kind::Table(below) if below.get("type").is_some() || holds_type(below)))
 }
 
 /// True when a value is one that may be written.

@@ -1,8 +1,9 @@
 //! All recipes: those that the program brings, and those of `recipes.d/*.toml`.
 
-use super::{Recipe, files, user::User};
+use super::{Key, Recipe, files, user::User};
 use crate::{
     error::{Error, Result},
+    fleet::config::{Types, key::nearest},
     name::Shown,
 };
 use std::{path::Path, sync::Arc};
@@ -53,14 +54,22 @@ impl Recipes {
     pub fn find(&self, name: &str) -> Result<Arc<dyn Recipe>> {
         let found = self.0.iter().find(|recipe| recipe.name() == name).cloned();
         found.ok_or_else(|| {
-            let near =
-                self.iter().map(|recipe| (strsim::damerau_levenshtein(name, recipe.name()), recipe.name())).min();
-            let hint = match near {
-                Some((distance, near)) if distance <= 3 => format!("; did you mean \"{near}\"?"),
-                _ => ": see `vault recipe list`".into(),
+            let hint = match nearest(name, self.iter().map(|recipe| recipe.name())) {
+                Some(near) => format!("; did you mean \"{near}\"?"),
+                None => ": see `vault recipe list`".into(),
             };
             Error::usage(format!("there is no recipe \"{}\"{hint}", Shown(name.as_bytes())))
         })
+    }
+}
+
+impl Types for Recipes {
+    fn keys(&self, name: &str) -> Option<&[Key]> {
+        self.iter().find(|recipe| recipe.name() == name).map(|recipe| recipe.keys())
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.iter().map(|recipe| recipe.name()).collect()
     }
 }
 

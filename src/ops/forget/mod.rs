@@ -13,7 +13,7 @@ pub mod policy;
 mod tests;
 
 pub use apply::{Report, apply};
-pub use plan::{Doomed, Entry, Plan, SeriesPlan, of_ids, of_policy, of_snapshots};
+pub use plan::{Doomed, Entry, Plan, SeriesPlan, of_ids, of_policies, of_policy, of_snapshots};
 
 /// Who asks, for the record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -186,6 +186,32 @@ pub fn of_policy(
     view.finish(repo, plan)
 }
 
+/// What policies forget, each of its own series: `policy_of` tells that of a series, `None` when it is left alone. All are looked at in
+/// one go. Otherwise as [`of_policy`].
+pub fn of_policies(
+    repo: &Repository,
+    policy_of: &dyn Fn(&Series) -> Option<Policy>,
+    zone: &TimeZone,
+    monitor: &dyn Monitor,
+) -> Result<Plan> {
+    let view = look(repo, monitor)?;
+    monitor.phase(Phase::Planning);
+    let now = repo.clock().now().sec;
+    let mut plan = Plan::default();
+    for of_one in view.snapshots.listed.chunk_by(|a, b| a.snapshot.series == b.snapshot.series) {
+        monitor.check()?;
+        let Some(first) = of_one.first() else { continue };
+        let series = Series::parse(&first.snapshot.series)?;
+        // One that keeps nothing says nothing.
+        if let Some(policy) = policy_of(&series).filter(|policy| !policy.is_empty()) {
+            let (one, doomed) = plan_series(&view, repo, &series, of_one, &policy, zone, now);
+            plan.series.push(one);
+            plan.doomed.extend(doomed);
+        }
+    }
+    view.finish(repo, plan)
+}
+
 fn plan_series(
     view: &View,
     repo: &Repository,

@@ -5,3 +5,4 @@ mod filter;
 mod hostile;
 mod in_place;
 mod plain;
+mod random;

@@ -28,6 +28,7 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread::{self, Scope, ScopedJoinHandle},
     time::Duration,
 };
 
@@ -187,6 +188,17 @@ impl<'m> Control<'m> {
             Ok(Err(Stopped)) | Err(_) => self.fail(broken()),
         }
         Err(Stopped)
+    }
+
+    /// Starts a thread that is watched.
+    pub fn spawn<'scope, T: Send + 'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        name: &'static str,
+        work: impl FnOnce() -> Result<T, Stopped> + Send + 'scope,
+    ) -> Result<ScopedJoinHandle<'scope, Result<T, Stopped>>, Stopped> {
+        let started = thread::Builder::new().name(name.into()).spawn_scoped(scope, move || self.watch(name, work));
+        self.guard(started.map_err(|e| Error::store("start a thread for", name, e)))
     }
 
     /// Why all stopped.

@@ -35,7 +35,6 @@ use std::{
     io::{self, Read},
     os::{fd::AsFd, unix::ffi::OsStrExt},
     process::{Command, Stdio},
-    thread::{Scope, ScopedJoinHandle},
 };
 
 /// Steps that the walk may be ahead of the tree: more than a rotational disk's reader looks ahead.
@@ -74,17 +73,6 @@ struct Placed {
     device: Option<u64>,
 }
 
-fn spawn<'scope, T: Send + 'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    control: &'scope Control<'_>,
-    name: &'static str,
-    work: impl FnOnce() -> Result<T, Stopped> + Send + 'scope,
-) -> Result<ScopedJoinHandle<'scope, Result<T, Stopped>>, Stopped> {
-    let watched = move || control.watch(name, work);
-    let started = std::thread::Builder::new().name(name.into()).spawn_scoped(scope, watched);
-    control.guard(started.map_err(|e| crate::error::Error::store("start a thread for", name, e)))
-}
-
 /// Takes all sources; returns those that could be read. Failures of the repository are known to the control.
 pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, threads: usize) -> Vec<Source> {
     let workers = ops::threads(threads);
@@ -104,7 +92,7 @@ pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, thr
         for _ in 0..workers {
             let to_workers = to_workers.clone();
             let work = move || work(job.control, writer, chunker, &to_workers, back, job.bases.data);
-            if spawn(scope, job.control, "worker", work).is_err() {
+            if job.control.spawn(scope, "worker", work).is_err() {
                 return Vec::new();
             }
         }
@@ -116,7 +104,7 @@ pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, thr
                 let taken = group.into_iter().map(|placed| taker.one(placed));
                 Ok(taken.collect::<Result<Vec<_>, Stopped>>()?.into_iter().flatten().collect())
             };
-            taking.extend(spawn(scope, job.control, "source", take));
+            taking.extend(job.control.spawn(scope, "source", take));
         }
         drop(plumbing);
         taking.into_iter().filter_map(|taking| taking.join().ok()?.ok()).flatten().collect()
@@ -129,7 +117,7 @@ fn by_device(control: &Control<'_>, requests: Vec<SourceRequest>) -> Vec<Vec<Pla
     for request in requests {
         let path = match &request.input {
             Input::Path(path) => Some(path),
-            Input::Tree(tree) => Some(&tree.path),
+            Input::Tree(tree) => Some(tree.read_from.as_ref().unwrap_or(&tree.path)),
             _ => None,
         };
         let placed = match path {
@@ -232,7 +220,7 @@ impl Taker<'_> {
         let assembler = self.assembler()?;
         std::thread::scope(|scope| {
             let scan = Scan::new(self.job, excludes, steps, tasks);
-            spawn(scope, control, "walker", move || match root {
+            control.spawn(scope, "walker", move || match root {
                 Root::Directory(dir) => scan.directory(dir, name),
                 Root::Single(dir, entry) => scan.single(dir, entry, name),
             })?;
@@ -248,7 +236,7 @@ impl Taker<'_> {
                 );
                 reader.grows = grows;
                 let tasks = tasks_out.clone();
-                spawn(scope, control, "reader", move || reader.run(&tasks, rotational))?;
+                control.spawn(scope, "reader", move || reader.run(&tasks, rotational))?;
             }
             drop((results, tasks_out));
             assembler.run(&steps_out, &results_out)
@@ -311,7 +299,7 @@ impl Taker<'_> {
         drop(steps);
         std::thread::scope(|scope| {
             let (pool, batches, results) = (self.plumbing.pool.clone(), self.plumbing.batches.clone(), results);
-            spawn(scope, control, "reader", move || -> Result<(), Stopped> {
+            control.spawn(scope, "reader", move || -> Result<(), Stopped> {
                 let mut reader = Reader::new(control, self.chunker, pool, batches, results.clone(), self.before());
                 if let Err(why) = reader.stream(0, &mut *input, stat, before.as_ref(), ended)? {
                     control.problem(name.as_bytes(), why);

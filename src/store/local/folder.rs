@@ -1,6 +1,10 @@
 //! Folders by descriptor: walked part by part from the store's root, so that no symbolic link is followed.
 
-use super::{TMP, entry, is_file};
+use super::{
+    TMP,
+    disk::{At, Disk},
+    entry, is_file,
+};
 use crate::{
     error::{Error, Result},
     store::{Entry, ObjectName},
@@ -48,22 +52,14 @@ pub(super) fn open(root: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
 }
 
 /// Opens the folder at this path under the root and makes what is missing of it.
-pub(super) fn make(root: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
+pub(super) fn make(disk: &Disk, root: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
     descend(root, path, |at, part| match step(at, part) {
-        Err(Errno::NOENT) => match rustix::fs::mkdirat(at, part, Mode::RWXU) {
+        Err(Errno::NOENT) => match disk.make_folder(At { folder: at, leaf: part }) {
             Ok(()) | Err(Errno::EXIST) => step(at, part),
             Err(e) => Err(e),
         },
         done => done,
     })
-}
-
-/// Makes the names in a folder durable. File systems that cannot do that for one folder are flushed as a whole.
-pub(super) fn flush(folder: OwnedFd) -> io::Result<()> {
-    match retry(|| rustix::fs::fsync(&folder)) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => retry(|| rustix::fs::syncfs(&folder)),
-        done => done,
-    }
 }
 
 /// True where one call flushes every file of the file system and tells when one of them was lost: Linux does since 5.8, where the
@@ -80,16 +76,11 @@ pub(super) fn flushes_all(inside: BorrowedFd<'_>) -> bool {
         && rustix::fs::fstatfs(inside).is_ok_and(|stat| known(stat.f_type as u64))
 }
 
-/// Flushes the file system that holds `inside`.
-pub(super) fn flush_all(inside: BorrowedFd<'_>) -> io::Result<()> {
-    retry(|| rustix::fs::syncfs(inside))
-}
-
 /// Makes the names in the folder at `path` durable; where it may not be opened, by flushing the file system of `inside`.
-pub(super) fn flush_path(path: &Path, inside: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn flush_path(disk: &Disk, path: &Path, inside: BorrowedFd<'_>) -> io::Result<()> {
     match open_root(path) {
-        Ok(folder) => flush(folder),
-        Err(_) => flush_all(inside),
+        Ok(folder) => disk.flush_folder(folder),
+        Err(_) => disk.flush_all(inside),
     }
 }
 

@@ -49,7 +49,7 @@ impl Gathered {
             return Err(store.object("store", &first.name, lost));
         }
         if folder::flushes_all(store.root.as_fd()) {
-            folder::flush_all(store.root.as_fd()).map_err(|e| {
+            store.disk.flush_all(store.root.as_fd()).map_err(|e| {
                 let e = io::Error::from(e);
                 store.lose(&e);
                 store.object("flush", &first.name, e)
@@ -65,7 +65,7 @@ impl Gathered {
         for Waiting { mut draft, name, .. } in waiting {
             draft.drop_cached();
             let failed = |e| store.object("store", &name, io::Error::from(e));
-            let folder = folder::make(store.root.as_fd(), name.folder()).map_err(failed)?;
+            let folder = folder::make(&store.disk, store.root.as_fd(), name.folder()).map_err(failed)?;
             // Who put one of that name meanwhile put the same bytes.
             draft.name(folder.as_fd(), name.leaf()).map_err(failed)?;
             store.touch(name.folder());

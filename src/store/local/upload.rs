@@ -1,6 +1,12 @@
 //! Uploads of a [`LocalStore`]: a locked file in `tmp` that is renamed when it is complete and durable.
 
-use super::{LocalStore, TMP, folder, gather::Waiting, is_file, is_reserved};
+use super::{
+    LocalStore, TMP,
+    disk::{At, Disk},
+    folder,
+    gather::Waiting,
+    is_file, is_reserved,
+};
 use crate::{
     error::{Error, Result},
     id,
@@ -13,7 +19,7 @@ use rustix::{
 };
 use std::{
     fs::File,
-    io::{self, Write},
+    io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -26,6 +32,7 @@ const RUN: u64 = 8 << 20;
 /// A file in `tmp`; removed when it is dropped before it has a name.
 #[derive(Debug)]
 pub(super) struct Draft {
+    disk: Disk,
     tmp: OwnedFd,
     file: File,
     leaf: String,
@@ -44,10 +51,14 @@ pub(super) struct LocalUpload<'s> {
 }
 
 impl Draft {
+    fn at(&self) -> At<'_> {
+        At { folder: self.tmp.as_fd(), leaf: &self.leaf }
+    }
+
     // The three ways to give a file its name. `None`: the file system does not know this way.
 
     pub(super) fn rename_if_free(&mut self, folder: BorrowedFd<'_>, leaf: &str) -> rustix::io::Result<Option<Put>> {
-        match rustix::fs::renameat_with(&self.tmp, &*self.leaf, folder, leaf, RenameFlags::NOREPLACE) {
+        match self.disk.rename(self.at(), At { folder, leaf }, RenameFlags::NOREPLACE) {
             Ok(()) => {
                 self.renamed = true;
                 Ok(Some(Put::Created))
@@ -60,7 +71,7 @@ impl Draft {
 
     /// As good (NFS has only this); the name in `tmp` goes when the upload is dropped.
     pub(super) fn link(&self, folder: BorrowedFd<'_>, leaf: &str) -> rustix::io::Result<Option<Put>> {
-        match rustix::fs::linkat(&self.tmp, &*self.leaf, folder, leaf, AtFlags::empty()) {
+        match self.disk.link(self.at(), At { folder, leaf }) {
             Ok(()) => Ok(Some(Put::Created)),
             Err(Errno::EXIST) => Ok(Some(Put::Existed)),
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::PERM | Errno::MLINK) => Ok(None),
@@ -75,7 +86,7 @@ impl Draft {
             Err(Errno::NOENT) => {}
             Err(e) => return Err(e),
         }
-        rustix::fs::renameat(&self.tmp, &*self.leaf, folder, leaf)?;
+        self.disk.rename(self.at(), At { folder, leaf }, RenameFlags::empty())?;
         self.renamed = true;
         Ok(Put::Created)
     }
@@ -98,7 +109,7 @@ impl Draft {
 
     /// Makes the bytes durable.
     pub(super) fn flush(&self) -> io::Result<()> {
-        self.file.sync_all()
+        self.disk.flush_file(&self.file)
     }
 
     #[cfg(test)]
@@ -111,7 +122,7 @@ impl Drop for Draft {
     fn drop(&mut self) {
         if !self.renamed {
             // What stays is swept when the store is next opened.
-            let _ = rustix::fs::unlinkat(&self.tmp, &*self.leaf, AtFlags::empty());
+            let _ = self.disk.remove(self.at());
         }
     }
 }
@@ -119,18 +130,16 @@ impl Drop for Draft {
 impl<'s> LocalUpload<'s> {
     pub(super) fn begin(store: &'s LocalStore) -> Result<Self> {
         let failed = |e: Errno| Error::store("begin an upload in", format_args!("{}/{TMP}", store.place()), e.into());
-        let tmp = folder::make(store.root.as_fd(), TMP).map_err(failed)?;
+        let tmp = folder::make(&store.disk, store.root.as_fd(), TMP).map_err(failed)?;
         // A sweeper may take the file in the moment between its making and its locking: then another is made.
         for _ in 0..16 {
             let leaf = id::hex(&world::random::<RANDOM>(&KernelEntropy)?);
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let opened = folder::retry(|| rustix::fs::openat(&tmp, &*leaf, flags, Mode::RUSR | Mode::WUSR));
-            let file = File::from(opened.map_err(failed)?);
+            let file = File::from(store.disk.make_file(At { folder: tmp.as_fd(), leaf: &leaf }).map_err(failed)?);
             // Where there are no locks a sweeper gets none either, and removes nothing.
             if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK)
                 && rustix::fs::statat(&tmp, &*leaf, AtFlags::SYMLINK_NOFOLLOW).is_ok()
             {
-                let draft = Draft { tmp, file, leaf, renamed: false };
+                let draft = Draft { disk: store.disk.clone(), tmp, file, leaf, renamed: false };
                 return Ok(LocalUpload { store, draft, written: 0, begun: 0, torn: false });
             }
         }
@@ -167,7 +176,7 @@ impl Upload for LocalUpload<'_> {
         if self.torn {
             return Err(self.store_error("go on with", io::Error::other("an earlier write failed")));
         }
-        self.draft.file.write_all(bytes).map_err(|e| {
+        self.draft.disk.append(&self.draft.file, bytes).map_err(|e| {
             self.torn = true;
             self.store_error("write", e)
         })?;
@@ -184,7 +193,8 @@ impl Upload for LocalUpload<'_> {
         if self.torn || is_reserved(name) {
             return Err(store.object("store", name, io::Error::from(Errno::INVAL)));
         }
-        let folder = folder::make(store.root.as_fd(), name.folder()).map_err(|e| store.object("store", name, e))?;
+        let folder =
+            folder::make(&store.disk, store.root.as_fd(), name.folder()).map_err(|e| store.object("store", name, e))?;
         let stands = || rustix::fs::statat(&folder, name.leaf(), AtFlags::SYMLINK_NOFOLLOW);
         let put = match stands() {
             Ok(_) => Put::Existed,
@@ -228,12 +238,12 @@ pub(super) fn creates_exclusively(store: &LocalStore) -> Result<bool> {
         None => upload.draft.link(tmp.as_fd(), &leaf).map_err(failed)?,
         known => known,
     };
-    let _ = rustix::fs::unlinkat(&tmp, &*leaf, AtFlags::empty());
+    let _ = store.disk.remove(At { folder: tmp.as_fd(), leaf: &leaf });
     Ok(known == Some(Put::Created))
 }
 
 /// Removes the uploads that no living process holds. Never fails: what cannot be removed does no harm.
-pub(super) fn sweep(root: BorrowedFd<'_>) {
+pub(super) fn sweep(disk: &Disk, root: BorrowedFd<'_>) {
     let Ok(tmp) = folder::open(root, TMP) else { return };
     let Ok(found) = Dir::read_from(&tmp) else { return };
     for entry in found.flatten() {
@@ -247,7 +257,7 @@ pub(super) fn sweep(root: BorrowedFd<'_>) {
         if rustix::fs::fstat(&file).is_ok_and(|stat| is_file(&stat))
             && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
         {
-            let _ = rustix::fs::unlinkat(&tmp, leaf, AtFlags::empty());
+            let _ = disk.remove(At { folder: tmp.as_fd(), leaf });
         }
     }
 }

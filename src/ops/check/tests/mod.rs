@@ -1,6 +1,7 @@
 mod claims;
 mod damage;
 mod losses;
+mod matrix;
 
 use super::*;
 use crate::{

@@ -1,7 +1,10 @@
 //! The walk over a source: depth first, each directory in the order of its names, with the snapshot before alongside.
+//!
+//! A thread of its own looks ahead ([`look`]); what it finds is compared here.
 
 mod entries;
 mod links;
+mod look;
 mod run;
 
 pub use entries::meta_of;
@@ -13,37 +16,22 @@ use super::{
     recall::Recall,
 };
 use crate::{
-    fs::{
-        PathError,
-        dir::Dir,
-        exclude::{CACHE_TAG, Excludes},
-        listing::Listing,
-        metadata,
-        stat::{Kind, Stat},
-    },
+    fs::{PathError, dir::Dir, exclude::Excludes, metadata, stat::Stat},
     id::BlobId,
-    model::{
-        limits,
-        node::{Body, Node},
-    },
+    model::node::{Body, Node},
     monitor::Counter,
-    name::{Name, Shown},
+    name::Name,
 };
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::{Sender, TrySendError, bounded};
 use links::Links;
+use look::{BATCHES, Looker, Seen};
 use run::Run;
 use std::sync::Arc;
 
-/// Directories kept open above the one that is walked; those further up are opened again when the walk comes back.
-const OPEN_DIRS: usize = 128;
-
+/// A directory that has begun.
 struct Frame<'a> {
-    dir: Option<Arc<Dir>>,
     node: Box<Node>,
-    listing: Listing,
-    at: usize,
     parent: Option<Cursor<'a>>,
-    only_tag: bool,
     rel_len: usize,
 }
 
@@ -89,48 +77,25 @@ impl<'a> Scan<'a> {
 
     /// Walks a source whose root is a directory.
     pub fn directory(mut self, root: Dir, name: Name) -> Result<(), Stopped> {
-        let stat = match root.stat_self() {
-            Ok(stat) => stat,
-            Err(error) => return self.lost(&error),
-        };
-        if self.protect == Some((stat.device, stat.inode)) {
-            self.control.problem(&root.path(), "it is this repository, which is no part of its own snapshots");
-            return Ok(());
-        }
-        let before = self.parent.and_then(|parent| parent.root(name.as_bytes()));
-        let root = Arc::new(root);
         self.state.source = name.as_bytes().to_vec();
-        let mut frames = Vec::new();
-        frames.extend(self.enter(&root, name, &stat, before, true)?);
-        while let Some(frame) = frames.last_mut() {
-            self.state.rel.truncate(frame.rel_len);
-            let Some(entry) = frame.listing.name(frame.at) else {
-                if let Some(frame) = frames.pop() {
-                    self.step(Step::Leave(frame.node))?;
-                }
-                continue;
-            };
-            let entry = entry.to_vec();
-            frame.at += 1;
-            if frame.only_tag && entry != CACHE_TAG {
-                continue;
-            }
-            let dir = match &frame.dir {
-                Some(dir) => dir.clone(),
-                None => match self.reopen(&root, &mut frames) {
-                    Some(dir) => dir,
-                    None => continue,
-                },
-            };
-            if let Some(below) = self.visit(&dir, entry, &mut frames)? {
-                frames.push(below);
-                let far = frames.len().checked_sub(OPEN_DIRS).filter(|&far| far > 0);
-                if let Some(frame) = far.and_then(|far| frames.get_mut(far)) {
-                    frame.dir = None;
+        let (to, seen) = bounded(BATCHES);
+        let looker = Looker::new(&self, to);
+        let control = self.control;
+        std::thread::scope(move |scope| {
+            control.spawn(scope, "looker", move || looker.run(root, name))?;
+            let mut frames = Vec::new();
+            while let Some(batch) = control.receive(&seen)? {
+                for seen in batch {
+                    self.deal_with(seen, &mut frames)?;
                 }
             }
-        }
-        self.finish()
+            self.finish()
+        })
+    }
+
+    fn lost(&self, error: &PathError) -> Result<(), Stopped> {
+        self.control.path_problem(error);
+        Ok(())
     }
 
     /// Walks a source whose root is one file.
@@ -145,100 +110,59 @@ impl<'a> Scan<'a> {
         self.finish()
     }
 
-    fn lost(&self, error: &PathError) -> Result<(), Stopped> {
-        self.control.path_problem(error);
+    fn deal_with(&mut self, seen: Seen, frames: &mut Vec<Frame<'a>>) -> Result<(), Stopped> {
+        match seen {
+            Seen::Enter { dir, name, stat } => {
+                let before = match frames.last_mut() {
+                    Some(above) => {
+                        self.below(above.rel_len, &name);
+                        above.parent.as_mut().and_then(|cursor| cursor.seek(name.as_bytes()))
+                    }
+                    None => self.parent.and_then(|parent| parent.root(name.as_bytes())),
+                };
+                let frame = self.enter(dir.as_deref(), name, &stat, before)?;
+                frames.push(frame);
+            }
+            Seen::Entries { dir, entries } => {
+                let Some(frame) = frames.last_mut() else { return Ok(()) };
+                for (name, stat) in entries {
+                    self.below(frame.rel_len, &name);
+                    let before = frame.parent.as_mut().and_then(|cursor| cursor.seek(name.as_bytes()));
+                    self.entry(&dir, name.clone(), name, &stat, before)?;
+                }
+            }
+            Seen::Leave => {
+                if let Some(frame) = frames.pop() {
+                    self.step(Step::Leave(frame.node))?;
+                }
+            }
+        }
         Ok(())
     }
 
-    /// Opens a directory again whose descriptor was given up in a very deep tree. Drops the frame when that fails: what is left of
-    /// it cannot be read.
-    fn reopen(&self, root: &Dir, frames: &mut [Frame<'a>]) -> Option<Arc<Dir>> {
-        let names: Vec<Name> = frames.iter().skip(1).map(|frame| frame.node.name.clone()).collect();
-        let frame = frames.last_mut()?;
-        let opened = root.reopen(&names).and_then(|dir| {
-            let stat = dir.stat_self()?;
-            if stat.inode == frame.node.meta.inode {
-                Ok(dir)
-            } else {
-                Err(PathError::new(dir.path(), "come back to", std::io::Error::other("it was replaced meanwhile")))
-            }
-        });
-        match opened {
-            Ok(dir) => {
-                let dir = Arc::new(dir);
-                frame.dir = Some(dir.clone());
-                Some(dir)
-            }
-            Err(error) => {
-                self.control.path_problem(&error);
-                frame.at = frame.listing.len();
-                None
-            }
+    /// Makes `rel` the path of an entry of the directory whose path is so long.
+    fn below(&mut self, rel_len: usize, name: &Name) {
+        let rel = &mut self.state.rel;
+        rel.truncate(rel_len);
+        if !rel.is_empty() {
+            rel.push(b'/');
         }
+        rel.extend_from_slice(name.as_bytes());
     }
 
-    fn visit(
-        &mut self,
-        dir: &Arc<Dir>,
-        entry: Vec<u8>,
-        frames: &mut [Frame<'a>],
-    ) -> Result<Option<Frame<'a>>, Stopped> {
-        if !self.state.rel.is_empty() {
-            self.state.rel.push(b'/');
-        }
-        self.state.rel.extend_from_slice(&entry);
-        let stat = match dir.stat(&entry) {
-            Ok(stat) => stat,
-            Err(error) => return self.lost(&error).map(|()| None),
-        };
-        let is_dir = stat.kind == Kind::Dir;
-        if self.excludes.leaves_out(&self.state.rel, is_dir)
-            || (stat.kind == Kind::File && self.excludes.too_large(stat.size))
-        {
-            return Ok(None);
-        }
-        let name = match Name::new(entry) {
-            Ok(name) => name,
-            Err(bad) => {
-                self.control.problem(&dir.path_of(&bad.0), "its name is longer than 255 bytes");
-                return Ok(None);
-            }
-        };
-        if is_dir && self.protect == Some((stat.device, stat.inode)) {
-            let path = dir.path_of(name.as_bytes());
-            self.control.monitor.note(&format!("{} is left out: it is this repository", Shown(&path)));
-            return Ok(None);
-        }
-        let before = frames.last_mut().and_then(|frame| frame.parent.as_mut()?.seek(name.as_bytes()));
-        if !is_dir {
-            return self.entry(dir, name.clone(), name, &stat, before).map(|()| None);
-        }
-        if frames.len() >= limits::DEPTH_MAX {
-            self.control.problem(&dir.path_of(name.as_bytes()), "directories are nested too deeply");
-            return Ok(None);
-        }
-        let other_device = self.excludes.one_file_system() && self.state.devices.first() != Some(&stat.device);
-        match dir.open_child(&name) {
-            Ok(child) => self.enter(&Arc::new(child), name, &stat, before, !other_device),
-            Err(error) => {
-                self.control.path_problem(&error);
-                // The directory itself is known; that its contents are not is recorded.
-                self.step(Step::Enter { before: None })?;
-                let node = self.node(name, &stat, Vec::new(), directory());
-                self.step(Step::Leave(node)).map(|()| None)
-            }
-        }
-    }
-
-    /// Begins a directory: lists it (unless it is only to be kept as a mount point) and reads its attributes.
+    /// Begins a directory, and reads its attributes unless they are known. Of one that could not be opened only its metadata is.
     fn enter(
         &mut self,
-        dir: &Arc<Dir>,
+        dir: Option<&Dir>,
         name: Name,
         stat: &Stat,
         before: Option<Node>,
-        inside: bool,
-    ) -> Result<Option<Frame<'a>>, Stopped> {
+    ) -> Result<Frame<'a>, Stopped> {
+        let Some(dir) = dir else {
+            self.step(Step::Enter { before: None })?;
+            let node = self.node(name, stat, Vec::new(), directory());
+            return Ok(Frame { node, parent: None, rel_len: self.state.rel.len() });
+        };
         self.control.monitor.at(&dir.path());
         let xattrs = match (&before, self.parent) {
             (Some(node), Some(parent))
@@ -248,28 +172,17 @@ impl<'a> Scan<'a> {
             }
             _ => self.attributes(metadata::xattrs_of_dir(dir)),
         };
-        let listing = match if inside { dir.list() } else { Ok(Listing::default()) } {
-            Ok(listing) => listing,
-            Err(error) => {
-                self.control.path_problem(&error);
-                Listing::default()
-            }
-        };
         let root = match before.as_ref().map(|node| &node.body) {
             Some(Body::Directory { tree, .. }) => Some(*tree),
             _ => None,
         };
         self.step(Step::Enter { before: root })?;
         self.control.monitor.add(Counter::Entries, 1);
-        Ok(Some(Frame {
-            dir: Some(dir.clone()),
+        Ok(Frame {
             node: self.node(name, stat, xattrs, directory()),
-            listing,
-            at: 0,
             parent: self.parent.and_then(|parent| parent.cursor(before.as_ref())),
-            only_tag: self.excludes.is_cache_dir(dir),
             rel_len: self.state.rel.len(),
-        }))
+        })
     }
 
     /// Tells the assembler. It may be waiting for a file of the run that is being gathered: then that goes first.

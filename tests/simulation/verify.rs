@@ -1,0 +1,127 @@
+//! What is asked of a repository after a power cut, a failure, or nothing at all.
+
+use crate::{
+    disk::Crash,
+    world::{Around, Contents, DAY, Expected, Op, at_once, contents_in, memory, perform},
+};
+use std::{collections::BTreeSet, sync::Arc};
+use vault::{
+    error::{Error, Result},
+    monitor::Silent,
+    ops::{
+        check::{ReadData, check},
+        prune::{self, Options},
+    },
+    repo::Repository,
+    store::{SharedStore, memory::MemoryStore},
+};
+
+/// How much is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// All is there, and what was interrupted can be done again.
+    Again,
+    /// Then prune takes away what was left behind, and nothing else.
+    Settled,
+}
+
+/// Why something is not as it must be.
+pub type Verdict = std::result::Result<(), String>;
+
+fn told<T>(what: &str, result: Result<T>) -> std::result::Result<T, String> {
+    result.map_err(|error| format!("{what}: {error}"))
+}
+
+/// All that must be there is, to the last byte; what must be gone is gone.
+pub fn holds(repo: &Repository, expected: &Expected) -> Verdict {
+    let all = told("snapshots", repo.snapshots(None))?;
+    for (id, contents) in &expected.held {
+        let listed = all.listed.iter().find(|listed| listed.id == *id).ok_or_else(|| format!("{id} is lost"))?;
+        let found: Contents = told("restore", contents_in(repo, listed))?;
+        if found != *contents {
+            return Err(format!("{id} holds other contents"));
+        }
+    }
+    for (id, rest) in &expected.replaced {
+        let mut one = all
+            .listed
+            .iter()
+            .filter(|listed| listed.id == *id || contents_in(repo, listed).is_ok_and(|contents| contents == *rest));
+        one.next().ok_or_else(|| format!("neither {id} nor what was made of it is there"))?;
+    }
+    match all.listed.iter().find(|listed| expected.gone.contains(&listed.id)) {
+        Some(back) => Err(format!("{} was forgotten and is back", back.id)),
+        None => Ok(()),
+    }
+}
+
+/// A check finds nothing but what is known to be harmless.
+pub fn is_clean(repo: &Repository, harmless: &BTreeSet<String>) -> Verdict {
+    let report = told("check", check(repo, ReadData::Percent(100.0), 1, &Silent))?;
+    let bad = report.findings.iter().find(|finding| !harmless.contains(&finding.object) || finding.lost_count > 0);
+    match bad {
+        Some(finding) => Err(format!("check: {}: {} ({:?})", finding.object, finding.what, finding.lost)),
+        None => Ok(()),
+    }
+}
+
+/// Asks a store in memory, as after a power cut. `op` is what was on its way, or comes next.
+pub fn survives(crash: &Crash, expected: &Expected, op: &Op, around: &Around, depth: Depth) -> Verdict {
+    let store = memory(&crash.objects);
+    let shared = || -> SharedStore { Arc::new(store.clone()) };
+    let around = &Around { seed: around.seed ^ 0x5eed_0000_0000, ..around.clone() };
+    survives_in(&store, &shared, &crash.unflushed, expected, op, around, depth)
+}
+
+/// The same for any store; `clock` is where its time can be set.
+pub fn survives_in(
+    clock: &MemoryStore,
+    store: &dyn Fn() -> SharedStore,
+    harmless: &BTreeSet<String>,
+    expected: &Expected,
+    op: &Op,
+    around: &Around,
+    depth: Depth,
+) -> Verdict {
+    let mut expected = expected.clone();
+    match around.open(store()) {
+        Ok(repo) => {
+            holds(&repo, &expected).or_else(|why| if expected.damaged { Ok(()) } else { Err(why) })?;
+            if !expected.damaged {
+                is_clean(&repo, harmless)?;
+            }
+            match (expected.second, around.open_with_second(store())) {
+                (Some(true), Err(error)) => return Err(format!("the second key: {error}")),
+                (Some(false), Ok(_)) => return Err("the removed key opens".into()),
+                _ => {}
+            }
+        }
+        Err(Error::NoRepository { .. }) if !expected.made => {}
+        Err(error) => return Err(format!("open: {error}")),
+    }
+    if !expected.made {
+        // Whatever it is that makes one.
+        let first = if matches!(op, Op::Replicate { .. }) { op } else { &Op::Init };
+        told("again", perform(store(), first, around))?;
+    }
+    let done = told("again", perform(store(), op, around))?;
+    let repo = told("open", around.open(store()))?;
+    done.removed.iter().for_each(|id| drop(expected.held.remove(id)));
+    expected.held.extend(done.added);
+    expected.gone.extend(done.removed);
+    holds(&repo, &expected)?;
+    is_clean(&repo, harmless)?;
+    if depth == Depth::Settled && !matches!(op, Op::Replicate { .. }) {
+        for day in 1..=4 {
+            clock.set_now(1_000_000_000 + day * 2 * DAY);
+            told("prune", prune::prune(&repo, &Options { max_unused: None, ..at_once() }, &Silent))?;
+        }
+        holds(&repo, &expected)?;
+        is_clean(&repo, harmless)?;
+        let plan = told("plan", prune::plan(&repo, &Options { max_unused: None, ..at_once() }, &Silent))?;
+        if !plan.is_empty() {
+            return Err(format!("prune does not come to an end: {plan:?}"));
+        }
+    }
+    Ok(())
+}
