@@ -2,7 +2,7 @@
 
 use std::fmt;
 use zstd::zstd_safe::{
-    CCtx, CParameter, DCtx, MAGICNUMBER, compress_bound, find_frame_compressed_size, get_error_name,
+    CCtx, CParameter, DCtx, MAGICNUMBER, WriteBuf, compress_bound, find_frame_compressed_size, get_error_name,
 };
 
 /// The level that costs little.
@@ -115,6 +115,13 @@ impl Compressor {
     }
 }
 
+/// The library would also take several frames, frames to be skipped, and those of versions before 1.0, by old decoders.
+fn expect_one_frame(packed: &[u8]) -> Result<(), CodecError> {
+    let is_one = packed.starts_with(&MAGICNUMBER.to_le_bytes())
+        && find_frame_compressed_size(packed).is_ok_and(|len| len == packed.len());
+    if is_one { Ok(()) } else { Err(CodecError("it is not one frame of Zstandard".into())) }
+}
+
 /// Decompresses segments; one for each thread.
 pub struct Decompressor {
     context: DCtx<'static>,
@@ -137,13 +144,24 @@ impl Decompressor {
         out: &mut Vec<u8>,
     ) -> Result<(), CodecError> {
         out.clear();
-        // The library would also take several frames, frames to be skipped, and those of versions before 1.0, by old decoders.
-        let is_one_frame = packed.starts_with(&MAGICNUMBER.to_le_bytes())
-            && find_frame_compressed_size(packed).is_ok_and(|len| len == packed.len());
-        if !is_one_frame {
-            return Err(CodecError("it is not one frame of Zstandard".into()));
-        }
+        expect_one_frame(packed)?;
         out.reserve_exact(raw);
+        self.frame(packed, prefix, raw, out)
+    }
+
+    /// The same into a place for exactly as many bytes as it must be.
+    pub fn decompress_into(&mut self, packed: &[u8], prefix: &[u8], out: &mut [u8]) -> Result<(), CodecError> {
+        expect_one_frame(packed)?;
+        self.frame(packed, prefix, out.len(), out)
+    }
+
+    fn frame<B: WriteBuf + ?Sized>(
+        &mut self,
+        packed: &[u8],
+        prefix: &[u8],
+        raw: usize,
+        out: &mut B,
+    ) -> Result<(), CodecError> {
         let len = if prefix.is_empty() {
             self.context.decompress(out, packed).map_err(failed)?
         } else {

@@ -78,10 +78,15 @@ pub fn seal_segment(key: &SealKey, counter: u64, ad: &[u8], buf: &mut Vec<u8>) {
 /// Opens `buf` in place and takes the tag off; false when it does not verify (the bytes are then worthless).
 #[must_use]
 pub fn open_segment(key: &SealKey, counter: u64, ad: &[u8], buf: &mut Vec<u8>) -> bool {
+    let Some(len) = open_segment_within(key, counter, ad, buf).map(|opened| opened.len()) else { return false };
+    buf.truncate(len);
+    true
+}
+
+/// The same of bytes that stay where they are: what stands before the tag.
+pub fn open_segment_within<'b>(key: &SealKey, counter: u64, ad: &[u8], buf: &'b mut [u8]) -> Option<&'b mut [u8]> {
     let nonce = Nonce::assume_unique_for_key(segment_nonce(counter));
-    let opened =
-        segment_cipher(key).and_then(|cipher| Some(cipher.open_in_place(nonce, Aad::from(ad), buf).ok()?.len()));
-    opened.inspect(|&len| buf.truncate(len)).is_some()
+    segment_cipher(key)?.open_in_place(nonce, Aad::from(ad), buf).ok()
 }
 
 /// Sealing fails only beyond 256 GiB of plaintext; limits keep every input below 64 MiB. Should it fail all the same, the

@@ -206,6 +206,33 @@ impl Opener {
             other => Err(OpenError::UnknownCodec(other)),
         }
     }
+
+    /// The same into a place for exactly as many bytes as the segment holds.
+    pub fn open_into(
+        &mut self,
+        envelope: Envelope<'_>,
+        recipe: Recipe,
+        sealed: &mut [u8],
+        plain: &mut [u8],
+    ) -> Result<(), OpenError> {
+        let Envelope { header, key, prefix } = envelope;
+        let data = associated_data(header, recipe.codec, recipe.raw);
+        let packed = seal::open_segment_within(key, recipe.counter, &data, sealed).ok_or(OpenError::Tag)?;
+        let prefix = match recipe.codec {
+            CODEC_RAW if packed.len() == plain.len() => {
+                plain.copy_from_slice(packed);
+                return Ok(());
+            }
+            CODEC_RAW => {
+                let what = format!("holds {} bytes in place of {}", packed.len(), plain.len());
+                return Err(OpenError::Codec(CodecError(what)));
+            }
+            CODEC_ZSTD => &[],
+            CODEC_ZSTD_BASED => prefix,
+            other => return Err(OpenError::UnknownCodec(other)),
+        };
+        self.decompressor.decompress_into(packed, prefix, plain).map_err(OpenError::Codec)
+    }
 }
 
 #[cfg(test)]
@@ -230,9 +257,18 @@ mod tests {
         let mut out = Vec::new();
         Opener::default().open(envelope, recipe, &mut sealed.clone(), &mut out).unwrap();
         assert_eq!(out, plain);
+        out.fill(0);
+        Opener::default().open_into(envelope, recipe, &mut sealed.clone(), &mut out).unwrap();
+        assert_eq!(out, plain);
+        for other in [plain.len() - 1, plain.len() + 1] {
+            out.resize(other, 0);
+            assert!(Opener::default().open_into(envelope, recipe, &mut sealed.clone(), &mut out).is_err());
+        }
         let mut wrong = sealed.clone();
         wrong[len / 2] ^= 4;
         assert!(sealer.prove(envelope, recipe, &wrong, &blobs, &namer).is_err());
+        out.resize(plain.len(), 0);
+        assert_eq!(Opener::default().open_into(envelope, recipe, &mut wrong, &mut out), Err(OpenError::Tag));
         (recipe.codec, len)
     }
 

@@ -6,9 +6,10 @@ use crate::{
     id::{BlobId, PackId},
 };
 use lru::LruCache;
+use memmap2::MmapMut;
 use std::{
     collections::HashSet,
-    ops::Range,
+    ops::{Deref, DerefMut, Range},
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
@@ -32,24 +33,74 @@ const SPARE: usize = 12 << 20;
 /// The same in number: each is looked at when one is wanted.
 const SPARES: usize = 64;
 
-/// The memory that opened segments and spare buffers take: all that live, whoever holds them, by what was allocated.
-///
-/// Buffers are used again. Left to an allocator with an arena for each thread, what one thread frees stays taken while another
-/// takes as much anew, and a bound would be kept by counting only.
+/// Shorter buffers come from the allocator: the system gives out a limited number of pieces.
+const MAPPED_MIN: usize = 128 << 10;
+
+/// Bytes, when they are many in memory that comes from the system itself and goes back to it at once. An allocator with an arena for
+/// each thread keeps what one thread frees while another takes as much anew, and holes between what is left: a bound would be kept
+/// by counting only.
+pub struct Buffer {
+    bytes: Bytes,
+    len: usize,
+}
+
+enum Bytes {
+    Mapped(MmapMut),
+    Allocated(Vec<u8>),
+}
+
+impl Buffer {
+    fn new(len: usize) -> Self {
+        let room = room(len);
+        let mapped = (room >= MAPPED_MIN).then(|| MmapMut::map_anon(room).ok()).flatten();
+        Buffer { bytes: mapped.map_or_else(|| Bytes::Allocated(vec![0; room]), Bytes::Mapped), len }
+    }
+
+    fn room(&self) -> usize {
+        match &self.bytes {
+            Bytes::Mapped(map) => map.len(),
+            Bytes::Allocated(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        let all = match &self.bytes {
+            Bytes::Mapped(map) => &map[..],
+            Bytes::Allocated(bytes) => bytes,
+        };
+        all.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let all = match &mut self.bytes {
+            Bytes::Mapped(map) => &mut map[..],
+            Bytes::Allocated(bytes) => bytes,
+        };
+        all.get_mut(..self.len).unwrap_or_default()
+    }
+}
+
+/// The memory that opened segments and spare buffers take: all that live, whoever holds them, by what was allocated. Buffers are
+/// used again, which costs the system nothing.
 struct Memory {
     bound: usize,
     /// Bytes of opened segments and of what is known of their blobs.
     opened: AtomicUsize,
-    spare: Mutex<Vec<Vec<u8>>>,
+    spare: Mutex<Vec<Buffer>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// What is allocated for `len` bytes: some more, so that buffers of segments of about one size can take one another's place.
+/// What is taken for `len` bytes: some more, so that buffers of segments of about one size can take one another's place.
 fn room(len: usize) -> usize {
-    len.next_multiple_of((len.next_power_of_two() / 16).max(4096))
+    len.max(1).next_multiple_of((len.next_power_of_two() / 16).max(4096))
 }
 
 impl Memory {
@@ -57,27 +108,23 @@ impl Memory {
         Memory { bound, opened: AtomicUsize::new(0), spare: Mutex::default() }
     }
 
-    /// An empty buffer with room for `len` bytes and not for many more.
-    fn take(&self, len: usize) -> Vec<u8> {
+    /// A buffer of `len` bytes, whatever is in them, with room for not many more.
+    fn take(&self, len: usize) -> Buffer {
         let mut spare = lock(&self.spare);
-        let fits = |buffer: &Vec<u8>| buffer.capacity() >= len && buffer.capacity() <= room(len) + len / 4;
+        let fits = |buffer: &Buffer| buffer.room() >= len && buffer.room() <= room(len) + len / 4;
         match spare.iter().position(fits) {
-            Some(at) => spare.swap_remove(at),
-            None => Vec::with_capacity(room(len)),
+            Some(at) => Buffer { len, ..spare.swap_remove(at) },
+            None => Buffer::new(len),
         }
     }
 
     /// Takes a buffer back. The oldest go when there are too many.
-    fn give(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() == 0 {
-            return;
-        }
-        buffer.clear();
+    fn give(&self, buffer: Buffer) {
         let mut spare = lock(&self.spare);
         spare.push(buffer);
         let (mut bytes, mut count, most) = (0, 0, (self.bound / 16).max(SPARE).min(self.bound / 2));
         let from = spare.iter().rposition(|buffer| {
-            (bytes, count) = (bytes + buffer.capacity(), count + 1);
+            (bytes, count) = (bytes + buffer.room(), count + 1);
             bytes > most || count > SPARES
         });
         spare.drain(..from.map_or(0, |from| from + 1));
@@ -85,14 +132,15 @@ impl Memory {
 
     /// Bytes that are taken.
     fn taken(&self) -> usize {
-        self.opened.load(Ordering::Relaxed) + lock(&self.spare).iter().map(Vec::capacity).sum::<usize>()
+        self.opened.load(Ordering::Relaxed) + lock(&self.spare).iter().map(Buffer::room).sum::<usize>()
     }
 }
 
 /// An opened segment. Of each of its blobs it is known whether it was found to be what it is called: as long as the segment is kept,
 /// that need be found once.
 pub struct Opened {
-    plain: Vec<u8>,
+    /// There until it is dropped.
+    plain: Option<Buffer>,
     proved: Mutex<Proved>,
     memory: Arc<Memory>,
 }
@@ -107,28 +155,30 @@ struct Proved {
 impl Drop for Opened {
     fn drop(&mut self) {
         let proved = lock(&self.proved).bytes;
-        self.memory.opened.fetch_sub(self.plain.capacity() + proved, Ordering::Relaxed);
-        self.memory.give(std::mem::take(&mut self.plain));
+        let plain = self.plain.take();
+        let room = plain.as_ref().map_or(0, Buffer::room);
+        self.memory.opened.fetch_sub(room + proved, Ordering::Relaxed);
+        plain.into_iter().for_each(|plain| self.memory.give(plain));
     }
 }
 
 impl Opened {
     /// Nothing of it is proved yet.
-    fn new(plain: Vec<u8>, memory: Arc<Memory>) -> Self {
-        memory.opened.fetch_add(plain.capacity(), Ordering::Relaxed);
-        Opened { plain, proved: Mutex::default(), memory }
+    fn new(plain: Buffer, memory: Arc<Memory>) -> Self {
+        memory.opened.fetch_add(plain.room(), Ordering::Relaxed);
+        Opened { plain: Some(plain), proved: Mutex::default(), memory }
     }
 
     /// The whole plaintext.
     pub fn bytes(&self) -> &[u8] {
-        &self.plain
+        self.plain.as_deref().unwrap_or_default()
     }
 
     /// Where a blob is, when it is what it is called, of which `check` has the last word.
     pub fn prove(&self, claim: Claim, check: impl FnOnce(&[u8]) -> bool) -> Option<Range<usize>> {
         let (_, _, start, end) = claim;
         let range = start as usize..end as usize;
-        let bytes = self.plain.get(range.clone())?;
+        let bytes = self.bytes().get(range.clone())?;
         if !lock(&self.proved).claims.contains(&claim) {
             if !check(bytes) {
                 return None;
@@ -172,13 +222,13 @@ impl SegmentCache {
         SegmentCache { state: Mutex::default(), opened: Condvar::new(), memory: Arc::new(Memory::new(bound)) }
     }
 
-    /// An empty buffer for `len` bytes of a segment.
-    pub fn buffer(&self, len: usize) -> Vec<u8> {
+    /// A buffer of `len` bytes for a segment, whatever is in them.
+    pub fn buffer(&self, len: usize) -> Buffer {
         self.memory.take(len)
     }
 
     /// Takes a buffer back that was of [`SegmentCache::buffer`].
-    pub fn take_back(&self, buffer: Vec<u8>) {
+    pub fn take_back(&self, buffer: Buffer) {
         self.memory.give(buffer);
     }
 
@@ -192,7 +242,7 @@ impl SegmentCache {
     }
 
     /// The segment at `at`, which `open` opens when it is not here.
-    pub fn get_or_open(&self, at: Spot, open: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<Opened>> {
+    pub fn get_or_open(&self, at: Spot, open: impl FnOnce() -> Result<Buffer>) -> Result<Arc<Opened>> {
         let waited = self.opened.wait_timeout_while(self.lock(), PATIENCE, |state| {
             state.busy.contains(&at) && !state.segments.0.contains(&at)
         });
@@ -230,6 +280,12 @@ mod tests {
     use super::*;
     use crate::error::Error;
 
+    fn buffer(bytes: &[u8]) -> Result<Buffer> {
+        let mut buffer = Buffer::new(bytes.len());
+        buffer.copy_from_slice(bytes);
+        Ok(buffer)
+    }
+
     fn spot(n: u64) -> Spot {
         (PackId([1; 32]), n)
     }
@@ -244,7 +300,7 @@ mod tests {
                     let open = || {
                         opened.fetch_add(1, Ordering::Relaxed);
                         std::thread::sleep(Duration::from_millis(10));
-                        Ok(vec![7; 10])
+                        buffer(&[7; 10])
                     };
                     assert_eq!(cache.get_or_open(spot(1), open).unwrap().bytes(), vec![7; 10]);
                 });
@@ -257,7 +313,7 @@ mod tests {
     fn open(cache: &SegmentCache, n: u64, len: usize) -> Arc<Opened> {
         let fill = || {
             let mut plain = cache.buffer(len);
-            plain.resize(len, n as u8);
+            plain.fill(n as u8);
             Ok(plain)
         };
         cache.get_or_open(spot(n), fill).unwrap()
@@ -288,7 +344,8 @@ mod tests {
             held.push(opened);
             held.drain(..held.len().saturating_sub(2));
             let state = cache.lock();
-            let known = |opened: &Opened| opened.plain.capacity() + lock(&opened.proved).claims.capacity() * 40;
+            let known =
+                |opened: &Opened| opened.plain.as_ref().unwrap().room() + lock(&opened.proved).claims.capacity() * 40;
             let alive: usize = state.segments.0.iter().map(|(_, opened)| known(opened)).sum();
             assert!(alive <= cache.memory.taken(), "{alive} bytes are not all counted");
             // Proofs of the newest come after it was let in.
@@ -305,12 +362,12 @@ mod tests {
     fn failures_are_not_kept() {
         let cache = SegmentCache::new(100);
         assert!(cache.get_or_open(spot(50), || Err(Error::Cancelled)).is_err());
-        assert_eq!(cache.get_or_open(spot(50), || Ok(vec![1])).unwrap().bytes(), [1]);
+        assert_eq!(cache.get_or_open(spot(50), || buffer(&[1])).unwrap().bytes(), [1]);
     }
 
     #[test]
     fn a_blob_is_proved_once_and_only_where_it_was() {
-        let opened = Opened::new(vec![1, 2, 3, 4], Memory::new(0).into());
+        let opened = Opened::new(buffer(&[1, 2, 3, 4]).unwrap(), Memory::new(0).into());
         let checks = AtomicUsize::new(0);
         let prove = |claim, good| {
             opened.prove(claim, |_| {
@@ -340,11 +397,8 @@ mod tests {
         assert!(seen.len() < 200, "{} buffers for 1000 segments", seen.len());
         for len in [1, 100, 4096, 5000, 1 << 20, (4 << 20) + 17] {
             let buffer = cache.buffer(len);
-            assert!(
-                buffer.capacity() >= len && buffer.capacity() <= len + (len / 8).max(4096),
-                "{}",
-                buffer.capacity()
-            );
+            let room = buffer.room();
+            assert!(buffer.len() == len && room >= len && room <= len + (len / 8).max(4096), "{room} for {len}");
             cache.take_back(buffer);
         }
     }
@@ -352,7 +406,7 @@ mod tests {
     #[test]
     fn a_circle_ends() {
         let cache = SegmentCache::new(100);
-        let inner = || cache.get_or_open(spot(1), || Ok(vec![2])).map(|opened| opened.bytes().to_vec());
+        let inner = || cache.get_or_open(spot(1), || buffer(&[2])).and_then(|opened| buffer(opened.bytes()));
         assert_eq!(cache.get_or_open(spot(1), inner).unwrap().bytes(), [2]);
     }
 }

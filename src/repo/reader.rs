@@ -92,10 +92,23 @@ pub struct BlobReader<'r> {
     keys: Mutex<HashMap<(Kind, WrappedKey), SealKey>>,
     opened: SegmentCache,
     openers: Mutex<Vec<Opener>>,
+    prefixes: Mutex<Vec<Vec<u8>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// Prefixes that wait to be used again, in number and each in bytes.
+const PREFIXES: (usize, usize) = (4, 5 << 20);
+
+fn give_back(prefixes: &Mutex<Vec<Vec<u8>>>, mut prefix: Vec<u8>) {
+    let (number, bytes) = PREFIXES;
+    let mut prefixes = lock(prefixes);
+    if (1..=bytes).contains(&prefix.capacity()) && prefixes.len() < number {
+        prefix.clear();
+        prefixes.push(prefix);
+    }
 }
 
 impl<'r> BlobReader<'r> {
@@ -113,6 +126,7 @@ impl<'r> BlobReader<'r> {
             keys: Mutex::default(),
             opened: SegmentCache::new(bound),
             openers: Mutex::default(),
+            prefixes: Mutex::default(),
         }
     }
 
@@ -175,24 +189,24 @@ impl<'r> BlobReader<'r> {
 
     /// Opens a segment whose bytes were read by the caller (they are used up). Its blobs are not yet verified.
     pub fn open_sealed(&self, located: &Located, sealed: &mut Vec<u8>, plain: &mut Vec<u8>) -> Result<()> {
-        self.open_with(located, sealed, plain, &mut Effort::default())
+        let open = |opener: &mut Opener, envelope: Envelope<'_>| opener.open(envelope, located.recipe, sealed, plain);
+        self.open_with(located, &mut Effort::default(), open)
     }
 
     fn open_with(
         &self,
         located: &Located,
-        sealed: &mut Vec<u8>,
-        plain: &mut Vec<u8>,
         effort: &mut Effort,
+        open: impl FnOnce(&mut Opener, Envelope<'_>) -> Result<(), OpenError>,
     ) -> Result<()> {
         let key = self.key(located)?;
         let prefix = self.prefix(located, effort)?;
         let header = self.header(located.kind);
         let envelope = Envelope { header: &header, key: &key, prefix: &prefix };
         let mut opener = lock(&self.openers).pop().unwrap_or_default();
-        let opened = opener.open(envelope, located.recipe, sealed, plain);
+        let opened = open(&mut opener, envelope);
         lock(&self.openers).push(opener);
-        self.opened.take_back(prefix);
+        give_back(&self.prefixes, prefix);
         opened.map_err(|e| {
             let name = pack::object_name(&located.pack);
             let what = format!("the segment at {}: {e}", located.offset);
@@ -214,8 +228,7 @@ impl<'r> BlobReader<'r> {
         effort.depth += 1;
         let kinds: &[BlobKind] =
             if located.kind == Kind::DataPack { &[BlobKind::Data] } else { &[BlobKind::Tree, BlobKind::List] };
-        // As long as what leans on it, or nearly.
-        let mut prefix = self.opened.buffer((located.recipe.raw as usize).min(limits::BASES_MAX));
+        let mut prefix = lock(&self.prefixes).pop().unwrap_or_default();
         for base in &located.bases {
             let mut found = None;
             for kind in kinds {
@@ -256,9 +269,10 @@ impl<'r> BlobReader<'r> {
                 return Err(Error::corrupt(pack::object_name(&located.pack), "a segment's plaintext is too long"));
             }
             let (mut sealed, mut plain) = (self.opened.buffer(stored), self.opened.buffer(raw));
-            sealed.resize(stored, 0);
             self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;
-            self.open_with(located, &mut sealed, &mut plain, effort)?;
+            self.open_with(located, effort, |opener, envelope| {
+                opener.open_into(envelope, located.recipe, &mut sealed, &mut plain)
+            })?;
             self.opened.take_back(sealed);
             Ok(plain)
         })?;
