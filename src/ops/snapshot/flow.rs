@@ -1,9 +1,9 @@
 //! What flows between the threads of a snapshot, and how they all stop when one has to.
 //!
 //! ```text
-//!           steps (in the order of the walk) ───────────────────────────────▶
-//! walker ┤                                                                    assembler ─▶ tree pages
-//!           tasks ─▶ readers ─▶ batches ─▶ workers (hash, store) ─▶ results ▶
+//!                     steps (in the order of the walk) ───────────────────────────────▶
+//! looker ─▶ walker ┤                                                                    assembler ─▶ tree pages
+//!                     tasks ─▶ readers ─▶ batches ─▶ workers (hash, store) ─▶ results ▶
 //! ```
 //!
 //! Every channel but that of results is bounded, and so are the buffers; results are bounded by the steps that wait for them.
