@@ -1,8 +1,8 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    browse, check, completions, copy, diff, dump, find, fleet, forget, init, key, log, ls, man, media, mount, parity,
-    prune, pull, relocate, repair, restore, rewrite, serve, snapshot, snapshots, stats, tag,
+    browse, check, completions, copy, diff, dump, find, fleet, forget, guide, init, key, log, ls, man, media, mount,
+    parity, prune, pull, relocate, repair, restore, rewrite, serve, snapshot, snapshots, stats, tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -116,6 +116,7 @@ pub enum Command {
     History(fleet::history::Args),
     Schedule(fleet::schedule::Args),
     Config(fleet::config::Args),
+    Guide(guide::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -156,6 +157,7 @@ impl Command {
             Command::History(_) => "history",
             Command::Schedule(args) => args.name(),
             Command::Config(args) => args.name(),
+            Command::Guide(_) => "guide",
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
         }
