@@ -10,6 +10,7 @@ use std::{
 };
 use vault::{
     error::{Error, Result},
+    hash::BlobKind,
     id::SnapshotId,
     keys::slot::{Costs, Secret},
     model::{
@@ -17,7 +18,6 @@ use vault::{
         node::{Body, Extent},
         paging::{PageSource, each_extent},
     },
-    hash::BlobKind,
     monitor::Silent,
     name::Name,
     ops::{

@@ -18,7 +18,11 @@ use vault::{
     repo::{BlobReader, Repository, Surroundings, Unlock, media::seal_marker},
     seal::SealKey,
     segment::{CODEC_RAW, Sealer},
-    store::{ObjectName, local::LocalStore},
+    store::{
+        Entry, ObjectName,
+        local::LocalStore,
+        remote::wire::{Answer, Fault, Piece, Request},
+    },
     world::{SeededEntropy, SystemClock, Time},
 };
 use vault_fuzz::{SHEET, keys, put_part};
@@ -59,6 +63,38 @@ fn main() {
     marker(&seeds);
     operations(&seeds);
     fleet(&seeds);
+    link(&seeds);
+}
+
+/// Requests, answers, and places at the other end.
+fn link(seeds: &Seeds<'_>) {
+    let name = || ObjectName::of_parts(&["packs", "aa", "bb"]);
+    let requests = [
+        Request::List { prefix: "packs/".into() },
+        Request::Stat { name: name() },
+        Request::Read { name: name(), offset: 3, len: 4 },
+        Request::Now,
+    ];
+    let mut bytes = Vec::new();
+    for (id, request) in requests.iter().enumerate() {
+        request.write(&mut bytes, id as u32).unwrap();
+    }
+    seeds.put("link", &bytes);
+    let entry = Entry { name: name(), len: 1, stored: 2 };
+    let answers = [
+        Answer::Entries(vec![entry.clone(), entry]),
+        Answer::Bytes { total: 9, bytes: Piece::zeroed(3) },
+        Answer::Time(7),
+        Answer::End,
+        Answer::Failed { fault: Fault::Missing, text: "it is gone".into() },
+    ];
+    let mut bytes = Vec::new();
+    for mut answer in answers {
+        answer.write(&mut bytes, 1).unwrap();
+    }
+    seeds.put("link", &bytes);
+    seeds.put("link", b"ann@alpha.example.org:2222/srv/backup");
+    seeds.put("link", b"[::1]:22/x");
 }
 
 /// A configuration, what a snapshot holds of one, and a line of a history.
@@ -304,7 +340,8 @@ fn texts(seeds: &Seeds<'_>) {
 
 fn marker(seeds: &Seeds<'_>) {
     let (name, host) = ("blue".into(), "alpha.example.org".into());
-    let marker = Marker { medium: [4; 16], generation: 3, name, time: Time::from_sec(1_800_000_000), host, parity: true };
+    let marker =
+        Marker { medium: [4; 16], generation: 3, name, time: Time::from_sec(1_800_000_000), host, parity: true };
     seeds.put("medium", &codec::encode(&marker));
     seeds.put("medium", &seal_marker(keys(), &marker, &SeededEntropy::new(0)).unwrap());
 }
@@ -316,7 +353,8 @@ fn operations(seeds: &Seeds<'_>) {
     seeds.put("operations", &[history.concat(), history.concat()].concat());
     for (nth, how) in [(3, 1), (9, 3), (14, 17), (20, 9), (40, 7)] {
         let fails = history.map(|[what, on, ..]| [what, on, nth, how]);
-        let ends = [[prune, 0, 0, 0], [pass, 2, 0, 0], [prune, 0, nth, how], [repair, 0, nth, how], [snapshot, 200, nth, how]];
+        let ends =
+            [[prune, 0, 0, 0], [pass, 2, 0, 0], [prune, 0, nth, how], [repair, 0, nth, how], [snapshot, 200, nth, how]];
         seeds.put("operations", &[history.concat(), fails.concat(), ends.concat()].concat());
     }
 }
