@@ -1,8 +1,9 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    browse, check, completions, copy, diff, dump, find, fleet, forget, guide, init, key, log, ls, man, media, mount,
-    parity, prune, pull, relocate, repair, restore, rewrite, serve, snapshot, snapshots, stats, tag,
+    bootstrap, browse, check, completions, copy, diff, drill, dump, find, fleet, forget, guide, init, key, log, ls,
+    man, media, mount, parity, prune, pull, recipe, relocate, repair, restore, rewrite, serve, snapshot, snapshots,
+    stats, tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -23,7 +24,7 @@ Examples:
 An ADDRESS is SERIES[@VERSION][:PATH] or a snapshot's ID[:PATH]. A SERIES is server/vm/relpath.
 A VERSION is latest, an id, a date (2026-03-02), a time (2026-03-02T04:05) or an age (3d, 12h, 2w).
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 snapshot made but incomplete (run, status: something is wrong),
+Exit codes: 0 done, 1 failed, 2 usage, 3 snapshot made but incomplete (run, status, drill: something is wrong),
 10 no repository, 12 wrong key, 13 newer format, 14 store rolled back, 20 store full,
 75 medium absent or another run under way, 130 cancelled.";
 
@@ -93,6 +94,9 @@ pub enum Command {
     Log(log::Args),
     Browse(browse::Args),
     Restore(restore::Args),
+    Drill(drill::Args),
+    Bootstrap(bootstrap::Args),
+    Recipe(recipe::Args),
     Dump(dump::Args),
     Mount(mount::Args),
     Forget(Box<forget::Args>),
@@ -134,6 +138,9 @@ impl Command {
             Command::Log(_) => "log",
             Command::Browse(_) => "browse",
             Command::Restore(_) => "restore",
+            Command::Drill(_) => "drill",
+            Command::Bootstrap(_) => "bootstrap",
+            Command::Recipe(args) => args.name(),
             Command::Dump(_) => "dump",
             Command::Mount(_) => "mount",
             Command::Forget(_) => "forget",

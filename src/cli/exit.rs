@@ -5,7 +5,7 @@
 //! | 0 | done |
 //! | 1 | failed, or done with problems (`restore`, `check`, `ls`, `diff`, `find`, `log`, `snapshots`, `forget`) |
 //! | 2 | the request makes no sense or names nothing |
-//! | 3 | the snapshot was made, but some of its sources could not be read; something went wrong in a run, or is red |
+//! | 3 | the snapshot was made, but some of its sources could not be read; something went wrong in a run or a drill, or is red |
 //! | 10 | there is no repository |
 //! | 12 | wrong passphrase or key |
 //! | 13 | written by a newer program |

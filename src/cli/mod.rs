@@ -8,11 +8,13 @@
 mod address;
 mod args;
 mod board;
+mod bootstrap;
 mod browse;
 mod check;
 mod completions;
 mod copy;
 mod diff;
+mod drill;
 mod dump;
 mod entry;
 mod exit;
@@ -35,10 +37,12 @@ mod parity;
 mod progress;
 mod prune;
 mod pull;
+mod recipe;
 mod rekey;
 mod relocate;
 mod repair;
 mod restore;
+mod restore_app;
 mod rewrite;
 mod screen;
 mod secrets;
@@ -110,6 +114,9 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Log(args) => log::run(args, session),
         Command::Browse(args) => browse::run(args, session),
         Command::Restore(args) => restore::run(args, session),
+        Command::Bootstrap(args) => bootstrap::run(args, session),
+        Command::Recipe(args) => recipe::run(args, session),
+        Command::Drill(args) => drill::run(args, session),
         Command::Dump(args) => dump::run(args, session),
         Command::Mount(args) => mount::run(args, session),
         Command::Forget(args) => forget::run(*args, session),

@@ -4,6 +4,7 @@ use super::{
     exit::{Done, Failure},
     human, json,
     progress::tell_rest,
+    restore_app::{self, AppArgs},
     session::Session,
 };
 use crate::{
@@ -28,7 +29,8 @@ Examples:
   vault restore alpha.example.org/-/srv/wiki --target /tmp/wiki
   vault restore alpha.example.org/-/srv/wiki@2026-03-02:wiki/data --target /tmp/data --include '*.md'
   vault restore 1a2b3c4d --target /srv --in-place --delete --dry-run
-  vault restore alpha.example.org/web1/shop --target /srv/shop --in-place --verify";
+  vault restore alpha.example.org/web1/shop --target /srv/shop --in-place --verify
+  vault restore --app alpha.example.org/web1/shop --target /srv/shop --database-server postgresql:///run/postgresql";
 
 /// Bring a snapshot, or a part of one, back
 #[derive(Debug, clap::Args)]
@@ -63,6 +65,8 @@ pub struct Args {
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
+    #[command(flatten)]
+    whole: AppArgs,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -103,6 +107,14 @@ impl Plan {
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let repo = session.open()?;
     let (listed, path) = session.resolve(&repo, &args.address)?;
+    if args.whole.app {
+        if path.is_some() {
+            return Err(Error::usage("--app brings back a whole application: name no path in it").into());
+        }
+        let index = session.index(&repo)?;
+        let reader = BlobReader::new(&repo, &index);
+        return restore_app::run(&args.whole, &args.target, args.owner.into(), session, &reader, &listed);
+    }
     let request = op::Request {
         path,
         target: args.target.clone().into_os_string().into_vec(),

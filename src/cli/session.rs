@@ -62,6 +62,18 @@ pub struct Session {
 }
 
 impl Session {
+    /// The same with another repository.
+    pub fn at(&self, repo: std::ffi::OsString) -> Session {
+        Session {
+            global: Global { repo: Some(repo), ..self.global.clone() },
+            screen: self.screen.clone(),
+            interrupts: self.interrupts.clone(),
+            command: self.command,
+            told_absent: AtomicBool::default(),
+            passed_over: AtomicBool::default(),
+        }
+    }
+
     /// Where the repository is, or is to be.
     pub fn place(&self) -> Result<Place> {
         let given = match &self.global.repo {

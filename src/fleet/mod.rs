@@ -12,10 +12,12 @@
 pub mod app;
 pub mod config;
 pub mod database;
+pub mod drill;
 pub mod history;
 pub mod night;
 pub mod notify;
 pub mod recipe;
+pub mod recovery;
 pub mod schedule;
 pub mod state;
 pub mod status;

@@ -70,15 +70,19 @@ impl State {
         }
     }
 
-    /// Writes it; durable when this returns.
-    pub fn write(&self, folder: &Path) -> Result<()> {
-        let bytes = serde_json::to_vec_pretty(self).map_err(|e| Error::corrupt(path(folder).display(), e))?;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|e| Error::store("make", folder.display(), e))?;
-        replace(&path(folder), &bytes, 0o600)
+    /// Changes what is remembered, one process after another; durable when this returns. What is remembered then.
+    pub fn update(folder: &Path, change: impl FnOnce(&mut State)) -> Result<State> {
+        let failed = |e| Error::store("write", path(folder).display(), e);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(folder.join("fleet.lock"));
+        // Held until it is closed.
+        let lock = lock.map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        let mut state = State::read(folder)?;
+        change(&mut state);
+        let bytes = serde_json::to_vec_pretty(&state).map_err(|e| Error::corrupt(path(folder).display(), e))?;
+        replace(&path(folder), &bytes, 0o600)?;
+        Ok(state)
     }
 }
 
@@ -97,7 +101,9 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
-        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+        // Of a bare name the folder is where we are.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
     };
     write().map_err(|e| {
         let _ = fs::remove_file(&beside);
@@ -121,16 +127,16 @@ mod tests {
     fn what_was_noted_is_remembered() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("state");
-        let mut state = State::read(&folder).unwrap();
-        state.note("check local", 100, None, 2.0);
-        state.note("check local", 200, Some("it broke"), 3.0);
-        state.write(&folder).unwrap();
-        state.write(&folder).unwrap();
+        assert_eq!(State::read(&folder).unwrap(), State::default());
+        State::update(&folder, |state| state.note("check local", 100, None, 2.0)).unwrap();
+        let state = State::update(&folder, |state| state.note("check local", 200, Some("it broke"), 3.0)).unwrap();
         let back = State::read(&folder).unwrap();
         assert_eq!(back, state);
         let last = back.last("check local").unwrap();
         assert_eq!((last.tried, last.good, last.wrong.as_str(), last.seconds), (200, Some(100), "it broke", 2.0));
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["fleet.json", "fleet.lock"]);
         fs::write(folder.join("fleet.json"), "{").unwrap();
         assert!(matches!(State::read(&folder), Err(Error::Corrupt { .. })));
     }

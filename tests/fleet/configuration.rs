@@ -49,7 +49,7 @@ fn each_effective_value_is_shown_with_the_place_that_it_came_from() {
         shown.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap_or_else(|| panic!("{key}\n{shown}"))
     };
     assert!(line("type").ends_with("etc/vault.toml:11") && line("rto").ends_with("etc/vault.toml:11"), "{shown}");
-    assert!(line("rpo").ends_with("etc/vault.toml:4"), "{shown}");
+    assert!(line("rpo").ends_with("etc/vault.toml:5"), "{shown}");
     assert!(line("tags").ends_with("etc/vault.d/web.toml:2"), "{shown}");
     assert!(line("compression").ends_with("# default"), "{shown}");
     assert!(shown.starts_with("[servers.alpha.vms.web1.apps.shop]\n"), "{shown}");

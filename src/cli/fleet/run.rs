@@ -127,6 +127,10 @@ fn event(job: &Job) -> Value {
         "seconds": job.seconds,
     });
     let text = match &job.came {
+        Came::Drill { files, bytes, .. } => {
+            (out["files"], out["bytes"]) = ((*files).into(), (*bytes).into());
+            return out;
+        }
         Came::Snapshot { id, files, bytes, new, stored } => {
             out["snapshot"] = id.to_string().into();
             (out["files"], out["bytes"]) = ((*files).into(), (*bytes).into());
@@ -262,6 +266,14 @@ fn print(session: &Session, report: &Report, took: Duration) -> io::Result<()> {
         ("", Align::Left),
     ]);
     let mut skipped = 0;
+    // On a terminal a row stays a row: what went wrong was told in full before.
+    let used: usize = report.jobs.iter().map(|job| job.what.object().chars().count()).max().unwrap_or(0) + 34;
+    let room = match session.screen.stdout_terminal {
+        true => {
+            rustix::termios::tcgetwinsize(io::stdout()).map_or(80, |size| usize::from(size.ws_col)).saturating_sub(used)
+        }
+        false => usize::MAX,
+    };
     for job in &report.jobs {
         if matches!(job.came, Came::Skipped(_)) {
             skipped += 1;
@@ -277,6 +289,12 @@ fn print(session: &Session, report: &Report, took: Duration) -> io::Result<()> {
                 )
             }
             Came::Incomplete { why, .. } => why.clone(),
+            Came::Drill { files, bytes, seconds } => format!(
+                "{}, {} restored in {}",
+                human::counted(*files, "file", "files"),
+                human::bytes(*bytes),
+                human::duration(Duration::from_secs_f64(seconds.max(0.0)))
+            ),
             Came::Good(text) | Came::Absent(text) | Came::Skipped(text) | Came::Planned(text) | Came::Failed(text) => {
                 text.clone()
             }
@@ -290,9 +308,10 @@ fn print(session: &Session, report: &Report, took: Duration) -> io::Result<()> {
             Shown(job.what.object().as_bytes()).to_string(),
             job.came.word().into(),
             time,
-            text,
+            human::shorten(&text, room.max(24)),
         ]);
     }
+    writeln!(out)?;
     table.print(out, session.screen.stdout_colours())?;
     for note in &report.notes {
         session.screen.note(note);

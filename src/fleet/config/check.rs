@@ -6,7 +6,7 @@ use super::{
     schema,
     value::{Kind, Origin, Table, Value},
 };
-use crate::{fleet::recipe::Recipes, name::Shown, series::parse_age};
+use crate::{name::Shown, series::parse_age};
 use std::fmt;
 
 /// The types of applications that there are.
@@ -15,15 +15,6 @@ pub trait Types {
     fn keys(&self, name: &str) -> Option<&[Key]>;
     /// The names of all recipes.
     fn names(&self) -> Vec<&str>;
-}
-
-impl Types for Recipes {
-    fn keys(&self, name: &str) -> Option<&[Key]> {
-        self.iter().find(|recipe| recipe.name() == name).map(|recipe| recipe.keys())
-    }
-    fn names(&self) -> Vec<&str> {
-        self.iter().map(|recipe| recipe.name()).collect()
-    }
 }
 
 /// Something that is wrong with a configuration.
@@ -134,8 +125,7 @@ impl Look<'_> {
     fn app(&mut self, table: &Table, at: &str, stands: &Value) {
         let Some(named) = table.get("type") else {
             // `apps.demo.example.org` makes tables in tables.
-            let dotted =
-                table.0.values().any(|one| matches!(&one.kind, Kind::Table(below) if below.get("type").is_some()));
+            let dotted = holds_type(table);
             let hint = if dotted {
                 "; a path with dots or slashes is written in quotes: apps.\"demo.example.org/shop\""
             } else {
@@ -162,6 +152,14 @@ impl Look<'_> {
             _ => self.add(named, &join(at, "type"), "write a text in quotes"),
         }
     }
+}
+
+/// True when an application's table lies somewhere in this one.
+fn holds_type(table: &Table) -> bool {
+    table
+        .0
+        .values()
+        .any(|one| matches!(&one.kind, Kind::Table(below) if below.get("type").is_some() || holds_type(below)))
 }
 
 /// True when a value is one that may be written.

@@ -12,6 +12,7 @@ use crate::{
     fleet::{
         app::{App, Service, same_host},
         config::key::{find, nearest},
+        night::drills,
     },
     name::Shown,
     ops::forget::policy::Policy,
@@ -136,6 +137,8 @@ pub struct DrillJob {
     pub every: Option<u64>,
     /// So many in one run.
     pub most: usize,
+    /// Where.
+    pub scratch: PathBuf,
 }
 
 /// Who is told.
@@ -223,7 +226,8 @@ impl Fleet {
         for table in tables(&whole, "drill") {
             let most = natural(table, "most")?.unwrap_or(u64::MAX);
             let most = usize::try_from(most).unwrap_or(usize::MAX);
-            out.drills.push(DrillJob { select: select(table)?, every: table.duration("every")?, most });
+            let scratch = table.path("scratch")?.unwrap_or_else(|| drills::SCRATCH.into());
+            out.drills.push(DrillJob { select: select(table)?, every: table.duration("every")?, most, scratch });
         }
         out.whole = whole;
         Ok(out)

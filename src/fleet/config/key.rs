@@ -97,7 +97,8 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         let plain = usual(one);
         // A beginning, or what differs by an s, is as good as a slip of the fingers.
         let starts = plain.starts_with(&wanted) || wanted.starts_with(&plain);
-        let score = strsim::jaro_winkler(&wanted, &plain).max(if starts && wanted.len() > 2 { 0.9 } else { 0.0 });
+        let slip = wanted.len() > 2 && (starts || strsim::damerau_levenshtein(&wanted, &plain) == 1);
+        let score = strsim::jaro_winkler(&wanted, &plain).max(if slip { 0.9 } else { 0.0 });
         (score, one)
     });
     scored.filter(|(score, _)| *score >= 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, one)| one)

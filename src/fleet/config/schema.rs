@@ -118,6 +118,7 @@ const DRILL: &[Key] = &[
     Key::new("select", Texts, "which applications"),
     Key::new("every", Duration, "each of them at most so often; without it, half of its slo.drill"),
     Key::new("most", Integer, "so many in one run"),
+    Key::new("scratch", Path, "a folder with enough room, which every user may enter; without it, /var/tmp"),
 ];
 
 const NOTIFY: &[Key] = &[

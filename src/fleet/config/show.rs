@@ -19,7 +19,9 @@ pub fn render(table: &Table, path: &str) -> String {
 
 fn put(out: &mut String, table: &Table, path: &str) {
     let (mut lines, mut below, mut lists) = (Vec::new(), Vec::new(), Vec::new());
-    for (name, value) in &table.0 {
+    // What an application is comes first.
+    let (first, rest): (Vec<_>, Vec<_>) = table.0.iter().partition(|(name, _)| *name == "type");
+    for (name, value) in first.into_iter().chain(rest) {
         match &value.kind {
             Kind::Table(table) => below.push((name, table)),
             Kind::List(list) if !list.is_empty() && list.iter().all(|one| matches!(one.kind, Kind::Table(_))) => {

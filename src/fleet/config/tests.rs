@@ -193,7 +193,7 @@ fn secrets_are_not_shown_and_places_are() {
     );
     let text = show::render(&show::without_secrets(&whole, &Known), "");
     assert!(!text.contains("geheim"), "{text}");
-    assert!(text.contains("mail = \"a@b\"              # vault.toml:3\n"), "{text}");
+    assert!(text.contains("mail = \"a@b\"             # vault.toml:3\n"), "{text}");
     let again = read::parse(&text, &From::Default).unwrap();
     assert_eq!(again.table("servers").unwrap().unwrap().0.len(), 1);
 }

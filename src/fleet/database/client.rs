@@ -286,6 +286,10 @@ pub(super) trait Look: Send {
     fn see(&mut self, bytes: &[u8]);
     /// The dump has ended well, as its client says. `Interrupted` when what it takes to tell is not known yet.
     fn last(&mut self) -> io::Result<()>;
+    /// The client failed. Says why, when that is not its own fault.
+    fn failed(&mut self, why: String) -> String {
+        why
+    }
 }
 
 impl<L: Look> Output<L> {
@@ -309,7 +313,7 @@ impl<L: Look> Read for Output<L> {
         }
         match self.running.ended()? {
             Some(Ok(())) => {}
-            Some(Err(why)) => return Err(io::Error::other(why)),
+            Some(Err(why)) => return Err(io::Error::other(self.look.failed(why))),
             None => {
                 thread::sleep(Duration::from_millis(5));
                 return Err(io::ErrorKind::Interrupted.into());

@@ -218,6 +218,14 @@ impl Look for Beside {
         self.shared.dumped(&self.name, self.facts.clone());
         Ok(())
     }
+
+    fn failed(&mut self, why: String) -> String {
+        // Without the session that counts, its snapshot has gone, which is all that the dumper knows.
+        match self.counting.session.ended() {
+            Ok(Some(Err(counting))) => format!("{counting}; {why}"),
+            _ => why,
+        }
+    }
 }
 
 impl Open for Roles {

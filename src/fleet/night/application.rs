@@ -1,11 +1,15 @@
 //! One application: hooks, plan, dumps and trees in one snapshot, history.
 
-use super::{Came, Going, What, hooks, hooks::When, quiesce};
+use super::{
+    Came, Going, What,
+    hooks::{self, Around, When},
+    quiesce,
+};
 use crate::{
     error::{Error, Result},
     fleet::{
         app::Service,
-        config::StoredConfig,
+        config::{Access, StoredConfig},
         history::{self, Entry, Kind, Outcome},
         state::due,
     },
@@ -13,7 +17,7 @@ use crate::{
     model::snapshot::Snapshot,
     monitor::Monitor,
     name::Shown,
-    ops::snapshot::{self, Report, Request},
+    ops::snapshot::{self, Input, Report, Request, TreeInput},
     repo::Repository,
 };
 use std::{
@@ -63,9 +67,24 @@ impl<'a> Going<'a> {
 
     /// Hooks around a snapshot.
     fn with_hooks(&mut self, repo: &Repository, service: &Service, monitor: &dyn Monitor) -> Result<Report> {
+        let secrets: Vec<&str> = self
+            .night
+            .fleet
+            .repositories
+            .values()
+            .filter_map(|one| match &one.access {
+                Access::PasswordEnv(name) => Some(name.as_str()),
+                _ => None,
+            })
+            .collect();
         let known = [("VAULT_SERIES", service.name()), ("VAULT_RECIPE", service.app.recipe.as_str())];
-        let taken = hooks::run(When::Before, &service.hooks.before, &known, monitor)
-            .and_then(|()| self.snapshot(repo, service, monitor));
+        let taken = hooks::run(
+            When::Before,
+            &service.hooks.before,
+            &Around { environment: &known, secrets: &secrets },
+            monitor,
+        )
+        .and_then(|()| self.snapshot(repo, service, monitor));
         let (outcome, why) = match &taken {
             Ok(report) => match why_incomplete(&report.snapshot) {
                 None => ("good", String::new()),
@@ -76,6 +95,7 @@ impl<'a> Going<'a> {
         let id = taken.as_ref().ok().and_then(|report| report.id).map(|id| id.to_string()).unwrap_or_default();
         let mut told = known.to_vec();
         told.extend([("VAULT_OUTCOME", outcome), ("VAULT_SNAPSHOT", id.as_str()), ("VAULT_ERROR", why.as_str())]);
+        let told = Around { environment: &told, secrets: &secrets };
         // What was stopped before may have to be started again, whatever the user wants.
         let patient = Deaf(monitor);
         let mut after = hooks::run(When::After, &service.hooks.after, &told, &patient);
@@ -100,7 +120,7 @@ impl<'a> Going<'a> {
             .around
             .recipe(&service.app.recipe)
             .ok_or_else(|| Error::usage(format!("there is no recipe \"{}\"", Shown(service.app.recipe.as_bytes()))))?;
-        let mut plan = recipe.plan(&service.app)?;
+        let plan = recipe.plan(&service.app)?;
         for note in &plan.notes {
             monitor.note(note);
         }
@@ -110,19 +130,22 @@ impl<'a> Going<'a> {
             .mode(0o700)
             .create(night.scratch)
             .map_err(|e| Error::store("make", night.scratch.display(), e))?;
-        let still = quiesce::Still::begin(&service.quiesce, service.name(), night.scratch, &mut plan.trees, monitor)?;
+        let mut sources = plan.sources(&service.app.exclude, night.scratch)?;
+        let mut trees: Vec<&mut TreeInput> = sources
+            .iter_mut()
+            .filter_map(|source| match &mut source.input {
+                Input::Tree(tree) => Some(tree),
+                _ => None,
+            })
+            .collect();
+        let still = quiesce::Still::begin(&service.quiesce, service.name(), night.scratch, &mut trees, monitor)?;
         let request = Request {
             excludes: ExcludeOptions { one_file_system: service.one_file_system, ..ExcludeOptions::default() },
             compression: service.compression,
             tags: service.tags.clone(),
             configuration: Some(stored),
             protect: identity(&self.entry(&service.repository)?.path),
-            ..Request::new(
-                service.app.series.clone(),
-                plan.sources(&service.app.exclude, night.scratch)?,
-                night.host,
-                night.user,
-            )
+            ..Request::new(service.app.series.clone(), sources, night.host, night.user)
         };
         let taken = snapshot::snapshot(repo, request, monitor);
         let ended = still.end(monitor);

@@ -36,25 +36,33 @@ impl When {
     }
 }
 
+/// What commands find in their environment, and what not.
+pub struct Around<'a> {
+    /// Variables with their values.
+    pub environment: &'a [(&'a str, &'a str)],
+    /// Variables that hold passphrases, beside those that the program itself reads.
+    pub secrets: &'a [&'a str],
+}
+
 /// Runs the commands one after another, and ends at the first that fails. What they say is told as notes.
-pub fn run(when: When, commands: &[String], environment: &[(&str, &str)], monitor: &dyn Monitor) -> Result<()> {
+pub fn run(when: When, commands: &[String], around: &Around<'_>, monitor: &dyn Monitor) -> Result<()> {
     for command in commands {
-        one(when, command, environment, monitor)?;
+        one(when, command, around, monitor)?;
     }
     Ok(())
 }
 
-fn one(when: When, text: &str, environment: &[(&str, &str)], monitor: &dyn Monitor) -> Result<()> {
+fn one(when: When, text: &str, around: &Around<'_>, monitor: &dyn Monitor) -> Result<()> {
     let named = || format!("the hook {} \"{}\"", when.word(), Shown(text.as_bytes()));
     let failed = |e: io::Error| Error::Command { command: named(), why: e.to_string() };
     let (from, to) = io::pipe().map_err(failed)?;
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(text).stdin(Stdio::null());
     command.stdout(to.try_clone().map_err(failed)?).stderr(to);
-    for secret in SECRETS {
+    for secret in SECRETS.iter().chain(around.secrets) {
         command.env_remove(secret);
     }
-    command.env("VAULT_HOOK", when.word()).envs(environment.iter().copied());
+    command.env("VAULT_HOOK", when.word()).envs(around.environment.iter().copied());
     let mut child = command.spawn().map_err(failed)?;
     // Our copies of the pipe's other end.
     drop(command);
@@ -115,9 +123,12 @@ mod tests {
     use super::*;
     use crate::monitor::Recording;
 
+    const NOTHING: Around<'_> = Around { environment: &[], secrets: &[] };
+
     fn run_one(text: &str, environment: &[(&str, &str)]) -> (Result<()>, Vec<String>) {
         let monitor = Recording::default();
-        let done = run(When::Before, &[text.to_owned()], environment, &monitor);
+        let around = Around { environment, secrets: &[] };
+        let done = run(When::Before, &[text.to_owned()], &around, &monitor);
         (done, monitor.notes())
     }
 
@@ -130,6 +141,16 @@ mod tests {
     }
 
     #[test]
+    fn passphrases_are_not_for_hooks() {
+        let monitor = Recording::default();
+        // A variable that every test has stands for one that holds a passphrase.
+        let around = Around { environment: &[], secrets: &["PATH"] };
+        run(When::Before, &["/usr/bin/env".to_owned()], &around, &monitor).unwrap();
+        let from_outside = std::env::var("PATH").unwrap();
+        assert!(!monitor.notes().iter().any(|note| note.ends_with(&from_outside)), "{:?}", monitor.notes());
+    }
+
+    #[test]
     fn a_failure_says_what_the_command_said_last() {
         let (done, _) = run_one("echo first; echo 'no \x1b[31mroom' >&2; exit 3", &[]);
         let error = done.unwrap_err().to_string();
@@ -139,7 +160,7 @@ mod tests {
         );
         let monitor = Recording::default();
         let commands = ["exit 1".to_owned(), "echo second".to_owned()];
-        assert!(run(When::After, &commands, &[], &monitor).is_err());
+        assert!(run(When::After, &commands, &NOTHING, &monitor).is_err());
         assert!(monitor.notes().is_empty());
     }
 
@@ -156,6 +177,6 @@ mod tests {
     fn it_ends_when_the_user_wants_to_stop() {
         let monitor = Recording::default();
         monitor.cancel();
-        assert!(matches!(run(When::Before, &["sleep 1000".to_owned()], &[], &monitor), Err(Error::Cancelled)));
+        assert!(matches!(run(When::Before, &["sleep 1000".to_owned()], &NOTHING, &monitor), Err(Error::Cancelled)));
     }
 }

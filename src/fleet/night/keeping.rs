@@ -3,7 +3,7 @@
 use super::{Came, Going, What};
 use crate::{
     error::{Error, Result},
-    fleet::config::Role,
+    fleet::{config::Role, state::due},
     keys,
     monitor::Monitor,
     name::Shown,
@@ -87,15 +87,21 @@ impl Going<'_> {
                 continue;
             }
             // Two rules for one repository (a little each night, all of it each quarter) are two jobs.
-            let rule = format!("{}{:?}", job.repository, job.read);
-            if !seen.insert(rule) || !self.is_due(&what, job.every) {
+            let share = job.read.map_or_else(|| "structure".to_owned(), |share| format!("{share}%"));
+            let rule = format!("{} by rule {share}", what.key());
+            let last = self.state.last(&rule).and_then(|last| last.good);
+            if !seen.insert(rule.clone()) || !(night.force || due(self.now(), last, job.every)) {
                 continue;
             }
             let planned = match job.read {
                 Some(share) => format!("reading {share}%"),
                 None => "structure only".into(),
             };
-            self.job(what, &planned, &mut |going, monitor| going.check(&job.repository, job.read, monitor));
+            self.job(what, &planned, &mut |going, monitor| {
+                let (begun, came) = (going.now(), going.check(&job.repository, job.read, monitor)?);
+                going.note(&rule, begun, came.wrong(), 0.0);
+                Ok(came)
+            });
         }
     }
 

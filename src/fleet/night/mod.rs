@@ -12,6 +12,7 @@
 
 mod application;
 mod copies;
+pub mod drills;
 pub mod hooks;
 mod keeping;
 pub mod lock;
@@ -116,14 +117,15 @@ pub fn run(night: &Night<'_>) -> Result<Report> {
         going.copies();
         going.media();
         going.checks();
+        going.drills();
     }
     if !night.dry_run {
         let wrong = going.report.wrong();
         let said = (wrong > 0).then(|| format!("{wrong} jobs went wrong"));
         if !night.only_snapshots {
-            going.state.note("run", night.clock.now().sec, said.as_deref(), going.report.seconds());
+            let seconds = going.report.seconds();
+            State::update(&folder, |state| state.note("run", night.clock.now().sec, said.as_deref(), seconds))?;
         }
-        going.state.write(&folder)?;
     }
     if going.cancelled {
         going.report.cancelled = true;
@@ -165,19 +167,29 @@ impl<'a> Going<'a> {
                 self.cancelled = true;
                 Came::Failed("stopped on request".into())
             }
-            Some(Err(error @ Error::Absent { .. })) => Came::Absent(error.to_string()),
+            // Of what is copied later. An application that has nowhere to go is not backed up, whyever that is.
+            Some(Err(error @ Error::Absent { .. })) if !matches!(what, What::Snapshot(_)) => {
+                Came::Absent(error.to_string())
+            }
             Some(Err(error)) => Came::Failed(error.to_string()),
             None => Came::Failed("it was not begun".into()),
         };
         let seconds = begun.elapsed().as_secs_f64();
-        if !matches!(came, Came::Skipped(_)) {
-            self.state.note(&what.key(), at, came.wrong(), seconds);
-            // A run that is killed is not to forget what was done before.
-            if let Err(error) = self.state.write(&folder(self.night.state)) {
-                self.report.notes.push(error.to_string());
-            }
+        if !matches!(came, Came::Skipped(_) | Came::Absent(_)) {
+            // A restore is measured without what was done before it.
+            let measured = if let Came::Drill { seconds, .. } = came { seconds } else { seconds };
+            self.note(&what.key(), at, came.wrong(), measured);
         }
         self.end(Job { what, came, seconds });
+    }
+
+    /// Remembers how a job went, at once: a run that is killed is not to forget what was done before.
+    fn note(&mut self, key: &str, time: i64, wrong: Option<&str>, seconds: f64) {
+        let noted = State::update(&folder(self.night.state), |state| state.note(key, time, wrong, seconds));
+        match noted {
+            Ok(state) => self.state = state,
+            Err(error) => self.report.notes.push(error.to_string()),
+        }
     }
 
     fn end(&mut self, job: Job) {

@@ -5,10 +5,13 @@
 use super::hooks::SECRETS;
 use crate::{
     error::{Error, Result},
-    fleet::{app::Quiesce, recipe::Tree},
+    fleet::app::Quiesce,
     monitor::Monitor,
     name::Shown,
-    ops::media::{Host, System},
+    ops::{
+        media::{Host, System},
+        snapshot::TreeInput,
+    },
 };
 use std::{
     ffi::{OsStr, OsString},
@@ -73,7 +76,7 @@ impl Still {
         how: &Quiesce,
         series: &str,
         scratch: &Path,
-        trees: &mut [Tree],
+        trees: &mut [&mut TreeInput],
         monitor: &dyn Monitor,
     ) -> Result<Still> {
         Still::begin_with(&Real, how, series, scratch, trees, monitor)
@@ -84,7 +87,7 @@ impl Still {
         how: &Quiesce,
         series: &str,
         scratch: &Path,
-        trees: &mut [Tree],
+        trees: &mut [&mut TreeInput],
         monitor: &dyn Monitor,
     ) -> Result<Still> {
         let mut still = Still { undo: Vec::new() };
@@ -111,10 +114,11 @@ impl Still {
         how: &Quiesce,
         name: &str,
         scratch: &Path,
-        tree: &mut Tree,
+        tree: &mut TreeInput,
         made: &mut Vec<(PathBuf, PathBuf)>,
     ) -> Result<()> {
-        let whole = tree.path.canonicalize().map_err(|e| Error::store("look at", tree.path.display(), e))?;
+        let given = Path::new(OsStr::from_bytes(&tree.path));
+        let whole = given.canonicalize().map_err(|e| Error::store("look at", given.display(), e))?;
         let (source, point) = runner.holding(&whole)?;
         let place = match made.iter().find(|(known, _)| *known == point) {
             Some((_, place)) => place.clone(),
@@ -130,7 +134,8 @@ impl Still {
             }
         };
         let below = whole.strip_prefix(&point).unwrap_or(Path::new(""));
-        tree.path = if below.as_os_str().is_empty() { place } else { place.join(below) };
+        let place = if below.as_os_str().is_empty() { place } else { place.join(below) };
+        tree.read_from = Some(place.into_os_string().into_encoded_bytes());
         Ok(())
     }
 
@@ -208,7 +213,7 @@ impl Still {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{monitor::Silent, name::Name};
+    use crate::monitor::Silent;
     use std::cell::RefCell;
 
     /// Writes down what it is to do; `lvs` knows a volume.
@@ -234,17 +239,18 @@ mod tests {
         }
     }
 
-    fn trees(dir: &Path) -> Vec<Tree> {
-        ["app", "data"]
-            .map(|name| {
-                fs::create_dir_all(dir.join(name)).unwrap();
-                Tree { name: Name::new(name.as_bytes()).unwrap(), path: dir.join(name), ..tree() }
-            })
-            .to_vec()
+    fn trees(dir: &Path) -> [TreeInput; 2] {
+        ["app", "data"].map(|name| {
+            fs::create_dir_all(dir.join(name)).unwrap();
+            TreeInput { path: dir.join(name).into_os_string().into_encoded_bytes(), ..TreeInput::default() }
+        })
     }
 
-    fn tree() -> Tree {
-        Tree { name: Name::new(*b"x").unwrap(), path: PathBuf::new(), exclude: Vec::new(), grows: false }
+    fn begin(runner: &Scribe, how: &Quiesce, scratch: &Path) -> Result<(Still, [PathBuf; 2])> {
+        let mut trees = trees(&runner.point);
+        let [one, other] = &mut trees;
+        let still = Still::begin_with(runner, how, "a/-/b", scratch, &mut [one, other], &Silent)?;
+        Ok((still, trees.map(|tree| PathBuf::from(String::from_utf8(tree.read_from.unwrap()).unwrap()))))
     }
 
     #[test]
@@ -252,11 +258,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let point = dir.path().canonicalize().unwrap();
         let runner = Scribe { point: point.clone(), ..Scribe::default() };
-        let (mut trees, scratch) = (trees(&point), point.join("scratch"));
-        let how = Quiesce::Lvm { size: "10%ORIGIN".into() };
-        let still = Still::begin_with(&runner, &how, "a/-/b", &scratch, &mut trees, &Silent).unwrap();
-        let place = trees[0].path.parent().unwrap().to_owned();
-        assert!(place.starts_with(&scratch) && trees[1].path == place.join("data"));
+        let scratch = point.join("scratch");
+        let (still, [app, data]) = begin(&runner, &Quiesce::Lvm { size: "10%ORIGIN".into() }, &scratch).unwrap();
+        let place = app.parent().unwrap();
+        assert!(place.starts_with(&scratch) && data == place.join("data"));
         still.end_with(&runner, &Silent).unwrap();
         let done = runner.done.borrow();
         let kinds: Vec<&str> = done.iter().map(|line| line.split(' ').next().unwrap()).collect();
@@ -270,7 +275,7 @@ mod tests {
         let point = dir.path().canonicalize().unwrap();
         let runner = Scribe { point: point.clone(), fails: Some("mount"), ..Scribe::default() };
         let how = Quiesce::Lvm { size: "5G".into() };
-        let begun = Still::begin_with(&runner, &how, "a/-/b", &point.join("scratch"), &mut trees(&point), &Silent);
+        let begun = begin(&runner, &how, &point.join("scratch"));
         assert!(begun.is_err());
         assert!(runner.done.borrow().last().unwrap().starts_with("lvremove"));
     }
@@ -281,10 +286,9 @@ mod tests {
         let point = dir.path().canonicalize().unwrap();
         for (how, below) in [(Quiesce::Btrfs, ".vault-"), (Quiesce::Zfs, ".zfs/snapshot/vault-")] {
             let runner = Scribe { point: point.clone(), ..Scribe::default() };
-            let mut trees = trees(&point);
-            let still = Still::begin_with(&runner, &how, "a/-/b", &point, &mut trees, &Silent).unwrap();
-            assert!(trees[0].path.to_string_lossy().starts_with(&format!("{}/{below}", point.display())));
-            assert!(trees[0].path.ends_with("app"));
+            let (still, [app, _]) = begin(&runner, &how, &point).unwrap();
+            assert!(app.to_string_lossy().starts_with(&format!("{}/{below}", point.display())));
+            assert!(app.ends_with("app"));
             still.end_with(&runner, &Silent).unwrap();
             assert!(runner.done.borrow().last().unwrap().contains(if how == Quiesce::Btrfs {
                 "delete"

@@ -65,6 +65,8 @@ pub enum Came {
     Snapshot { id: SnapshotId, files: u64, bytes: u64, new: u64, stored: u64 },
     /// A snapshot was made of which something is missing.
     Incomplete { id: SnapshotId, why: String },
+    /// An application was restored for a test, and all of it came back.
+    Drill { files: u64, bytes: u64, seconds: f64 },
     /// A medium is not there: later.
     Absent(String),
     /// It was not due, or is not for this machine or key.
@@ -79,7 +81,7 @@ impl Came {
     /// What went wrong.
     pub fn wrong(&self) -> Option<&str> {
         match self {
-            Came::Incomplete { why, .. } | Came::Failed(why) | Came::Absent(why) => Some(why),
+            Came::Incomplete { why, .. } | Came::Failed(why) => Some(why),
             _ => None,
         }
     }
@@ -87,7 +89,7 @@ impl Came {
     /// A word for tables and programs.
     pub fn word(&self) -> &'static str {
         match self {
-            Came::Good(_) | Came::Snapshot { .. } => "done",
+            Came::Good(_) | Came::Snapshot { .. } | Came::Drill { .. } => "done",
             Came::Incomplete { .. } => "incomplete",
             Came::Absent(_) => "absent",
             Came::Skipped(_) => "skipped",

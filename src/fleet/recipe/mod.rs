@@ -79,6 +79,7 @@ impl Plan {
                 path: tree.path.as_os_str().as_encoded_bytes().to_vec(),
                 exclude: tree.exclude.iter().chain(exclude).cloned().collect(),
                 grows: tree.grows,
+                read_from: None,
             };
             sources.push(SourceRequest { name: tree.name.clone(), input: Input::Tree(input) });
         }

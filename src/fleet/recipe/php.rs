@@ -6,15 +6,17 @@ use std::collections::BTreeMap;
 /// What `define('NAME', …)` and `$name = …` give; names of variables with their `$`.
 pub fn constants(text: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let define = r#"(?i:define)\s*\(\s*['"](\w+)['"]\s*,\s*(.+?)\s*\)\s*;"#;
-    let variable = r"^\s*(\$\w+)\s*=\s*(.+?)\s*;";
+    // Texts, in which any sign may stand, and what stands between them.
+    let value = r#"((?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^'";])+?)"#;
+    let define = format!(r#"(?i:define)\s*\(\s*['"](\w+)['"]\s*,\s*{value}\s*\)\s*;"#);
+    let variable = format!(r"^\s*(\$\w+)\s*=\s*{value}\s*;");
+    let patterns: Vec<Regex> = [define, variable].iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
     for line in text.lines() {
         let line = line.trim_start();
         if ["//", "#", "*", "/*"].iter().any(|comment| line.starts_with(comment)) {
             continue;
         }
-        for pattern in [define, variable] {
-            let Ok(pattern) = Regex::new(pattern) else { continue };
+        for pattern in &patterns {
             for hit in pattern.captures_iter(line) {
                 let (Some(name), Some(value)) = (hit.get(1), hit.get(2)) else { continue };
                 if let Some(value) = value_of(value.as_str()) {
@@ -30,6 +32,9 @@ pub fn constants(text: &str) -> BTreeMap<String, String> {
 /// A text; or the default of what is taken from the environment: `getenv('X') ?: 'y'`, `getenv_docker('X', 'y')`.
 fn value_of(code: &str) -> Option<String> {
     let code = code.trim();
+    if let Some(text) = text(code) {
+        return Some(text);
+    }
     let code = match code.split_once("?:").or_else(|| code.split_once("??")) {
         Some((_, default)) => default.trim(),
         None => code,
@@ -42,10 +47,12 @@ fn value_of(code: &str) -> Option<String> {
 }
 
 fn text(code: &str) -> Option<String> {
-    if let Some(inner) = code.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
+    // One text, not several with something between them.
+    let ends = |inner: &str, quote: char| !inner.replace("\\\\", "").replace(&format!("\\{quote}"), "").contains(quote);
+    if let Some(inner) = code.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).filter(|it| ends(it, '\'')) {
         return Some(inner.replace("\\'", "'").replace("\\\\", "\\"));
     }
-    if let Some(inner) = code.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+    if let Some(inner) = code.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|it| ends(it, '"')) {
         // A variable in it would be computed.
         let computed = inner.replace("\\$", "").contains('$');
         return (!computed).then(|| inner.replace("\\\"", "\"").replace("\\$", "$").replace("\\\\", "\\"));
@@ -64,7 +71,7 @@ mod tests {
 define( 'DB_NAME', 'blog' );
 define("DB_USER", "bl\$og"); define('DB_PASSWORD', 'it\'s (a); \\ b');
 define( 'DB_HOST', getenv_docker('WORDPRESS_DB_HOST', 'mysql') );
-define('DB_CHARSET', getenv('X') ?: 'utf8');
+define('DB_CHARSET', getenv('X') ?: 'utf8'); define('AUTH_KEY', 'a??b?:c');
 define('COMPUTED', __DIR__ . '/x');
 $table_prefix = 'wp_';
 "#;
@@ -72,6 +79,7 @@ $table_prefix = 'wp_';
         let value = |name: &str| found[name].as_str();
         assert_eq!((value("DB_NAME"), value("DB_USER"), value("DB_PASSWORD")), ("blog", "bl$og", r"it's (a); \ b"));
         assert_eq!((value("DB_HOST"), value("DB_CHARSET"), value("$table_prefix")), ("mysql", "utf8", "wp_"));
+        assert_eq!(value("AUTH_KEY"), "a??b?:c");
         assert!(!found.contains_key("COMPUTED"));
     }
 }

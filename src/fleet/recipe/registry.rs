@@ -3,6 +3,7 @@
 use super::{Recipe, files, user::User};
 use crate::{
     error::{Error, Result},
+    fleet::config::key::nearest,
     name::Shown,
 };
 use std::{path::Path, sync::Arc};
@@ -53,11 +54,9 @@ impl Recipes {
     pub fn find(&self, name: &str) -> Result<Arc<dyn Recipe>> {
         let found = self.0.iter().find(|recipe| recipe.name() == name).cloned();
         found.ok_or_else(|| {
-            let near =
-                self.iter().map(|recipe| (strsim::damerau_levenshtein(name, recipe.name()), recipe.name())).min();
-            let hint = match near {
-                Some((distance, near)) if distance <= 3 => format!("; did you mean \"{near}\"?"),
-                _ => ": see `vault recipe list`".into(),
+            let hint = match nearest(name, self.iter().map(|recipe| recipe.name())) {
+                Some(near) => format!("; did you mean \"{near}\"?"),
+                None => ": see `vault recipe list`".into(),
             };
             Error::usage(format!("there is no recipe \"{}\"{hint}", Shown(name.as_bytes())))
         })

@@ -4,7 +4,6 @@ use super::view::{Holder, HolderKind};
 use crate::{
     fleet::{
         app::{Service, Slo},
-        config::Fleet,
         night::What,
         state::State,
     },
@@ -65,7 +64,7 @@ fn older(now: i64, time: Option<i64>, limit: u64) -> bool {
 }
 
 /// Judges an application.
-pub fn judge(service: &Service, holders: &[Holder], fleet: &Fleet, state: &State, now: i64) -> Verdict {
+pub fn judge(service: &Service, holders: &[Holder], state: &State, now: i64) -> Verdict {
     let (slo, name) = (service.slo, service.name());
     let holding: Vec<(&Holder, &super::Held)> =
         holders.iter().filter_map(|holder| Some((holder, holder.held.get(name)?))).collect();
@@ -74,6 +73,10 @@ pub fn judge(service: &Service, holders: &[Holder], fleet: &Fleet, state: &State
     let mut red = Vec::new();
     let limit = age_text(i64::try_from(slo.rpo).unwrap_or(i64::MAX));
     match (good, newest) {
+        (None, None) if holders.iter().any(|one| one.lost && one.name == service.repository) => {
+            let name = Shown(service.repository.as_bytes());
+            red.push(format!("no snapshot is known: {name} cannot be looked at"));
+        }
         (None, None) => red.push("there is no snapshot".into()),
         (None, Some(_)) => red.push("no snapshot is complete".into()),
         (Some(time), _) if older(now, Some(time), slo.rpo) => {
@@ -89,9 +92,8 @@ pub fn judge(service: &Service, holders: &[Holder], fleet: &Fleet, state: &State
 
     // A copy that is made after the snapshot lags behind it by a night at most.
     let fresh = |holder: &Holder, held: &super::Held| {
-        let limit =
-            if holder.kind == HolderKind::Medium { holder.slack.max(slo.rpo) } else { slo.rpo.saturating_mul(2) };
-        !older(now, held.good, limit.saturating_add(slo.rpo))
+        let lag = if holder.kind == HolderKind::Medium { holder.slack } else { slo.rpo };
+        !older(now, held.good, slo.rpo.saturating_add(lag))
     };
     let places: Vec<&Holder> =
         holding.iter().filter(|(holder, held)| fresh(holder, held)).map(|(holder, _)| *holder).collect();
@@ -146,8 +148,6 @@ pub fn judge(service: &Service, holders: &[Holder], fleet: &Fleet, state: &State
 
     let sizes =
         holding.iter().map(|(_, held)| &held.sizes).max_by_key(|sizes| sizes.len()).cloned().unwrap_or_default();
-    let known = fleet.repositories.contains_key(&service.repository);
-    debug_assert!(known, "a service has a repository");
     Verdict {
         series: name.to_owned(),
         recipe: service.app.recipe.clone(),

@@ -116,7 +116,7 @@ pub fn look(look: &Look<'_>) -> Result<Status> {
             .and_then(|catalogue| view::of_medium(medium, &catalogue, &look.services, look.now));
         holders.push(held.unwrap_or_else(|error| Holder::unknown_medium(medium, &error)));
     }
-    let apps = look.services.iter().map(|service| judge(service, &holders, look.fleet, &state, look.now)).collect();
+    let apps = look.services.iter().map(|service| judge(service, &holders, &state, look.now)).collect();
     Ok(Status {
         name: look.fleet.name.clone(),
         time: look.now,
@@ -132,7 +132,9 @@ fn jobs(fleet: &Fleet, state: &State) -> Vec<String> {
     let copies = fleet.copies.iter().map(|job| night::What::Copy { from: job.from.clone(), to: job.to.clone() });
     let checks = fleet.checks.iter().map(|job| night::What::Check(job.repository.clone()));
     let forgets = fleet.repositories.keys().map(|name| night::What::Forget(name.clone()));
+    let media = fleet.media.keys().map(|name| night::What::Medium(name.clone()));
     let mut out: Vec<String> = copies
+        .chain(media)
         .chain(checks)
         .chain(forgets)
         .filter_map(|what| {

@@ -31,7 +31,7 @@ fn holder(fleet: &Fleet, name: &str, held: &[(&str, Option<i64>, Option<i64>)]) 
         Some(repository) => Holder::lost(repository, &error),
         None => Holder::unknown_medium(&fleet.media[name], &error),
     };
-    holder.red = String::new();
+    (holder.red, holder.lost) = (String::new(), false);
     for (series, good, newest) in held {
         let one = Held { good: *good, newest: *newest, count: 1, sizes: Vec::new() };
         holder.held.insert((*series).to_owned(), one);
@@ -41,7 +41,7 @@ fn holder(fleet: &Fleet, name: &str, held: &[(&str, Option<i64>, Option<i64>)]) 
 
 fn verdict(series: &str, holders: &[Holder], state: &State) -> Verdict {
     let fleet = fleet();
-    judge(fleet.service(series).unwrap(), holders, &fleet, state, NOW)
+    judge(fleet.service(series).unwrap(), holders, state, NOW)
 }
 
 fn checked() -> State {
@@ -56,6 +56,8 @@ fn what_is_absent_is_red() {
     let all = red(&[], &checked());
     assert_eq!(all, ["there is no snapshot", "0 of 2 copies", "at 0 of 2 sites"]);
     let fleet = fleet();
+    let lost = Holder::lost(&fleet.repositories["local"], &crate::error::Error::refused("x"));
+    assert_eq!(red(&[lost], &checked())[0], "no snapshot is known: local cannot be looked at");
     let fresh = Some(NOW - HOUR);
     let both = |good, newest| {
         [

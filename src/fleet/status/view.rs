@@ -11,7 +11,7 @@ use crate::{
     repo::Repository,
 };
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Snapshots whose sizes are looked at, for what is usual.
 pub const SIZES: usize = 8;
@@ -54,6 +54,8 @@ pub struct Holder {
     pub red: String,
     /// Series that are in it and not in the configuration.
     pub foreign: u64,
+    /// Nothing can be said of what it holds.
+    pub lost: bool,
 }
 
 impl Holder {
@@ -68,6 +70,7 @@ impl Holder {
             synced: None,
             red: error.to_string(),
             foreign: 0,
+            lost: true,
         }
     }
 
@@ -82,6 +85,7 @@ impl Holder {
             synced: None,
             red: error.to_string(),
             foreign: 0,
+            lost: true,
         }
     }
 }
@@ -120,6 +124,7 @@ pub fn of_repository(entry: &config::Repository, repo: &Repository, services: &[
         synced: None,
         red,
         foreign: by_series.len() as u64,
+        lost: false,
     })
 }
 
@@ -162,7 +167,8 @@ pub fn of_medium(
 ) -> Result<Holder> {
     let known = catalogue.find(&medium.name)?;
     let mut held: BTreeMap<String, Held> = BTreeMap::new();
-    for one in known.snapshots.iter().filter(|one| services.iter().any(|service| service.name() == one.series)) {
+    let wanted: HashSet<&str> = services.iter().map(|service| service.name()).collect();
+    for one in known.snapshots.iter().filter(|one| wanted.contains(one.series.as_str())) {
         let entry = held.entry(one.series.clone()).or_default();
         entry.count += 1;
         entry.newest = entry.newest.max(Some(one.time));
@@ -190,5 +196,6 @@ pub fn of_medium(
         synced,
         red,
         foreign: 0,
+        lost: false,
     })
 }

@@ -61,6 +61,8 @@ pub enum Input {
 pub struct TreeInput {
     /// Where it lies.
     pub path: Vec<u8>,
+    /// Where it is read: in a snapshot of its file system.
+    pub read_from: Option<Vec<u8>>,
     /// Patterns of what is left out, after those of the request.
     pub exclude: Vec<String>,
     /// Its files are appended to while they are read, and what they held at first is good by itself: mailboxes, logs. That one grew is

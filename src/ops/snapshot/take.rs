@@ -117,7 +117,7 @@ fn by_device(control: &Control<'_>, requests: Vec<SourceRequest>) -> Vec<Vec<Pla
     for request in requests {
         let path = match &request.input {
             Input::Path(path) => Some(path),
-            Input::Tree(tree) => Some(&tree.path),
+            Input::Tree(tree) => Some(tree.read_from.as_ref().unwrap_or(&tree.path)),
             _ => None,
         };
         let placed = match path {

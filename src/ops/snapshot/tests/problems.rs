@@ -53,7 +53,7 @@ fn a_tree_may_leave_out_more_than_the_rest() {
         fs::write(dir.path().join(name), name).unwrap();
     }
     let path = dir.path().as_os_str().as_encoded_bytes().to_vec();
-    let tree = TreeInput { path: path.clone(), exclude: vec!["*.log".into()], grows: false };
+    let tree = TreeInput { path: path.clone(), exclude: vec!["*.log".into()], ..TreeInput::default() };
     let repo = repository(Arc::new(MemoryStore::default()));
     let mut both = request(Path::new("/"));
     both.excludes.patterns = vec!["*.tmp".into()];
@@ -66,7 +66,7 @@ fn a_tree_may_leave_out_more_than_the_rest() {
     assert_eq!((files(0), files(1)), (2, 1));
     assert_eq!(report.snapshot.sources[1].excludes, ["*.tmp", "*.log"]);
     let mut senseless = request(Path::new("/"));
-    let tree = TreeInput { path, exclude: vec!["a[".into()], grows: false };
+    let tree = TreeInput { path, exclude: vec!["a[".into()], ..TreeInput::default() };
     senseless.sources = vec![SourceRequest { name: Name::new(*b"few").unwrap(), input: Input::Tree(tree) }];
     assert!(matches!(snapshot(&repo, senseless, &Silent), Err(Error::Usage { .. })));
 }

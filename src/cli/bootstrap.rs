@@ -1,0 +1,85 @@
+//! `vault bootstrap`
+
+use super::{
+    exit::{Done, Failure},
+    human,
+    session::Session,
+};
+use crate::{fleet::recovery, name::Shown, repo::Listed};
+use clap::ValueHint;
+use serde_json::json;
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  vault bootstrap /mnt/usb/vault --to /etc/vault
+  vault bootstrap usb:blue --to /tmp/etc --recovery-file sheet.txt
+  vault restore --app --repo /mnt/usb/vault alpha/web1/shop --target /srv/shop";
+
+/// Write the configuration back from a repository and its key alone, on a bare machine
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The repository: a folder, or usb:NAME
+    #[arg(value_name = "REPO", value_hint = ValueHint::DirPath)]
+    address: Option<OsString>,
+    /// The folder to write vault.toml to; made when it is not there
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    to: PathBuf,
+}
+
+pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
+    let own;
+    let session = match args.address {
+        Some(address) => {
+            own = session.at(address);
+            &own
+        }
+        None => session,
+    };
+    let repo = session.open()?;
+    session.accept_rollback(&repo, None)?;
+    let all = repo.snapshots(None)?;
+    for (object, error) in &all.unreadable {
+        session.screen.warn(&human::about(object, error));
+    }
+    let damaged = !all.unreadable.is_empty();
+    let mut newest: BTreeMap<String, Listed> = BTreeMap::new();
+    for listed in all.listed {
+        let newer = |known: &Listed| known.snapshot.head.sequence < listed.snapshot.head.sequence;
+        if newest.get(&listed.snapshot.series).is_none_or(newer) {
+            newest.insert(listed.snapshot.series.clone(), listed);
+        }
+    }
+    let newest: Vec<Listed> = newest.into_values().collect();
+    let progress = session.progress();
+    let report = recovery::bootstrap(&newest, &args.to, progress.monitor());
+    progress.end();
+    let report = report?;
+    let file = Shown(report.file.as_os_str().as_encoded_bytes()).to_string();
+    session.print_result(|| {
+        let out = &mut io::stdout().lock();
+        let count = human::counted(report.applications.len() as u64, "application", "applications");
+        writeln!(out, "{file} written: {count}")?;
+        for series in &report.applications {
+            writeln!(out, "  {series}")?;
+        }
+        writeln!(out, "\nnext:")?;
+        writeln!(out, "  look at the places in {file}: they are those of the machine that is gone")?;
+        if let Some(series) = report.applications.first() {
+            writeln!(out, "  vault restore --app {series} --target DIR --database-server postgresql://USER@HOST")?;
+        }
+        writeln!(out, "  vault drill: prove that all of them come back")
+    });
+    for (series, why) in &report.without {
+        session.screen.note(&format!("{series}: {why}"));
+    }
+    let without: Vec<_> = report.without.iter().map(|(series, why)| json!({ "series": series, "why": why })).collect();
+    let applications: Vec<String> = report.applications.iter().map(ToString::to_string).collect();
+    Ok(Done::unless(damaged, json!({ "file": file, "applications": applications, "without": without })))
+}

@@ -1,0 +1,73 @@
+//! A large database, measured by hand: `cargo test --release --test recipes -- --ignored --nocapture large`.
+
+use crate::{
+    postgresql::psql,
+    world::{Load, World},
+};
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use vault::{
+    monitor::Silent,
+    ops::snapshot::{Report, Request, snapshot},
+};
+
+fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+#[ignore = "takes minutes, and 3 GB of disk"]
+fn a_large_database_takes_no_temporary_disk_and_little_on_the_second_night() {
+    let world = World::on_disk();
+    let scratch = world.server("postgresql");
+    let server = scratch.server("");
+    psql(&server, "postgres", "CREATE DATABASE big");
+    psql(
+        &server,
+        "big",
+        "CREATE TABLE rows AS SELECT i AS id, md5(i::text) || md5((i * 7)::text) AS a, repeat(md5((i / 3)::text), 3) AS b, \
+         i % 1000 AS c, now() AS at FROM generate_series(1, 4800000) i; ALTER TABLE rows ADD PRIMARY KEY (id);",
+    );
+    let app = world.app(&format!(
+        "type = \"postgresql\"\ndatabases = \"big\"\nhost = \"{}\"\nuser = \"{}\"",
+        server.host.as_deref().unwrap(),
+        server.user.as_deref().unwrap()
+    ));
+    let most = Arc::new(AtomicU64::new(0));
+    let (folder, seen) = (world.scratch(), most.clone());
+    let watch = Load::new(move |_| {
+        let files = fs::read_dir(&folder).unwrap().count() as u64;
+        seen.fetch_max(files, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(5));
+    });
+    let night = || -> Report {
+        let begun = std::time::Instant::now();
+        let request = Request::new(app.series.clone(), world.sources(&app), "alpha", "root");
+        let report = snapshot(&world.repo, request, &Silent).unwrap();
+        assert!(report.snapshot.head.complete, "{:?}", report.snapshot.problems);
+        println!(
+            "{} bytes dumped, {} stored, {:.1} s, peak memory {} MB",
+            report.snapshot.totals.bytes,
+            report.written.bytes_stored,
+            begun.elapsed().as_secs_f64(),
+            peak_memory() >> 20
+        );
+        report
+    };
+    let first = night();
+    psql(&server, "big", "UPDATE rows SET a = md5(random()::text) || md5(random()::text) WHERE id % 50 = 7;");
+    let second = night();
+    watch.end();
+    assert!(first.snapshot.totals.bytes > 1_000_000_000);
+    assert_eq!(most.load(Ordering::Relaxed), 0, "something was written to the scratch folder");
+    assert!(second.written.bytes_stored * 10 < first.written.bytes_stored);
+    assert!(peak_memory() < 400 << 20);
+}
