@@ -82,7 +82,7 @@ fn one_that_is_broken_a_medium_and_a_place_that_are_away_stop_nothing_else() {
         "there is no snapshot",
         "nowhere",
         "nas",
-        "red: no repository at",
+        "no repository at",
         "usb:blue",
         "it was never brought up to date; it is kept at: safe",
         "copy local to nas",
@@ -305,4 +305,31 @@ fn each_snapshot_holds_the_configuration_of_its_application() {
         assert!(stored.text.contains("etc/vault.toml:"), "{}", stored.text);
         assert!(stored.text.contains("[repositories.local]"), "{}", stored.text);
     }
+}
+
+#[test]
+fn drills_that_are_due_are_held_and_counted() {
+    let fleet = Fleet::new(
+        "[defaults]\nslo = { drill = \"90d\", rto = \"1h\" }\n[repositories.local]\npath = \"{dir}/repo\"\n\
+         [servers.alpha.apps]\none = { type = \"generic\", root = \"{dir}/one\" }\ntwo = { type = \"generic\", root = \"{dir}/two\" }\n\
+         [[drill]]\nmost = 1\nscratch = \"{dir}/scratch\"\n",
+    );
+    fleet.files("one", &[("a", "b")]);
+    fleet.files("two", &[("a", "b")]);
+    fs::create_dir(fleet.path("scratch")).unwrap();
+    // One a night; the next night the other's turn has come; then none is due.
+    for held in [Some("drill alpha/-/one"), Some("drill alpha/-/two"), None] {
+        let done = jobs(&fleet.run(&["run", "--json"]).expect(0).result());
+        let drills: Vec<&str> =
+            done.iter().map(|(job, _)| job.as_str()).filter(|job| job.starts_with("drill")).collect();
+        assert_eq!(drills, held.as_slice(), "{done:?}");
+        let red = fleet.run(&["status"]).out;
+        assert_eq!(red.contains("alpha/-/two"), held == Some("drill alpha/-/one"), "{red}");
+    }
+    fleet.run(&["status"]).expect(0);
+    let drills = fleet.run(&["history", "--drills", "--json"]).expect(0).result();
+    let drills = drills["history"].as_array().unwrap();
+    assert_eq!(drills.len(), 2);
+    assert!(drills.iter().all(|one| one["outcome"] == "good" && one["files"].as_u64() == Some(1)), "{drills:?}");
+    assert_eq!(fs::read_dir(fleet.path("scratch")).unwrap().count(), 0);
 }

@@ -140,9 +140,9 @@ fn print(session: &Session, status: &Status, all: bool) -> io::Result<()> {
         }
         rows += 1;
         let state = match (app.red.is_empty(), app.odd.is_empty()) {
-            (false, _) => format!("red: {}", app.red.join("; ")),
-            (true, false) => format!("odd: {}", app.odd.join("; ")),
-            _ => "ok".into(),
+            (false, _) => "red",
+            (true, false) => "odd",
+            _ => "ok",
         };
         table.row(vec![
             Shown(app.series.as_bytes()).to_string(),
@@ -152,8 +152,9 @@ fn print(session: &Session, status: &Status, all: bool) -> io::Result<()> {
             ago(status.time, app.checked),
             ago(status.time, app.drilled),
             app.sizes.first().map_or_else(|| "–".into(), |size| human::bytes(*size)),
-            state,
+            state.into(),
         ]);
+        app.red.iter().chain(&app.odd).for_each(|why| table.text(format!("    {why}")));
     }
     if rows > 0 {
         table.print(out, colours)?;
@@ -173,8 +174,11 @@ fn print(session: &Session, status: &Status, all: bool) -> io::Result<()> {
             Shown(one.site.as_bytes()).to_string(),
             human::count(one.held.len() as u64),
             if medium { ago(status.time, one.synced) } else { String::new() },
-            if one.red.is_empty() { "ok".into() } else { format!("red: {}", one.red) },
+            if one.red.is_empty() { "ok" } else { "red" }.into(),
         ]);
+        if !one.red.is_empty() {
+            places.text(format!("    {}", one.red));
+        }
     }
     if !status.holders.is_empty() {
         places.print(out, colours)?;

@@ -231,3 +231,26 @@ fn the_json_schema_has_all_keys_of_all_types() {
     assert!(apps[1]["properties"]["root"].is_object() && apps[1]["properties"]["slo"]["properties"]["rpo"].is_object());
     assert_eq!(schema["properties"]["servers"]["additionalProperties"]["additionalProperties"], false);
 }
+
+proptest::proptest! {
+    /// Whatever is put into a configuration: it is read or refused, and what is shown of it is read again.
+    #[test]
+    fn nothing_in_a_file_makes_it_fall_over(cut in 0..900usize, junk in ".{0,12}", len in 0..40usize) {
+        let mut text: Vec<char> = WHOLE.chars().collect();
+        let cut = cut.min(text.len());
+        let end = (cut + len).min(text.len());
+        text.splice(cut..end, junk.chars());
+        let text: String = text.into_iter().collect();
+        if let Ok(table) = read::parse(&text, &From::Snapshot) {
+            for fault in check::faults(&table, &Known) {
+                proptest::prop_assert!(!fault.to_string().chars().any(char::is_control), "{fault}");
+            }
+            let _ = of_table(table.clone(), &Known);
+            let shown = show::render(&table, "");
+            proptest::prop_assert!(!shown.chars().any(|c| c.is_control() && c != '\n'));
+            proptest::prop_assert!(read::parse(&shown, &From::Snapshot).is_ok(), "{shown}");
+        }
+        let series = Series::parse("alpha/web1/shop").unwrap();
+        let _ = StoredConfig::decode(&series, text.as_bytes());
+    }
+}

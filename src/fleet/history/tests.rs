@@ -91,3 +91,19 @@ fn what_was_appended_is_read_and_a_cut_line_costs_only_itself() {
     assert_eq!(read(&folder, Kind::Backup, 500_000, &|_| true).unwrap(), [late]);
     assert_eq!(read(&folder, Kind::Drill, 0, &|_| true).unwrap().len(), 1);
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_line_is_read_or_passed_over(cut in 0..400usize, junk in ".{0,8}", why in ".{0,60}", series in ".{0,40}") {
+        let line = Entry { why, series, ..entry("a/-/b", 1_772_424_306) }.to_string();
+        proptest::prop_assert!(!line.contains('\n'));
+        let once = parse(&line);
+        proptest::prop_assert!(once.is_some(), "{line}");
+        proptest::prop_assert_eq!(parse(&once.clone().unwrap().to_string()), once);
+        let mut chars: Vec<char> = line.chars().collect();
+        let cut = cut.min(chars.len());
+        chars.splice(cut.., junk.chars());
+        let _ = parse(&chars.into_iter().collect::<String>());
+        let _ = series_of(&junk);
+    }
+}

@@ -64,7 +64,10 @@ impl<'a> Going<'a> {
         }
         repo.expect_no_rollback(&service.app.series)?;
         let all = repo.snapshots(Some(&service.app.series))?;
-        let listed = all.listed.last().ok_or_else(|| Error::refused("there is no snapshot to restore"))?;
+        let Some(listed) = all.listed.last() else {
+            // Which is red by itself.
+            return Ok(Came::Skipped("there is no snapshot to restore".into()));
+        };
         let (index, unreadable) = repo.load_index(false)?;
         unreadable.iter().for_each(|(_, error)| monitor.note(&error.to_string()));
         let reader = BlobReader::new(&repo, &index);

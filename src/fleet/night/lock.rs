@@ -36,7 +36,7 @@ pub fn take(folder: &Path) -> Result<Lock> {
         Err(e) => return Err(failed(e.into())),
     }
     // Who it is helps whoever waits; that it cannot be written is no reason not to go on.
-    let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}\n", std::process::id()));
+    let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(Lock(file))
 }
 

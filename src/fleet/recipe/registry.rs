@@ -1,9 +1,9 @@
 //! All recipes: those that the program brings, and those of `recipes.d/*.toml`.
 
-use super::{Recipe, files, user::User};
+use super::{Key, Recipe, files, user::User};
 use crate::{
     error::{Error, Result},
-    fleet::config::key::nearest,
+    fleet::config::{Types, key::nearest},
     name::Shown,
 };
 use std::{path::Path, sync::Arc};
@@ -60,6 +60,16 @@ impl Recipes {
             };
             Error::usage(format!("there is no recipe \"{}\"{hint}", Shown(name.as_bytes())))
         })
+    }
+}
+
+impl Types for Recipes {
+    fn keys(&self, name: &str) -> Option<&[Key]> {
+        self.iter().find(|recipe| recipe.name() == name).map(|recipe| recipe.keys())
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.iter().map(|recipe| recipe.name()).collect()
     }
 }
 
