@@ -1,9 +1,9 @@
 //! What can be typed. What a command takes stands in the command's own file.
 
 use super::{
-    bootstrap, browse, check, completions, copy, diff, drill, dump, find, fleet, forget, init, key, log, ls, man,
-    media, mount, parity, prune, pull, recipe, relocate, repair, restore, rewrite, serve, snapshot, snapshots, stats,
-    tag,
+    bootstrap, browse, check, completions, copy, diff, drill, dump, find, fleet, forget, guide, init, key, log, ls,
+    man, media, mount, parity, prune, pull, recipe, relocate, repair, restore, rewrite, serve, snapshot, snapshots,
+    stats, tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -120,6 +120,7 @@ pub enum Command {
     History(fleet::history::Args),
     Schedule(fleet::schedule::Args),
     Config(fleet::config::Args),
+    Guide(guide::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -163,6 +164,7 @@ impl Command {
             Command::History(_) => "history",
             Command::Schedule(args) => args.name(),
             Command::Config(args) => args.name(),
+            Command::Guide(_) => "guide",
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
         }

@@ -37,6 +37,8 @@
 //! | `media check` | `medium`, `objects`, `packs_read`, `bytes_read`, `findings` (`object`, `what`) |
 //! | `media find` | `found` (`medium`, `site`, `present`, `series`, `snapshot`, `time`, `bytes`) |
 //! | `media add`, `eject`, `retire` | `medium`, and `uuid` and `id`, or `unmounted` |
+//! | `move` | `from`, `to`, `dry_run`, `reordered`; `moved`: each `series` and `snapshot` as it was, `new`, `sequence` |
+//! | `pull` | as `copy` with mode `pull`; `server`, `from`, `to`, `shown` and `known` (snapshots that the source shows, and that it is known to have shown), `lost` and `unburied` (objects that it hides) |
 //! | `key rekey` | as `copy` with mode `logical`; `repository` |
 //! | `key …` | `keys`, or `key` and `key_file` |
 //! | `run` | `jobs` (as the events), `notes`, `wrong` (their number), `dry_run`, `seconds` |

@@ -21,6 +21,7 @@ mod exit;
 mod find;
 mod fleet;
 mod forget;
+mod guide;
 mod host;
 mod human;
 mod init;
@@ -139,6 +140,7 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::History(args) => fleet::history::run(args, session),
         Command::Schedule(args) => fleet::schedule::run(args, session),
         Command::Config(args) => fleet::config::run(args, session),
+        Command::Guide(args) => guide::run(args, session),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }

@@ -9,7 +9,7 @@ use crate::{
     ops::naming::class,
     repo::Repository,
     server,
-    store::{Store, local::LocalStore, open as stores},
+    store::{ObjectName, Store, local::LocalStore, open as stores},
 };
 use clap::ValueHint;
 use serde_json::Value;
@@ -44,10 +44,15 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     if !args.rest.is_empty() {
         return Err(Error::usage("serve takes options only").into());
     }
-    let store = open(session);
-    let store = store.as_ref().map(|store| store as &dyn Store);
-    let admits = |name: &crate::store::ObjectName| class(name.as_str()).is_some();
-    let store = store.map_err(|error| Error::NoRepository { place: String::new(), why: error.to_string() });
+    let opened;
+    let store = match open(session) {
+        Ok(store) => {
+            opened = store;
+            Ok(&opened as &dyn Store)
+        }
+        Err(error) => Err(error),
+    };
+    let admits = |name: &ObjectName| class(name.as_str()).is_some();
     let mut input = io::stdin().lock();
     match server::serve(store, &admits, &mut input, io::stdout().lock()) {
         // The client has gone.

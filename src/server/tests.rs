@@ -155,6 +155,34 @@ fn a_link_that_stays_broken_says_how_to_go_on() {
 }
 
 #[test]
+fn of_threads_that_find_a_link_broken_one_makes_it_anew() {
+    let links = Arc::new(AtomicUsize::new(0));
+    let (counted, through) = (links.clone(), MemoryStore::new());
+    let connect = move || match counted.fetch_add(1, Ordering::SeqCst) {
+        0 => link_to(serving(through.clone(), 64)),
+        _ => {
+            // As long as ssh takes to give up.
+            thread::sleep(Duration::from_millis(300));
+            Err(Over::Lost("the host is down".into()))
+        }
+    };
+    let store = remote(connect).unwrap();
+    while store.stat(&name("config")).is_ok() {}
+    let before = links.load(Ordering::SeqCst);
+    let start = std::sync::Barrier::new(8);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                start.wait();
+                store.stat(&name("config")).unwrap_err();
+            });
+        }
+    });
+    // A thread that comes late, after the others have given up, tries once more.
+    assert!(links.load(Ordering::SeqCst) - before <= 3, "{links:?}");
+}
+
+#[test]
 fn the_other_side_says_why_it_does_not_serve() {
     let answering = |error: fn() -> Error| {
         move || {

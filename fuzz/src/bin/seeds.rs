@@ -18,7 +18,11 @@ use vault::{
     repo::{BlobReader, Repository, Surroundings, Unlock, media::seal_marker},
     seal::SealKey,
     segment::{CODEC_RAW, Sealer},
-    store::{ObjectName, local::LocalStore},
+    store::{
+        Entry, ObjectName,
+        local::LocalStore,
+        remote::wire::{Answer, Fault, Piece, Request},
+    },
     world::{SeededEntropy, SystemClock, Time},
 };
 use vault_fuzz::{SHEET, keys, put_part};
@@ -59,6 +63,38 @@ fn main() {
     marker(&seeds);
     operations(&seeds);
     fleet(&seeds);
+    link(&seeds);
+}
+
+/// Requests, answers, and places at the other end.
+fn link(seeds: &Seeds<'_>) {
+    let name = || ObjectName::of_parts(&["packs", "aa", "bb"]);
+    let requests = [
+        Request::List { prefix: "packs/".into() },
+        Request::Stat { name: name() },
+        Request::Read { name: name(), offset: 3, len: 4 },
+        Request::Now,
+    ];
+    let mut bytes = Vec::new();
+    for (id, request) in requests.iter().enumerate() {
+        request.write(&mut bytes, id as u32).unwrap();
+    }
+    seeds.put("link", &bytes);
+    let entry = Entry { name: name(), len: 1, stored: 2 };
+    let answers = [
+        Answer::Entries(vec![entry.clone(), entry]),
+        Answer::Bytes { total: 9, bytes: Piece::zeroed(3) },
+        Answer::Time(7),
+        Answer::End,
+        Answer::Failed { fault: Fault::Missing, text: "it is gone".into() },
+    ];
+    let mut bytes = Vec::new();
+    for mut answer in answers {
+        answer.write(&mut bytes, 1).unwrap();
+    }
+    seeds.put("link", &bytes);
+    seeds.put("link", b"ann@alpha.example.org:2222/srv/backup");
+    seeds.put("link", b"[::1]:22/x");
 }
 
 /// A configuration, what a snapshot holds of one, and a line of a history.

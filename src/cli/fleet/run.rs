@@ -196,7 +196,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let mut told = !tells || tell(session, &loaded, Event::Begins);
     let report = match night::run(&night) {
         // Another run is under way, and tells.
-        Err(error) if tells && !matches!(error, Error::Absent { .. }) => {
+        Err(error) if tells && !matches!(error, Error::Busy { .. }) => {
             tell(session, &loaded, Event::Failed(&error.to_string()));
             return Err(error.into());
         }

@@ -50,7 +50,8 @@ pub fn send(message: &Message) -> Result<()> {
             let mut shell = Command::new("/bin/sh");
             // Where sendmail is, which the search path of a service may not name.
             shell.arg("-c").arg(format!("PATH=\"$PATH:/usr/sbin:/usr/lib\"; {command}"));
-            run(shell, command, text).map_err(|why| Error::Command { command: format!("mail by {command}"), why })
+            let command = Shown(command.as_bytes()).to_string();
+            run(shell, &command, text).map_err(|why| Error::Command { command: format!("mail by {command}"), why })
         }
     }
 }

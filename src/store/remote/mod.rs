@@ -29,7 +29,10 @@ use ahead::Ahead;
 use link::Ticket;
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use wire::{Answer, Fault, PIECE, Piece, Request};
@@ -43,6 +46,8 @@ pub struct RemoteStore {
     connect: Connect,
     stop: Stop,
     line: Mutex<Line>,
+    /// Links that were made, or not: read before the line is waited for.
+    attempts: AtomicU64,
     ahead: Mutex<Ahead>,
     /// Whether the store there tells the time.
     clock: bool,
@@ -51,16 +56,15 @@ pub struct RemoteStore {
 /// The link, and how the last attempt to make one ended.
 struct Line {
     link: Option<Arc<Link>>,
-    attempts: u64,
     failure: Option<Over>,
 }
 
 impl RemoteStore {
     /// Connects. `place` is for messages.
     pub fn open(place: String, connect: Connect, stop: Stop) -> Result<Self> {
-        let line = Line { link: None, attempts: 0, failure: None };
-        let mut store =
-            RemoteStore { place, connect, stop, line: Mutex::new(line), ahead: Mutex::default(), clock: false };
+        let line = Mutex::new(Line { link: None, failure: None });
+        let (attempts, ahead) = Default::default();
+        let mut store = RemoteStore { place, connect, stop, line, attempts, ahead, clock: false };
         store.link().map_err(|over| match over {
             Over::Lost(why) => store.unable(&why),
             over => store.error(over, None),
@@ -80,12 +84,12 @@ impl RemoteStore {
 
     /// The link, made when there is none. Of threads that find it broken one connects, and its failure is that of all.
     fn link(&self) -> Result<Arc<Link>, Over> {
-        let seen = lock_line(&self.line).attempts;
-        let line = &mut *lock_line(&self.line);
+        let seen = self.attempts.load(Ordering::SeqCst);
+        let line = &mut *lock(&self.line);
         if let Some(link) = line.link.as_ref().filter(|link| !link.is_over()) {
             return Ok(link.clone());
         }
-        if line.attempts != seen
+        if self.attempts.load(Ordering::SeqCst) != seen
             && let Some(failure) = &line.failure
         {
             return Err(failure.clone());
@@ -96,7 +100,7 @@ impl RemoteStore {
         lock(&self.ahead).clear();
         line.link = None;
         let made = (self.connect)();
-        line.attempts += 1;
+        self.attempts.fetch_add(1, Ordering::SeqCst);
         line.failure = made.as_ref().err().cloned();
         let link = Arc::new(made?);
         line.link = Some(link.clone());
@@ -177,10 +181,6 @@ impl RemoteStore {
     fn read_only(&self) -> Error {
         Error::refused(format!("{} is only read over this link: run vault there to change it", self.place))
     }
-}
-
-fn lock_line(line: &Mutex<Line>) -> std::sync::MutexGuard<'_, Line> {
-    lock(line)
 }
 
 impl Store for RemoteStore {
