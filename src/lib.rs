@@ -19,6 +19,7 @@
 //! repository        repo        open, slots, snapshots; reader; writer, which owns the order of publishing
 //! operations        ops         one verb each: plan, then apply; told to a monitor, answered by a report
 //! surfaces          mount       the repository as a folder, for the kernel
+//!                   server      a repository for others, who only read
 //!                   fleet       all applications of all servers: configuration, recipes, the night, status, drills
 //!                   cli         arguments, secrets, progress, tables, JSON, exit codes
 //! ```
@@ -50,5 +51,6 @@ pub mod repo;
 pub mod seal;
 pub mod segment;
 pub mod series;
+pub mod server;
 pub mod store;
 pub mod world;

@@ -2,7 +2,8 @@
 
 use super::{
     bootstrap, browse, check, completions, copy, diff, drill, dump, find, fleet, forget, init, key, log, ls, man,
-    media, mount, parity, prune, recipe, repair, restore, rewrite, snapshot, snapshots, stats, tag,
+    media, mount, parity, prune, pull, recipe, relocate, repair, restore, rewrite, serve, snapshot, snapshots, stats,
+    tag,
 };
 use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles, builder::styling::AnsiColor};
 use std::{ffi::OsString, path::PathBuf};
@@ -42,7 +43,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The repository's folder [env: VAULT_REPO]
+    /// The repository: a folder, usb:NAME, or, to read only, ssh://[USER@]HOST[:PORT]/PATH [env: VAULT_REPO]
     #[arg(long, short = 'r', global = true, value_name = "REPO", value_hint = ValueHint::DirPath)]
     pub repo: Option<OsString>,
     /// Read the passphrase from FILE (a newline at its end is cut) [env: VAULT_PASSWORD, the passphrase itself]
@@ -64,6 +65,12 @@ pub struct Global {
     /// Folder that remembers how far each series had come; keep it [env: VAULT_STATE_DIR; default: ~/.local/state/vault]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub state_dir: Option<PathBuf>,
+    /// How to reach ssh:// places: a command line for a shell [env: VAULT_SSH; default: ssh]
+    #[arg(long, global = true, value_name = "CMD", hide_short_help = true)]
+    pub ssh: Option<OsString>,
+    /// What vault is called at ssh:// places [default: vault]
+    #[arg(long, global = true, value_name = "PATH", hide_short_help = true)]
+    pub remote_vault: Option<String>,
     /// Go on although the store shows an older state than this machine has seen, or lacks snapshots
     #[arg(long, global = true)]
     pub accept_rollback: bool,
@@ -102,8 +109,11 @@ pub enum Command {
     Repair(repair::Args),
     Rewrite(rewrite::Args),
     Copy(copy::Args),
+    Move(relocate::Args),
     Parity(parity::Args),
     Media(media::Args),
+    Pull(pull::Args),
+    Serve(serve::Args),
     Key(key::Args),
     Run(fleet::run::Args),
     Status(fleet::status::Args),
@@ -142,8 +152,11 @@ impl Command {
             Command::Repair(_) => "repair",
             Command::Rewrite(_) => "rewrite",
             Command::Copy(_) => "copy",
+            Command::Move(_) => "move",
             Command::Media(media) => media.name(),
             Command::Parity(args) => args.name(),
+            Command::Pull(_) => "pull",
+            Command::Serve(_) => "serve",
             Command::Key(key) => key.name(),
             Command::Run(_) => "run",
             Command::Status(_) => "status",

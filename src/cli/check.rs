@@ -12,7 +12,7 @@ use crate::{
         check::{self as op, Finding, ReadData, Report, keyless},
         parity,
     },
-    store::{ObjectName, Store, open as stores},
+    store::{ObjectName, Store},
 };
 use serde_json::{Value, json};
 use std::{
@@ -195,7 +195,7 @@ fn print_findings(out: &mut dyn Write, findings: &[Finding]) -> io::Result<()> {
 
 /// Without a key: names against bytes.
 fn run_keyless(args: &Args, read: ReadData, session: &Session, begun: Instant) -> Result<Done, Failure> {
-    let store = stores::open(&session.place()?)?;
+    let store = session.open_store(&session.place()?)?;
     let around = session.surroundings();
     let around = keyless::Around { clock: &*around.clock, entropy: &*around.entropy, cache: around.cache.as_deref() };
     let progress = session.progress();

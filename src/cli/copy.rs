@@ -80,9 +80,10 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     if is_one_place(&from, &to) {
         return Err(Error::usage("the copy would lie where the repository lies: give another place with --to").into());
     }
-    let store = stores::open(&from)?;
+    let store = session.open_store(&from)?;
     let repository = Repository::identify(&*store)?;
-    let there = stores::open(&to).and_then(|store| Ok((Repository::identify(&*store)?, replica::was_pruned(&*store)?)));
+    let there =
+        session.open_store(&to).and_then(|store| Ok((Repository::identify(&*store)?, replica::was_pruned(&*store)?)));
     let whole = match there {
         Ok((id, pruned)) => id == repository && args.addresses.is_empty() && !pruned,
         Err(Error::NoRepository { .. } | Error::Corrupt { .. }) if args.init => {
@@ -104,7 +105,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
 }
 
 fn is_one_place(a: &Place, b: &Place) -> bool {
-    let (Place::Local(a), Place::Local(b)) = (a, b);
+    let (Place::Local(a), Place::Local(b)) = (a, b) else { return a == b };
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
@@ -112,16 +113,7 @@ fn is_one_place(a: &Place, b: &Place) -> bool {
 pub fn slowed(store: SharedStore, bandwidth: Option<u64>, session: &Session) -> SharedStore {
     let Some(rate) = bandwidth else { return store };
     let begun = Instant::now();
-    let interrupts = session.interrupts.clone();
-    let sleep = move |wait: Duration| {
-        let until = Instant::now() + wait;
-        while !interrupts.stop.load(Ordering::Relaxed)
-            && let Some(left) = until.checked_duration_since(Instant::now())
-        {
-            std::thread::sleep(left.min(Duration::from_millis(100)));
-        }
-    };
-    Arc::new(ThrottleStore::new(store, rate, Box::new(move || begun.elapsed()), Box::new(sleep)))
+    Arc::new(ThrottleStore::new(store, rate, Box::new(move || begun.elapsed()), session.sleeper()))
 }
 
 fn replicate(args: &Args, session: &Session, from: SharedStore, to: &Place, begun: Instant) -> Result<Done, Failure> {
@@ -137,23 +129,23 @@ fn replicate(args: &Args, session: &Session, from: SharedStore, to: &Place, begu
     let report = replica::replicate(&request, progress.monitor());
     drop(progress);
     let report = report?;
-    session.print_result(|| print_replica(args, to, &report, begun.elapsed()));
+    session.print_result(|| print_replica(args.dry_run, to, &report, begun.elapsed()));
     if report.extra_keys > 0 {
         session.screen.warn(&format!(
             "{} the copy and no longer the original; remove what should not: vault key list --repo {to}",
             human::counted(report.extra_keys, "key opens", "keys open")
         ));
     }
-    Ok(Done::unless(!report.damaged.is_empty(), replica_json(args, &report, begun.elapsed())))
+    Ok(Done::unless(!report.damaged.is_empty(), replica_json(args.dry_run, &report, begun.elapsed())))
 }
 
 /// A replica's part of a result.
-pub fn replica_json(args: &Args, report: &replica::Report, took: Duration) -> Value {
+pub fn replica_json(dry_run: bool, report: &replica::Report, took: Duration) -> Value {
     let damaged: Vec<Value> =
         report.damaged.iter().map(|(object, what)| json!({ "object": object, "what": what })).collect();
     json!({
         "mode": "replica",
-        "dry_run": args.dry_run,
+        "dry_run": dry_run,
         "repository": report.repository.to_string(),
         "created": report.created,
         "snapshots": report.snapshots,
@@ -175,10 +167,11 @@ fn rate(bytes: u64, took: Duration) -> String {
     }
 }
 
-fn print_replica(args: &Args, to: &Place, report: &replica::Report, took: Duration) -> io::Result<()> {
+/// The same for people.
+pub fn print_replica(dry_run: bool, to: &Place, report: &replica::Report, took: Duration) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let objects = human::counted(report.objects, "object", "objects");
-    match (args.dry_run, report.objects) {
+    match (dry_run, report.objects) {
         (true, _) => writeln!(out, "dry run: {objects} would be copied to {to}")?,
         (false, 0) => writeln!(out, "nothing to copy: {to} has everything")?,
         (false, _) => writeln!(out, "copied {objects} to {to}")?,
@@ -241,7 +234,7 @@ pub fn chosen(session: &Session, repo: &Repository, addresses: &[OsString]) -> R
 fn copy(args: &Args, session: &Session, to: &Place, repository: RepoId, begun: Instant) -> Result<Done, Failure> {
     let (from, unlock) = session.open_keeping_secret()?;
     session.accept_rollback(&from, None)?;
-    let store = slowed(stores::open(to)?, args.bandwidth, session);
+    let store = slowed(session.open_store(to)?, args.bandwidth, session);
     let source = match args.secret.given()? {
         Some(given) => Source::Given(given),
         // The same repository once more has the same keys.

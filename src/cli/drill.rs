@@ -129,9 +129,19 @@ fn of_repository(args: &Args, session: &Session, held: &mut Held) -> Result<(), 
             let recipe = recipes.find(&stored.app.recipe)?;
             args.hold(session, &reader, &listed, &stored.app, &*recipe, promises)
         });
+        if let (Ok(report), Some(state)) = (&done, session.state_folder()) {
+            note(session, drills::record(&state, None, report, &jiff::tz::TimeZone::system()));
+        }
         held.take(session, &series, done)?;
     }
     Ok(())
+}
+
+/// That a drill could not be noted takes nothing from what was found.
+fn note(session: &Session, noted: Result<(), Error>) {
+    if let Err(error) = noted {
+        session.screen.warn(&format!("the drill was not noted: {error}"));
+    }
 }
 
 /// Applications of the configuration; what comes of it is remembered, and written to the history.
@@ -156,11 +166,8 @@ fn of_configuration(args: &Args, session: &Session, held: &mut Held) -> Result<(
             let promises = (service.slo.rto, Some(service.slo.rpo));
             args.hold(session, &reader, &listed, &service.app, &*recipe, promises)
         });
-        if let Ok(report) = &done
-            && let Err(error) = drills::record(&state, Some(&loaded.fleet.history), report, &zone)
-        {
-            // That takes nothing from what was found.
-            session.screen.warn(&format!("the drill was not noted: {error}"));
+        if let Ok(report) = &done {
+            note(session, drills::record(&state, Some(&loaded.fleet.history), report, &zone));
         }
         held.take(session, &service.app.series, done)?;
     }

@@ -99,7 +99,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
 
 /// A folder with other things in it is no place for a repository. What an interrupted `init` leaves is none of them.
 pub fn check_place(place: &Place) -> Result<()> {
-    let Place::Local(path) = place;
+    let path = place.local()?;
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
@@ -132,7 +132,7 @@ pub fn make(session: &Session, new: &NewRepository) -> Result<Repository, Failur
     if session.global.recovery_file.is_some() {
         return Err(Error::usage("a new repository has no recovery sheet yet: leave out --recovery-file").into());
     }
-    if let Ok(store) = stores::open(&place)
+    if let Ok(store) = session.open_store(&place)
         && Repository::identify(&*store).is_ok()
     {
         return Err(Error::refused(format!(

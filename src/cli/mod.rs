@@ -35,14 +35,17 @@ mod mount;
 mod parity;
 mod progress;
 mod prune;
+mod pull;
 mod recipe;
 mod rekey;
+mod relocate;
 mod repair;
 mod restore;
 mod restore_app;
 mod rewrite;
 mod screen;
 mod secrets;
+mod serve;
 mod session;
 mod sheet;
 mod signals;
@@ -125,8 +128,11 @@ fn run(command: Command, session: &Session) -> Result<Done, Failure> {
         Command::Repair(args) => repair::run(args, session),
         Command::Rewrite(args) => rewrite::run(args, session),
         Command::Copy(args) => copy::run(args, session),
+        Command::Move(args) => relocate::run(args, session),
         Command::Media(args) => media::run(args, session),
         Command::Parity(args) => parity::run(args, session),
+        Command::Pull(args) => pull::run(args, session),
+        Command::Serve(args) => serve::run(args, session),
         Command::Key(args) => key::run(args, session),
         Command::Run(args) => fleet::run::run(args, session),
         Command::Status(args) => fleet::status::run(args, session),

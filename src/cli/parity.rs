@@ -9,7 +9,6 @@ use crate::{
     name::Shown,
     ops::parity::{self as op, Added, Addition, Status},
     parity::Percent,
-    store::open as stores,
 };
 use serde_json::{Value, json};
 use std::{
@@ -94,7 +93,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
 
 fn add(args: Add, session: &Session) -> Result<Done, Failure> {
     let begun = Instant::now();
-    let store = stores::open(&session.place()?)?;
+    let store = session.open_store(&session.place()?)?;
     let progress = session.progress();
     let request = Addition {
         percent: args.percent,
@@ -174,7 +173,7 @@ fn sidecars(n: u64) -> String {
 }
 
 fn status(session: &Session) -> Result<Done, Failure> {
-    let store = stores::open(&session.place()?)?;
+    let store = session.open_store(&session.place()?)?;
     let progress = session.progress();
     let status = op::status(&*store, progress.monitor());
     drop(progress);
@@ -239,7 +238,7 @@ fn print_status(session: &Session, status: &Status) -> io::Result<()> {
 }
 
 fn remove(session: &Session) -> Result<Done, Failure> {
-    let store = stores::open(&session.place()?)?;
+    let store = session.open_store(&session.place()?)?;
     let progress = session.progress();
     let removed = op::remove(&*store, progress.monitor());
     drop(progress);

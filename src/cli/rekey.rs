@@ -13,7 +13,6 @@ use crate::{
     keys::Role,
     model::limits,
     repo::{Repository, Unlock},
-    store::open as stores,
 };
 use clap::ValueHint;
 use serde_json::Value;
@@ -53,7 +52,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     session.accept_rollback(&from, None)?;
     let place = session.place_at(&args.to)?;
     let around = session.surroundings_of_other(&place, "to");
-    let there = stores::open(&place).and_then(|store| Repository::identify(&*store).map(|id| (store, id)));
+    let there = session.open_store(&place).and_then(|store| Repository::identify(&*store).map(|id| (store, id)));
     let to = match there {
         Ok((_, id)) if id == from.keys().repo() => {
             return Err(

@@ -10,7 +10,7 @@ use crate::{
     ops::parity::{self as op_parity, Mending},
     ops::repair::{self as op, Index, Packs, Repaired, Report, Request, What},
     repo::Repository,
-    store::{Store, open as stores},
+    store::Store,
     world::Time,
 };
 use clap::ValueHint;
@@ -72,7 +72,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     if args.keyless {
         return run_keyless(&args, session, begun);
     }
-    let store = stores::open(&session.place()?)?;
+    let store = session.open_store(&session.place()?)?;
     // Without these no key opens anything.
     let entrance = mend(&*store, op_parity::Examine::Entrance, args.dry_run, session)?;
     let (repo, unlock) = session.open_keeping_secret()?;
@@ -80,7 +80,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         Some(place) => {
             let place = session.place_at(place)?;
             let around = session.surroundings_of_other(&place, "from");
-            Some(Repository::open(stores::open(&place)?, &unlock, around)?)
+            Some(Repository::open(session.open_store(&place)?, &unlock, around)?)
         }
         None => None,
     };
@@ -127,7 +127,7 @@ fn mend(store: &dyn Store, examine: op_parity::Examine, dry_run: bool, session: 
 
 /// Only what needs no key.
 fn run_keyless(args: &Args, session: &Session, begun: Instant) -> Result<Done, Failure> {
-    let store = stores::open(&session.place()?)?;
+    let store = session.open_store(&session.place()?)?;
     let examine = if args.read_data { op_parity::Examine::All } else { op_parity::Examine::Looks };
     let whole = mend(&*store, examine, args.dry_run, session)?;
     if let Some(percent) = whole.percent.filter(|_| !args.dry_run && !whole.damaged_sidecars.is_empty()) {

@@ -15,10 +15,18 @@ use crate::{
     index::BlobIndex,
     keys::slot::Secret,
     name::Shown,
-    ops::media::{System, catalogue::place_of},
+    ops::{
+        media::{System, catalogue::place_of},
+        relocate,
+    },
     repo::{Listed, Repository, Rollback, Surroundings, Unlock, snapshots::Resolved},
     series::{Address, Series},
-    store::{SharedStore, open as stores, open::Place},
+    store::{
+        SharedStore,
+        open::{self as stores, Place, Route},
+        remote::ssh::Reach,
+        retry::Sleeper,
+    },
     world::{KernelEntropy, SystemClock},
 };
 use std::{
@@ -28,6 +36,7 @@ use std::{
     path::PathBuf,
     sync::Arc,
     sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
 };
 
 /// How often a passphrase may be mistyped.
@@ -100,6 +109,30 @@ impl Session {
         }
     }
 
+    /// Opens a store that is there.
+    pub fn open_store(&self, place: &Place) -> Result<SharedStore> {
+        let default = Reach::default();
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let ssh = self.global.ssh.clone().or_else(|| set("VAULT_SSH")).unwrap_or(default.ssh);
+        let program = self.global.remote_vault.clone().unwrap_or(default.program);
+        let interrupts = self.interrupts.clone();
+        let stop = Arc::new(move || interrupts.stop.load(Ordering::Relaxed));
+        stores::open_by(place, Route { reach: Reach { ssh, program }, stop, sleep: self.sleeper() })
+    }
+
+    /// Waits, unless the user wants to stop.
+    pub fn sleeper(&self) -> Sleeper {
+        let interrupts = self.interrupts.clone();
+        Box::new(move |wait: Duration| {
+            let until = Instant::now() + wait;
+            while !interrupts.stop.load(Ordering::Relaxed)
+                && let Some(left) = until.checked_duration_since(Instant::now())
+            {
+                std::thread::sleep(left.min(Duration::from_millis(100)));
+            }
+        })
+    }
+
     /// A place as the user wrote it.
     pub fn parse_place(given: &OsStr) -> Result<Place> {
         match given.to_str() {
@@ -112,8 +145,8 @@ impl Session {
     /// Device and inode of the folder that holds the repository, which snapshots leave out and restores do not touch; `None` for one
     /// that is not local.
     pub fn repository_identity(&self) -> Option<(u64, u64)> {
-        let Place::Local(path) = self.place().ok()?;
-        std::fs::metadata(path).ok().map(|folder| (folder.dev(), folder.ino()))
+        let place = self.place().ok()?;
+        std::fs::metadata(place.local().ok()?).ok().map(|folder| (folder.dev(), folder.ino()))
     }
 
     /// The clock, random bytes, and the folders of what is remembered.
@@ -146,11 +179,16 @@ impl Session {
     }
 
     /// One folder a place: a replica elsewhere may lag behind.
-    fn state_of(&self, place: &Place) -> Option<PathBuf> {
+    pub fn state_of(&self, place: &Place) -> Option<PathBuf> {
         let folder = self.state_folder()?;
-        let Place::Local(path) = place;
-        let path = path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.clone());
-        let place = blake3::hash(path.as_os_str().as_bytes()).to_hex();
+        let known_as = match place {
+            Place::Local(path) => {
+                let path = path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.clone());
+                path.into_os_string().into_encoded_bytes()
+            }
+            Place::Ssh(place) => place.to_string().into_bytes(),
+        };
+        let place = blake3::hash(&known_as).to_hex();
         Some(folder.join(place.get(..16).unwrap_or(&place)))
     }
 
@@ -175,7 +213,7 @@ impl Session {
 
     /// Opens the repository, and tells what opened it.
     pub fn open_keeping_secret(&self) -> Result<(Repository, Unlock), Failure> {
-        let store = stores::open(&self.place()?)?;
+        let store = self.open_store(&self.place()?)?;
         // Before anybody is asked for a passphrase.
         Repository::identify(&*store)?;
         self.unlock(store)
@@ -249,7 +287,10 @@ impl Session {
 
     /// The snapshot that an argument names, and the path below it.
     pub fn resolve(&self, repo: &Repository, text: &OsStr) -> Result<(Listed, Option<Vec<u8>>)> {
-        let address = Address::parse(text.as_bytes())?;
+        self.resolve_address(repo, Address::parse(text.as_bytes())?)
+    }
+
+    fn resolve_address(&self, repo: &Repository, address: Address) -> Result<(Listed, Option<Vec<u8>>)> {
         if let Some(series) = &address.series {
             self.accept_rollback(repo, Some(series))?;
         }
@@ -262,6 +303,13 @@ impl Session {
                 Ok((listed, address.path))
             }
             Err(Error::Usage { what }) => {
+                if let Some(series) = &address.series
+                    && let Some(now) = relocate::follow(repo, series)?
+                {
+                    let (old, new) = (Shown(series.as_str().as_bytes()), Shown(now.as_str().as_bytes()));
+                    self.screen.note(&format!("{old} was moved to {new}"));
+                    return self.resolve_address(repo, Address { series: Some(now), ..address });
+                }
                 let hint = address.series.and_then(|series| address::suggestion(repo, &series));
                 Err(Error::usage(format!("{what}{}", hint.unwrap_or_default())))
             }

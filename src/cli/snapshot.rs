@@ -19,7 +19,6 @@ use crate::{
     ops::snapshot::{self as op, Input, Report, SourceRequest},
     repo::Repository,
     series::Series,
-    store::open as stores,
 };
 use clap::ValueHint;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -199,7 +198,7 @@ pub fn run(mut args: Args, session: &Session) -> Result<Done, Failure> {
 /// Opens the repository, or makes it when that was asked for.
 fn open(args: &Args, session: &Session) -> Result<Repository, Failure> {
     let place = session.place()?;
-    let there = stores::open(&place).and_then(|store| Repository::identify(&*store).map(|_| store));
+    let there = session.open_store(&place).and_then(|store| Repository::identify(&*store).map(|_| store));
     match there {
         Ok(store) => Ok(session.unlock(store)?.0),
         Err(Error::NoRepository { .. }) if args.init => init::make(session, &args.new),

@@ -15,6 +15,7 @@ pub mod database;
 pub mod drill;
 pub mod history;
 pub mod night;
+pub mod notify;
 pub mod recipe;
 pub mod recovery;
 pub mod schedule;

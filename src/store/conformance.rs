@@ -46,15 +46,23 @@ macro_rules! ensure {
 
 type Case = fn(&dyn Store) -> Outcome;
 
-const CASES: &[(&str, Case)] = &[
-    ("the folder `conformance` is empty at the start", starts_empty),
-    ("a name that is taken is never written again", create_only),
+/// What the second store shows of what is put into the first, which may be the same.
+type ReadingCase = fn(&dyn Store, &dyn Store) -> Outcome;
+
+const READING: &[(&str, ReadingCase)] = &[
     ("a range is exactly what was asked for, or an error", ranges),
+    ("an object of many pieces is whole, in order and out of order", long),
     ("nothing longer than the limit is read", limits),
     ("what is not there is missing, not failed", absent),
     ("a listing shows all objects under the prefix and nothing else", listing),
     ("an error from the listener ends the listing", listing_stops),
+    ("the listener may ask the store", listing_nests),
     ("stat and list agree", stat_agrees),
+];
+
+const CASES: &[(&str, Case)] = &[
+    ("the folder `conformance` is empty at the start", starts_empty),
+    ("a name that is taken is never written again", create_only),
     ("an upload that is dropped leaves nothing", dropped),
     ("an upload of no bytes is an object of no bytes", nothing_uploaded),
     ("an upload in odd pieces is whole", pieces),
@@ -65,8 +73,17 @@ const CASES: &[(&str, Case)] = &[
     ("the clock is the one that stamps objects", clock),
 ];
 
+/// Puts a store that only reads to the part of the suite that is for it: `behind` is what it reads from.
+pub fn check_reading(store: &dyn Store, behind: &dyn Store) -> Result<(), Broken> {
+    for &(rule, case) in READING {
+        case(behind, store).and_then(|()| clear(behind)).map_err(|Why(why)| Broken { rule, why })?;
+    }
+    Ok(())
+}
+
 /// Puts the store to the whole suite; the first broken rule ends it.
 pub fn check(store: &dyn Store) -> Result<(), Broken> {
+    check_reading(store, store)?;
     for &(rule, case) in CASES {
         case(store).and_then(|()| clear(store)).map_err(|Why(why)| Broken { rule, why })?;
     }
@@ -125,9 +142,9 @@ fn create_only(store: &dyn Store) -> Outcome {
     Ok(())
 }
 
-fn ranges(store: &dyn Store) -> Outcome {
+fn ranges(behind: &dyn Store, store: &dyn Store) -> Outcome {
     let (name, whole) = (name("range/object")?, bytes(1, 1000));
-    store.put(&name, &whole)?;
+    behind.put(&name, &whole)?;
     for (start, len) in [(0, 1000), (0, 1), (999, 1), (17, 400), (0, 0), (1000, 0)] {
         let mut out = vec![0; len];
         store.get_range(&name, start as u64, &mut out)?;
@@ -142,9 +159,25 @@ fn ranges(store: &dyn Store) -> Outcome {
     Ok(())
 }
 
-fn limits(store: &dyn Store) -> Outcome {
+fn long(behind: &dyn Store, store: &dyn Store) -> Outcome {
+    let (name, whole) = (name("long/object")?, bytes(6, (7 << 20) + 13));
+    behind.put(&name, &whole)?;
+    let mib = 1 << 20;
+    // As a copy reads; then something else in between; then more than a piece at once.
+    let steps = (0..8).map(|i| (i * mib, mib)).chain([(0, mib), (5 * mib, mib), (mib, mib), (2 * mib + 1, mib)]);
+    for (start, len) in steps.chain([(mib + 3, 3 * mib + 5), (0, whole.len())]) {
+        let len = len.min(whole.len() - start);
+        let mut out = vec![0; len];
+        store.get_range(&name, start as u64, &mut out)?;
+        ensure!(whole.get(start..start + len) == Some(&out[..]), "wrong bytes at {start}..+{len}");
+    }
+    ensure!(store.get(&name, whole.len() as u64)? == whole, "the whole is not what was put");
+    Ok(())
+}
+
+fn limits(behind: &dyn Store, store: &dyn Store) -> Outcome {
     let name = name("limit/object")?;
-    store.put(&name, &bytes(2, 1000))?;
+    behind.put(&name, &bytes(2, 1000))?;
     ensure!(store.get(&name, 1000)?.len() == 1000, "a limit of just the length must do");
     ensure!(store.get(&name, u64::MAX)?.len() == 1000, "the largest limit must do");
     for max in [0, 999] {
@@ -156,7 +189,7 @@ fn limits(store: &dyn Store) -> Outcome {
     Ok(())
 }
 
-fn absent(store: &dyn Store) -> Outcome {
+fn absent(_behind: &dyn Store, store: &dyn Store) -> Outcome {
     for text in ["absent", "no-such-folder/absent", "no/such/folder/absent"] {
         let name = name(text)?;
         let got = store.get(&name, 10);
@@ -170,12 +203,12 @@ fn absent(store: &dyn Store) -> Outcome {
     Ok(())
 }
 
-fn listing(store: &dyn Store) -> Outcome {
+fn listing(behind: &dyn Store, store: &dyn Store) -> Outcome {
     let all = ["list/a", "list/b", "list/sub/c", "list/sub/deep/d", "list-beside/e", "list.f"];
     let mut expected = BTreeSet::new();
     for text in all {
         let name = name(text)?;
-        store.put(&name, text.as_bytes())?;
+        behind.put(&name, text.as_bytes())?;
         expected.insert(name.to_string());
     }
     for prefix in
@@ -190,9 +223,9 @@ fn listing(store: &dyn Store) -> Outcome {
     Ok(())
 }
 
-fn listing_stops(store: &dyn Store) -> Outcome {
+fn listing_stops(behind: &dyn Store, store: &dyn Store) -> Outcome {
     for text in ["stop/a", "stop/b", "stop/c"] {
-        store.put(&name(text)?, b"")?;
+        behind.put(&name(text)?, b"")?;
     }
     let mut calls = 0;
     let ended = store.list("conformance/stop/", &mut |_| {
@@ -203,9 +236,17 @@ fn listing_stops(store: &dyn Store) -> Outcome {
     Ok(())
 }
 
-fn stat_agrees(store: &dyn Store) -> Outcome {
+fn listing_nests(behind: &dyn Store, store: &dyn Store) -> Outcome {
+    for text in ["nest/a", "nest/b"] {
+        behind.put(&name(text)?, text.as_bytes())?;
+    }
+    store.list("conformance/nest/", &mut |entry| store.get(&entry.name, 100).map(drop))?;
+    Ok(())
+}
+
+fn stat_agrees(behind: &dyn Store, store: &dyn Store) -> Outcome {
     let name = name("stat/object")?;
-    store.put(&name, &bytes(3, 321))?;
+    behind.put(&name, &bytes(3, 321))?;
     let stat = store.stat(&name)?;
     ensure!(stat.as_ref().is_some_and(|s| s.name == name && s.len == 321), "stat gives {stat:?}");
     let mut listed = None;

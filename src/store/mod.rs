@@ -9,6 +9,7 @@ pub mod faulty;
 pub mod local;
 pub mod memory;
 pub mod open;
+pub mod remote;
 pub mod retry;
 pub mod throttle;
 

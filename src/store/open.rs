@@ -1,6 +1,14 @@
 //! From what a user calls a place to a store.
 
-use super::{SharedStore, local::LocalStore};
+use super::{
+    SharedStore,
+    local::LocalStore,
+    remote::{
+        self, Stop,
+        ssh::{Reach, SCHEME, SshPlace},
+    },
+    retry::Sleeper,
+};
 use crate::{
     error::{Error, Result},
     name::Shown,
@@ -18,20 +26,50 @@ use std::{
 pub enum Place {
     /// In a folder.
     Local(PathBuf),
+    /// On another machine, where vault runs: only to be read.
+    Ssh(SshPlace),
+}
+
+impl Place {
+    /// The folder of a place on this machine; an error that says so for another.
+    pub fn local(&self) -> Result<&Path> {
+        match self {
+            Place::Local(path) => Ok(path),
+            Place::Ssh(place) => {
+                Err(Error::usage(format!("{place} is only read from here: run vault there to change it")))
+            }
+        }
+    }
+}
+
+/// How other machines are reached.
+pub struct Route {
+    /// By which command.
+    pub reach: Reach,
+    /// Whether the user wants to stop.
+    pub stop: Stop,
+    /// How to wait before a broken link is made anew.
+    pub sleep: Sleeper,
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Route { reach: Reach::default(), stop: Arc::new(|| false), sleep: Box::new(std::thread::sleep) }
+    }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Local(path) => Shown(path.as_os_str().as_bytes()).fmt(f),
+            Place::Ssh(place) => place.fmt(f),
         }
     }
 }
 
 /// Kinds of places that have a name of their own but no store as yet.
-const PLANNED: [(&str, &str); 7] = [
+const PLANNED: [(&str, &str); 6] = [
     ("sftp:", "SFTP"),
-    ("ssh:", "SFTP"),
     ("s3:", "S3"),
     ("https:", "HTTP"),
     ("http:", "HTTP"),
@@ -45,6 +83,9 @@ pub fn parse_place(text: &str) -> Result<Place> {
     let shown = Shown(text.as_bytes());
     if text.is_empty() {
         return Err(Error::usage("the place of the repository is empty; give a folder"));
+    }
+    if let Some(rest) = text.strip_prefix(SCHEME) {
+        return SshPlace::parse(rest).map(Place::Ssh);
     }
     if let Some((_, kind)) = PLANNED.iter().find(|(start, _)| text.starts_with(start)) {
         return Err(Error::usage(format_args!(
@@ -64,9 +105,19 @@ pub fn parse_place(text: &str) -> Result<Place> {
     Ok(Place::Local(text.into()))
 }
 
-/// Opens a store that is there.
+/// Opens a store that is there; other machines are reached in the usual way.
 pub fn open(place: &Place) -> Result<SharedStore> {
-    let Place::Local(path) = place;
+    open_by(place, Route::default())
+}
+
+/// Opens a store that is there.
+pub fn open_by(place: &Place, route: Route) -> Result<SharedStore> {
+    let path = match place {
+        Place::Local(path) => path,
+        Place::Ssh(place) => {
+            return Ok(Arc::new(place.open(route.reach, route.stop)?.patient(remote::PATIENCE, route.sleep)));
+        }
+    };
     match LocalStore::open(path) {
         Ok(store) => Ok(Arc::new(store)),
         Err(e) => Err(not_there(path, e)),
@@ -76,14 +127,14 @@ pub fn open(place: &Place) -> Result<SharedStore> {
 /// Opens a store that is there, or makes one where it may be made, for who puts many objects and looks at none of them before the
 /// next sync ([`LocalStore::gathering`]).
 pub fn gathering(place: &Place, create: bool) -> Result<SharedStore> {
-    let Place::Local(path) = place;
+    let path = place.local()?;
     let store = if create { LocalStore::create(path) } else { LocalStore::open(path).map_err(|e| not_there(path, e)) };
     Ok(Arc::new(store?.gathering()))
 }
 
 /// Opens a store that is there, only to read what is left of it: nothing is cleaned up.
 pub fn open_untouched(place: &Place) -> Result<SharedStore> {
-    let Place::Local(path) = place;
+    let path = place.local()?;
     match LocalStore::open_untouched(path) {
         Ok(store) => Ok(Arc::new(store)),
         Err(e) => Err(not_there(path, e)),
@@ -92,8 +143,7 @@ pub fn open_untouched(place: &Place) -> Result<SharedStore> {
 
 /// Opens a store, which is made where it is missing.
 pub fn create(place: &Place) -> Result<SharedStore> {
-    let Place::Local(path) = place;
-    Ok(Arc::new(LocalStore::create(path)?))
+    Ok(Arc::new(LocalStore::create(place.local()?)?))
 }
 
 // Tells apart that there is no repository from a store that fails.

@@ -3,7 +3,7 @@
 use super::{forget::listed_ids, *};
 
 /// Every file below a folder, with its bytes.
-fn files(folder: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+pub fn files(folder: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
     let (mut out, mut folders) = (std::collections::BTreeMap::new(), vec![folder.to_owned()]);
     while let Some(next) = folders.pop() {
         for entry in fs::read_dir(next).unwrap() {

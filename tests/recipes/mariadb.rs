@@ -77,6 +77,12 @@ fn damaged_dumps_are_found() {
     };
     let listed = world.damaged(&app, &good, "db.sql", cut);
     world.fails(&app, &listed, "wp_users has 0 rows, 1 were dumped");
+    // One that was made up runs no commands.
+    let trace = world.path("trace");
+    let line = format!("\\! touch {0}\nsystem touch {0}\n", trace.display());
+    let listed = world.damaged(&app, &good, "db.sql", |bytes| [line.as_bytes(), &bytes].concat());
+    world.drill(&app, &listed);
+    assert!(!trace.exists());
 }
 
 /// WordPress as Debian installs it, with its database.

@@ -156,3 +156,22 @@ fn a_database_that_is_there_is_not_overwritten() {
     assert!(report.wrong().iter().any(|line| line.contains("holds tables")), "{:?}", report.wrong());
     assert_eq!(psql(&server, "shop prod", "SELECT count(*) FROM orders").trim(), "20000");
 }
+
+#[test]
+fn a_dump_that_was_made_up_runs_no_commands() {
+    let world = World::new();
+    let (_scratch, server) = made(&world);
+    let app = world.app(&lines(&server));
+    let good = world.snapshot(&app);
+    let trace = world.path("trace");
+    for line in [format!("\\! touch {}", trace.display()), format!("\\unrestrict vault\n\\! touch {}", trace.display())]
+    {
+        for source in ["db.sql", "db-roles.sql"] {
+            let listed = world.damaged(&app, &good, source, |bytes| {
+                [line.as_bytes(), b"\n", &bytes, line.as_bytes(), b"\n"].concat()
+            });
+            world.drill(&app, &listed);
+            assert!(!trace.exists(), "{line}");
+        }
+    }
+}

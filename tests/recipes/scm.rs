@@ -67,6 +67,16 @@ fn subversion_repositories_that_are_committed_to_come_back() {
     run(world.dir.path(), &["svn", "-q", "checkout", &place, "out"]);
     assert!(world.path("out/file4").is_file());
     world.passes(&app, &listed);
+    // What was committed after the snapshot began, in part: the newest revision is named, but not there.
+    fs::rename(world.path("back/repositories"), &root).unwrap();
+    let sources = world.sources(&app);
+    let current = repository.join("db/current");
+    let newest: u64 = fs::read_to_string(&current).unwrap().trim().parse().unwrap();
+    fs::write(&current, format!("{}\n", newest + 1)).unwrap();
+    let listed = world.take(&app, sources);
+    world.passes(&app, &listed);
+    fs::write(&current, format!("{newest}\n")).unwrap();
+    fs::rename(&root, world.path("back/repositories")).unwrap();
     // A revision that is gone.
     fs::rename(world.path("back/repositories"), &root).unwrap();
     let sources = world.sources(&app);

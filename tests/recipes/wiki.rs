@@ -44,6 +44,11 @@ fn a_wiki_that_is_written_in_comes_back() {
     }
     world.passes(&app, &listed);
     fs::rename(world.path("back/app"), &root).unwrap();
+    // A page that was saved after its revisions were read.
+    let sources = world.sources(&app);
+    fs::write(pages.join("Page9/current"), "00000999\n").unwrap();
+    let listed = world.take(&app, sources);
+    assert!(world.passes(&app, &listed).notes.iter().any(|note| note.starts_with("Page9: set back to revision")));
     let sources = world.sources(&app);
     fs::remove_dir_all(pages.join("Page7/revisions")).unwrap();
     let listed = world.take(&app, sources);

@@ -14,7 +14,7 @@ use crate::{
         recipe::Recipes,
     },
     repo::Repository,
-    store::{SharedStore, open as stores},
+    store::SharedStore,
 };
 use clap::ValueHint;
 use std::{
@@ -82,13 +82,13 @@ pub fn flat(failure: Failure) -> Error {
 
 /// The store of a repository of the configuration.
 pub fn store(session: &Session, entry: &conf::Repository) -> Result<SharedStore> {
-    stores::open(&session.place_at(OsStr::new(&entry.path))?)
+    session.open_store(&session.place_at(OsStr::new(&entry.path))?)
 }
 
 /// Opens a repository of the configuration.
 pub fn open(session: &Session, entry: &conf::Repository) -> Result<Repository, Failure> {
     let place = session.place_at(OsStr::new(&entry.path))?;
-    let store = stores::open(&place)?;
+    let store = session.open_store(&place)?;
     Repository::identify(&*store)?;
     let source = secrets::of_access(&entry.access, &session.global, &session.screen)?;
     // A copy may have the id of the original: its tables lie elsewhere, or they would drive those out.

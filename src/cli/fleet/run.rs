@@ -12,6 +12,7 @@ use crate::{
     fleet::{
         config::{self as conf, Role, Select},
         night::{self, Around, Came, Job, Night, Report, What},
+        notify::{self, Event, Speaker},
         recipe::Recipe,
         state::{State, due},
     },
@@ -190,7 +191,18 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         around: &world,
     };
     let begun = Instant::now();
-    let report = night::run(&night)?;
+    // Who asked for some applications sees what comes of it.
+    let tells = !args.dry_run && args.select.is_empty();
+    let mut told = !tells || tell(session, &loaded, Event::Begins);
+    let report = match night::run(&night) {
+        // Another run is under way, and tells.
+        Err(error) if tells && !matches!(error, Error::Absent { .. }) => {
+            tell(session, &loaded, Event::Failed(&error.to_string()));
+            return Err(error.into());
+        }
+        report => report?,
+    };
+    told &= !tells || tell(session, &loaded, Event::Ended(&report));
     if !args.dry_run {
         super::status::write_files(session, &loaded, &state);
     }
@@ -203,11 +215,23 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         "jobs": jobs,
         "notes": report.notes,
         "wrong": report.wrong(),
+        "told": told,
         "dry_run": args.dry_run,
         "seconds": begun.elapsed().as_secs_f64(),
     });
-    let outcome = if report.wrong() > 0 { Outcome::Incomplete } else { Outcome::Good };
+    let outcome = if report.wrong() > 0 || !told { Outcome::Incomplete } else { Outcome::Good };
     Ok(Done { outcome, result })
+}
+
+/// Tells who wants to know. That somebody could not be told is a fault of the run: it may hide the next one.
+fn tell(session: &Session, loaded: &Loaded, event: Event<'_>) -> bool {
+    let speaker = Speaker { fleet: &loaded.fleet.name, host: &loaded.host };
+    let (messages, mut wrong) = notify::messages(&loaded.fleet.notify, speaker, event);
+    wrong.extend(messages.iter().filter_map(|message| notify::send(message).err()));
+    for error in &wrong {
+        session.screen.warn(&format!("nobody was told: {error}"));
+    }
+    wrong.is_empty()
 }
 
 /// True for a machine that has copies to make or to check, though no application.

@@ -212,7 +212,11 @@ impl Running {
         let (mut line, mut byte) = (Vec::new(), [0]);
         loop {
             match self.read(&mut byte) {
-                Ok(0) => return Err(io::Error::other(self.why("ended early"))),
+                Ok(0) => {
+                    // Whoever closes its output ends: what it complained about is there then.
+                    self.ended = self.child.wait().ok();
+                    return Err(io::Error::other(self.why("ended early")));
+                }
                 Ok(_) if byte == *b"\n" => break,
                 Ok(_) if line.len() > 4096 => return Err(io::Error::other("an answer is too long")),
                 Ok(_) => line.extend_from_slice(&byte),

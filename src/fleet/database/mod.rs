@@ -14,6 +14,7 @@ pub mod credential;
 pub mod facts;
 mod mysql;
 mod postgresql;
+mod restricted;
 mod rows;
 pub mod scratch;
 mod sqlite;

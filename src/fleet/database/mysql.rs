@@ -74,7 +74,8 @@ fn client(programs: [&str; 2], server: &Server) -> Result<Client> {
 }
 
 fn asking(server: &Server) -> Result<Client> {
-    let quiet = ["--batch", "--skip-column-names", "--default-character-set=utf8mb4"];
+    // In binary mode the client obeys none of its own commands (`\! …`), which a dump or a name might hold.
+    let quiet = ["--batch", "--binary-mode", "--skip-column-names", "--default-character-set=utf8mb4"];
     Ok(client(["mariadb", "mysql"], server)?.args(quiet))
 }
 
@@ -180,7 +181,7 @@ fn makes_no_sense(line: &str) -> Error {
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim().as_bytes();
     let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    if digits.len() % 2 == 0 { digits.chunks(2).map(pair).collect() } else { None }
+    if digits.len().is_multiple_of(2) { digits.chunks(2).map(pair).collect() } else { None }
 }
 
 pub(super) fn list(server: &Server, monitor: &dyn Monitor) -> Result<Vec<String>> {

@@ -8,12 +8,15 @@ use super::{
     client::{Client, Look, Output, Running, Tail, feed},
     credential::{Given, given},
     facts::{DumpFacts, SharedFacts},
+    restricted::Restricted,
 };
 use crate::{
     error::{Error, Result},
+    id::hex,
     monitor::{Monitor, Silent},
     name::Shown,
     ops::snapshot::Open,
+    world::{KernelEntropy, random},
 };
 use std::{
     collections::BTreeMap,
@@ -103,8 +106,12 @@ fn psql(server: &Server) -> Result<Client> {
 /// The program, told to print the same bytes for the same data, where it knows how.
 fn repeatable(program: &str, server: &Server) -> Result<Client> {
     let client = client(program, server)?.arg("--no-password");
-    let help = Client::new(program).arg("--help").answer(b"", &Silent)?;
-    Ok(if help.contains("--restrict-key") { client.arg(RESTRICT_KEY) } else { client })
+    Ok(if knows_restriction(program)? { client.arg(RESTRICT_KEY) } else { client })
+}
+
+/// True for the programs of a version that has the restricted mode.
+fn knows_restriction(program: &str) -> Result<bool> {
+    Ok(Client::new(program).arg("--help").answer(b"", &Silent)?.contains("--restrict-key"))
 }
 
 fn dumper(server: &Server) -> Result<Client> {
@@ -154,7 +161,7 @@ impl Open for Dump {
             properties,
             rows: BTreeMap::new(),
         };
-        let counting = Counting::begin(session, input)?;
+        let counting = Counting { input: Some(input), session, answer: Vec::new() };
         let look =
             Beside { tail: Tail::default(), counting, facts, name: self.name.clone(), shared: self.facts.clone() };
         Ok(Box::new(Output::new(dump, look)))
@@ -170,10 +177,6 @@ struct Counting {
 }
 
 impl Counting {
-    fn begin(session: Running, input: std::process::ChildStdin) -> io::Result<Self> {
-        Ok(Counting { input: Some(input), session, answer: Vec::new() })
-    }
-
     /// What it counted; `Interrupted` when it is not ready.
     fn end(&mut self) -> io::Result<BTreeMap<String, u64>> {
         self.input = None;
@@ -309,7 +312,23 @@ pub(super) fn list(server: &Server, monitor: &dyn Monitor) -> Result<Vec<String>
 
 pub(super) fn load(server: &Server, facts: &DumpFacts, contents: Contents<'_>, monitor: &dyn Monitor) -> Result<()> {
     make_empty(server, facts, monitor)?;
-    feed(&psql(server)?, contents, monitor)
+    feed_restricted(&psql(server)?, contents, monitor)
+}
+
+/// Feeds a dump to `psql` in its restricted mode, where it has one.
+fn feed_restricted(client: &Client, contents: Contents<'_>, monitor: &dyn Monitor) -> Result<()> {
+    if !knows_restriction("pg_dump")? {
+        monitor.note("this psql is too old for its restricted mode: a dump that was made up could run commands");
+        return feed(client, contents, monitor);
+    }
+    let key = hex(&random::<16>(&KernelEntropy)?);
+    let failed = |source| Error::Target { path: client.name(), source };
+    let mut within = |out: &mut dyn Write| {
+        let mut restricted = Restricted::begin(out, &key).map_err(failed)?;
+        contents(&mut restricted)?;
+        restricted.end(&key).map_err(failed)
+    };
+    feed(client, &mut within, monitor)
 }
 
 /// Makes the database as it was: with its encoding, and its collation where this system has it.
@@ -347,7 +366,7 @@ fn make_empty(server: &Server, facts: &DumpFacts, monitor: &dyn Monitor) -> Resu
 pub(super) fn load_roles(server: &Server, contents: Contents<'_>, monitor: &dyn Monitor) -> Result<()> {
     // One after another, since "already exists" stops nothing: what else fails shows when what needs the role is loaded.
     let client = psql(&maintenance(server))?.args(["-v", "ON_ERROR_STOP=0"]);
-    feed(&client, contents, monitor)
+    feed_restricted(&client, contents, monitor)
 }
 
 /// True once a server answers.

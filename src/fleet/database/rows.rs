@@ -132,10 +132,16 @@ fn named<'a>(head: &'a [u8], verb: &[u8]) -> Option<(String, &'a [u8])> {
     let mut rest = head.strip_prefix(verb)?.strip_prefix(b"`")?;
     let mut name = Vec::new();
     loop {
-        match rest {
-            [b'`', b'`', more @ ..] => (name.push(b'`'), rest = more).1,
+        rest = match rest {
+            [b'`', b'`', more @ ..] => {
+                name.push(b'`');
+                more
+            }
             [b'`', more @ ..] => return Some((String::from_utf8_lossy(&name).into_owned(), more)),
-            [byte, more @ ..] => (name.push(*byte), rest = more).1,
+            [byte, more @ ..] => {
+                name.push(*byte);
+                more
+            }
             [] => return None,
         }
     }

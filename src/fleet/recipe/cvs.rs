@@ -62,9 +62,9 @@ impl Recipe for Cvs {
         for module in files::entries(&root).into_iter().filter(|path| files::is_plain_folder(path)) {
             let Some(name) = module.file_name() else { continue };
             let what = format!("cvs checkout {}", files::shown(Path::new(name)));
-            // -R: take no locks, -n: change nothing, -p: print the files.
+            // -R: take no locks, -n: change nothing, and run no program of CVSROOT/modules, -p: print the files.
             let client =
-                Client::new("cvs").args(["-Q", "-R", "-n", "-d"]).arg(&root).args(["checkout", "-p"]).arg(name);
+                Client::new("cvs").args(["-Q", "-R", "-n", "-d"]).arg(&root).args(["checkout", "-n", "-p"]).arg(name);
             findings.push(match client.folder("/").run(monitor) {
                 Ok(()) => Finding::good(what),
                 Err(Error::Command { why, .. }) => Finding::wrong(what, why),

@@ -115,18 +115,14 @@ impl Recipe for Git {
     }
 }
 
-/// Git for one repository, whoever owns it, which runs nothing that the repository says.
+/// Git for one repository, whoever owns it. What its configuration says is not to run anything: hooks, watchers, or a fetch of
+/// objects that are missing.
 fn git(repository: &Path) -> Client {
-    let client = Client::new("git").args([
-        "-c",
-        "safe.directory=*",
-        "-c",
-        "core.fsmonitor=false",
-        "-c",
-        "core.hooksPath=/dev/null",
-    ]);
-    let client = client.arg("--git-dir").arg(repository);
-    client.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("LC_ALL", "C")
+    let settings = ["safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null"];
+    let client = Client::new("git").args(settings.iter().flat_map(|setting| ["-c", setting]));
+    let client = client.arg("--git-dir").arg(repository).env("LC_ALL", "C");
+    let client = client.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
+    client.env("GIT_NO_LAZY_FETCH", "1").env("GIT_ALLOW_PROTOCOL", "none").env("GIT_OPTIONAL_LOCKS", "0")
 }
 
 /// Changes a repository that was restored.

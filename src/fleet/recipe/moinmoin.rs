@@ -1,5 +1,5 @@
-//! A MoinMoin wiki. A page is a folder: `current` names its newest revision, which was written before; it is read before the
-//! revisions, so what it names is there.
+//! A MoinMoin wiki. A page is a folder: `current` names its newest revision, which was written before. A page that is saved while it
+//! is read may name one that was not there yet: it is set back to its newest one when the wiki is restored.
 
 use super::{
     Directions, Finding, Key, Plan, Recipe, Restored,
@@ -35,7 +35,7 @@ impl Recipe for Moinmoin {
             ]),
             leaves_out: lines(&["underlay, which comes with the program; caches, tmp, locks"]),
             dumps: Vec::new(),
-            restores: lines(&["the wiki as it was; caches are made again"]),
+            restores: lines(&["the wiki as it was; a page that was saved while it was read, as it was before"]),
             verifies: lines(&["the number of pages", "the current revision of each page is there"]),
         }
     }
@@ -61,9 +61,30 @@ impl Recipe for Moinmoin {
         Ok(plan)
     }
 
+    fn settle(&self, restored: &Restored<'_>, monitor: &dyn Monitor) -> Result<Vec<String>> {
+        let Some(pages) = pages(restored) else { return Ok(Vec::new()) };
+        let mut done = Vec::new();
+        for page in written(&pages) {
+            monitor.check()?;
+            if is_whole(&page) {
+                continue;
+            }
+            let newest = files::entries(&page.join("revisions")).into_iter().rfind(|path| files::is_plain_file(path));
+            if let Some(newest) = newest.and_then(|path| Some(path.file_name()?.to_str()?.to_owned())) {
+                let path = page.join("current");
+                std::fs::write(&path, format!("{newest}\n")).map_err(|e| files::failed("write", &path, &e))?;
+                done.push(format!(
+                    "{}: set back to revision {}",
+                    files::below(&pages, &page),
+                    files::shown(Path::new(&newest))
+                ));
+            }
+        }
+        Ok(done)
+    }
+
     fn verify(&self, restored: &Restored<'_>, monitor: &dyn Monitor) -> Result<Vec<Finding>> {
-        let places = ["data/pages", "app/data/pages"].map(|place| restored.folder.join(place));
-        let Some(pages) = places.into_iter().find(|place| place.is_dir()) else {
+        let Some(pages) = pages(restored) else {
             return Ok(vec![Finding::wrong("data/pages", "it is missing")]);
         };
         let written = written(&pages);
@@ -71,12 +92,7 @@ impl Recipe for Moinmoin {
         let mut lacking = Vec::new();
         for page in &written {
             monitor.check()?;
-            let revision = files::read_text(&page.join("current")).unwrap_or_default();
-            let revision = revision.trim();
-            let is_number = !revision.is_empty() && revision.bytes().all(|b| b.is_ascii_digit());
-            // Of a page that was deleted, `current` names a revision that was never written.
-            let there = is_number && (page.join("revisions").join(revision).is_file() || is_deleted(page, revision));
-            if !there {
+            if !is_whole(page) {
                 lacking.push(files::below(&pages, page));
             }
         }
@@ -87,6 +103,20 @@ impl Recipe for Moinmoin {
         findings.push(Finding::unless("the current revision of each page", why));
         Ok(findings)
     }
+}
+
+/// Where the pages were restored to.
+fn pages(restored: &Restored<'_>) -> Option<PathBuf> {
+    let places = ["data/pages", "app/data/pages"].map(|place| restored.folder.join(place));
+    places.into_iter().find(|place| place.is_dir())
+}
+
+/// True when the revision that a page names is there. Of a page that was deleted, it is one that was never written.
+fn is_whole(page: &Path) -> bool {
+    let revision = files::read_text(&page.join("current")).unwrap_or_default();
+    let revision = revision.trim();
+    let is_number = !revision.is_empty() && revision.bytes().all(|b| b.is_ascii_digit());
+    is_number && (page.join("revisions").join(revision).is_file() || is_deleted(page, revision))
 }
 
 /// The edit log of a page says which revision was its last, and that it was a deletion leaves all revisions before it.

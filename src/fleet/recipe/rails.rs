@@ -286,11 +286,10 @@ fn from_url(url: &str, values: &mut std::collections::BTreeMap<String, String>) 
 fn unescape(text: &str) -> String {
     let (mut out, mut rest) = (Vec::new(), text.as_bytes());
     while let [byte, more @ ..] = rest {
-        let hex = more.get(..2).filter(|_| *byte == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(escaped) => (out.push(escaped), rest = more.get(2..).unwrap_or_default()).1,
-            None => (out.push(*byte), rest = more).1,
-        }
+        let digits = more.get(..2).filter(|_| *byte == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        out.push(escaped.unwrap_or(*byte));
+        rest = if escaped.is_some() { more.get(2..).unwrap_or_default() } else { more };
     }
     String::from_utf8_lossy(&out).into_owned()
 }

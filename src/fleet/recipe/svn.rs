@@ -1,6 +1,6 @@
 //! Subversion repositories (FSFS) in a folder. A revision is a file that never changes, and `db/current`, which names the newest, is
-//! written last and read first (it comes before `db/revs`): so what is read holds at least the revisions that it names. No lock is
-//! taken, and no hot copy has to be put anywhere.
+//! written after it. So: it is read when the snapshot is planned, before any revision, and is set back to that when the repository is
+//! restored: what was committed meanwhile may be there in part. No lock is taken, and no hot copy has to be put anywhere.
 
 use super::{
     Directions, Finding, Key, Plan, Recipe, Restored,
@@ -35,10 +35,13 @@ impl Recipe for Svn {
 
     fn directions(&self) -> Directions {
         Directions {
-            reads: lines(&["root as source repositories; in each, db/current before the revisions"]),
+            reads: lines(&[
+                "the newest revision of each repository, before its revisions",
+                "root as source repositories",
+            ]),
             leaves_out: lines(&["unfinished transactions; db/rep-cache.db, which is made again"]),
             dumps: Vec::new(),
-            restores: lines(&["the repositories as they were"]),
+            restores: lines(&["the repositories as they were; what was committed while they were read is taken back"]),
             verifies: lines(&["the newest revision of each", "svnadmin verify"]),
         }
     }
@@ -72,6 +75,25 @@ impl Recipe for Svn {
             .collect();
         plan.trees.push(super::Tree { exclude, ..common::tree("repositories", root, &[])? });
         Ok(plan)
+    }
+
+    fn settle(&self, restored: &Restored<'_>, _: &dyn Monitor) -> Result<Vec<String>> {
+        let root = restored.folder.join("repositories");
+        let mut done = Vec::new();
+        for repository in repositories(&root)? {
+            let path = repository.join("db/current");
+            let known = restored.facts.files.get(&fact(&root, &repository)).and_then(|text| text.parse::<u64>().ok());
+            // Of formats before Subversion 1.6 it says more than the number.
+            let Some(now) = files::read_text(&path)?.trim().parse::<u64>().ok() else { continue };
+            if let Some(known) = known.filter(|known| *known < now) {
+                std::fs::write(&path, format!("{known}\n")).map_err(|e| files::failed("write", &path, &e))?;
+                let name = files::below(&root, &repository);
+                done.push(format!(
+                    "{name}: set back from revision {now} to {known}, which was the newest when the snapshot began"
+                ));
+            }
+        }
+        Ok(done)
     }
 
     fn verify(&self, restored: &Restored<'_>, monitor: &dyn Monitor) -> Result<Vec<Finding>> {

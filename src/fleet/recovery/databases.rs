@@ -60,7 +60,9 @@ pub(super) fn load_all(
             Err(Error::Command { command, why }) => {
                 report.findings.push(Finding::wrong(one.shown, format!("{command}: {why}")))
             }
-            Err(error @ (Error::Corrupt { .. } | Error::Missing { .. } | Error::Refused { .. })) => {
+            Err(
+                error @ (Error::Corrupt { .. } | Error::Missing { .. } | Error::Refused { .. } | Error::Usage { .. }),
+            ) => {
                 report.findings.push(Finding::wrong(one.shown, error.to_string()));
             }
             done => done?,

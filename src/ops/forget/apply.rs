@@ -32,7 +32,10 @@ pub fn apply(repo: &Repository, plan: &Plan, actor: &Actor, monitor: &dyn Monito
     }
     let store = repo.store();
     if !store.capabilities().remove {
-        return Err(Error::refused(format!("nothing can be removed from {}: forget from where it can", store.place())));
+        return Err(Error::refused(format!(
+            "nothing can be removed from {}: run vault there, or forget from where it can",
+            store.place()
+        )));
     }
     monitor.phase(Phase::Publishing);
     monitor.expect(Counter::Objects, (plan.doomed.len() + plan.leftovers.len()) as u64);

@@ -30,6 +30,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A socket's path may not be longer than some 107 bytes; the server puts its own name at the end.
 const SOCKET_MAX: usize = 80;
 
+/// Runs scratch servers when we are root. A dump may hold anything that its server obeys, so it is not the user who owns the machine's
+/// own databases.
+const NOBODY: &str = "nobody";
+
 /// Waits for its input to end, which it does when whoever holds it ends, and takes the server and its folder away. `$0` is the
 /// folder, `$1` the signal that ends the server at once.
 const KEEPER: &str = r#"
@@ -140,8 +144,8 @@ impl Drop for Scratch {
     }
 }
 
-/// Makes a folder for a server below `within`, owned by whoever is to run it: one of `users`, when we are root.
-fn place(within: &Path, name: &str, users: &[&str]) -> Result<Place> {
+/// Makes a folder for a server below `within`, owned by whoever is to run it.
+fn place(within: &Path, name: &str) -> Result<Place> {
     static MADE: AtomicU64 = AtomicU64::new(0);
     let number = MADE.fetch_add(1, Ordering::Relaxed);
     let folder = within.join(format!("vault-{name}-{}-{number}", std::process::id()));
@@ -153,10 +157,7 @@ fn place(within: &Path, name: &str, users: &[&str]) -> Result<Place> {
     }
     let ids = match rustix::process::geteuid().is_root() {
         false => None,
-        true => {
-            let found = users.iter().find_map(|name| client::user_of_system(name).ok());
-            Some(found.ok_or_else(|| Error::refused("no user is there that a scratch server could run as"))?)
-        }
+        true => Some(client::user_of_system(NOBODY)?),
     };
     let failed = |source| Error::Target { path: shown.clone(), source };
     fs::DirBuilder::new().mode(0o700).create(&folder).map_err(failed)?;

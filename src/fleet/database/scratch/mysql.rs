@@ -25,7 +25,7 @@ fn option(name: &str, value: &Path) -> OsString {
 pub(super) fn start(within: &Path, monitor: &dyn Monitor) -> Result<Scratch> {
     let daemon = program(&of(&["mariadbd", "mysqld"]), "MariaDB or MySQL")?;
     let install = program(&of(&["mariadb-install-db", "mysql_install_db"]), "");
-    let place: Place = place(within, "my", &["mysql", "nobody"])?;
+    let place: Place = place(within, "my")?;
     let data = place.folder.join("data");
     let client = match install {
         Ok(install) => Client::new(install)

@@ -34,7 +34,7 @@ pub(super) fn start(within: &Path, monitor: &dyn Monitor) -> Result<Scratch> {
     let of = |name: &str| folders().into_iter().map(|folder| folder.join(name)).collect::<Vec<_>>();
     let initdb = program(&of("initdb"), "PostgreSQL (initdb)")?;
     let postgres = initdb.with_file_name("postgres");
-    let place: Place = place(within, "pg", &["postgres", "nobody"])?;
+    let place: Place = place(within, "pg")?;
     let data = place.folder.join("data");
     let client = Client::new(initdb).arg("-D").arg(&data);
     let client = client.args(["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
