@@ -13,7 +13,7 @@ h1{font-size:1.4rem;margin:0}h2{font-size:1rem;margin:2rem 0 .5rem}p{margin:.25r
 .verdict{font-weight:600;font-size:1.1rem;margin:.75rem 0}.red{color:var(--red)}.ok{color:var(--ok)}.odd{color:var(--odd)}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%}th{text-align:left;font-weight:600;color:var(--dim);font-size:.85rem}
 th,td{padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-tr.bad td:first-child{box-shadow:-.5rem 0 0 var(--redbg),inset .2rem 0 0 var(--red);padding-left:.6rem}tr.bad{background:var(--redbg)}
+tr.bad td:first-child{box-shadow:inset .2rem 0 0 var(--red);padding-left:.6rem}tr.bad{background:var(--redbg)}
 .name{overflow-wrap:anywhere;min-width:12rem}svg{display:block}";
 
 /// Text, safe in HTML, and to look at.
@@ -63,7 +63,10 @@ fn trend(sizes: &[u64]) -> String {
 
 fn row(app: &Verdict, now: i64) -> String {
     let state = match (app.red.first(), app.odd.first()) {
-        (Some(_), _) => format!("<span class=\"red\">{}</span>", escaped(&app.red.join("; "))),
+        (Some(_), _) => format!(
+            "<span class=\"red\">{}</span>",
+            app.red.iter().map(|why| escaped(why)).collect::<Vec<_>>().join("<br>")
+        ),
         (None, Some(odd)) => format!("<span class=\"odd\">{}</span>", escaped(odd)),
         (None, None) => "<span class=\"ok\">ok</span>".into(),
     };
