@@ -34,7 +34,7 @@ fn a_large_database_takes_no_temporary_disk_and_little_on_the_second_night() {
         &server,
         "big",
         "CREATE TABLE rows AS SELECT i AS id, md5(i::text) || md5((i * 7)::text) AS a, repeat(md5((i / 3)::text), 3) AS b, \
-         i % 1000 AS c, now() AS at FROM generate_series(1, 4800000) i; ALTER TABLE rows ADD PRIMARY KEY (id);",
+         i % 1000 AS c, now() AS at FROM generate_series(1, 5200000) i; ALTER TABLE rows ADD PRIMARY KEY (id);",
     );
     let app = world.app(&format!(
         "type = \"postgresql\"\ndatabases = \"big\"\nhost = \"{}\"\nuser = \"{}\"",

@@ -73,7 +73,7 @@ fn damaged_dumps_are_found() {
     let cut = |bytes: Vec<u8>| {
         let text = String::from_utf8(bytes).unwrap();
         let at = text.find("INSERT INTO `wp_users`").unwrap();
-        text[..at].as_bytes().to_vec()
+        text.as_bytes()[..at].to_vec()
     };
     let listed = world.damaged(&app, &good, "db.sql", cut);
     world.fails(&app, &listed, "wp_users has 0 rows, 1 were dumped");
