@@ -80,7 +80,11 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         Some(place) => {
             let place = session.place_at(place)?;
             let around = session.surroundings_of_other(&place, "from");
-            Some(Repository::open(stores::open(&place)?, &unlock, around)?)
+            let store = stores::open(&place)?;
+            Some(match Repository::identify(&*store)? == repo.keys().repo() {
+                true => repo.open_replica(store, around)?,
+                false => Repository::open(store, &unlock, around)?,
+            })
         }
         None => None,
     };
