@@ -232,16 +232,17 @@ pub fn chosen(session: &Session, repo: &Repository, addresses: &[OsString]) -> R
 }
 
 fn copy(args: &Args, session: &Session, to: &Place, repository: RepoId, begun: Instant) -> Result<Done, Failure> {
-    let (from, unlock) = session.open_keeping_secret()?;
+    let from = session.open()?;
     session.accept_rollback(&from, None)?;
     let store = slowed(session.open_store(to)?, args.bandwidth, session);
-    let source = match args.secret.given()? {
-        Some(given) => Source::Given(given),
-        // The same repository once more has the same keys.
-        None if Repository::identify(&*store)? == repository => Source::Given(unlock),
-        None => args.secret.source(&session.screen)?,
+    let around = session.surroundings_of_other(to, "to");
+    let unlock = |store, source| Ok::<_, Failure>(session.unlock_with(store, source, around.clone())?.0);
+    let other = match args.secret.given()? {
+        Some(given) => unlock(store, Source::Given(given))?,
+        // The same repository once more has the same keys, whatever its slots were made with.
+        None if Repository::identify(&*store)? == repository => from.open_replica(store, around)?,
+        None => unlock(store, args.secret.source(&session.screen)?)?,
     };
-    let (other, _) = session.unlock_with(store, source, session.surroundings_of_other(to, "to"))?;
     let chosen = match &args.addresses[..] {
         [] => None,
         addresses => Some(chosen(session, &from, addresses)?),

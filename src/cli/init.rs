@@ -17,11 +17,14 @@ use crate::{
         config::{ChunkerConfig, Config},
         limits,
     },
-    repo::{Repository, Surroundings},
+    repo::{Repository, Surroundings, Unlock},
     store::open::{self as stores, Place},
 };
 use serde_json::json;
-use std::{io::ErrorKind, path::PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -143,8 +146,8 @@ pub fn make(session: &Session, new: &NewRepository) -> Result<Repository, Failur
     check_place(&place)?;
     check_files(new)?;
     let secret = match secrets::source(&session.global, &session.screen)? {
-        secrets::Source::Given(crate::repo::Unlock::Secret(secret)) => secret,
-        secrets::Source::Given(crate::repo::Unlock::Root(_)) => {
+        secrets::Source::Given(Unlock::Secret(secret)) => secret,
+        secrets::Source::Given(Unlock::Root(_)) => {
             return Err(Error::usage("leave out --recovery-file").into());
         }
         secrets::Source::Prompt => secrets::prompt_twice("passphrase for the new repository", &session.interrupts)?,
@@ -170,15 +173,40 @@ pub fn make_at(
     if !session.global.quiet {
         session.screen.print(&format!("made repository {} at {place}", repo.keys().repo()))?;
     }
-    if let Some(path) = &new.key_file_out {
-        let key = secrets::make_key_file(path, repo.entropy())?;
-        repo.add_slot(Role::Owner, &key, costs, "key file of init")?;
-        if !session.screen.json {
-            session.screen.say(&format!("The key file {} opens it as well: keep it as safe.", secrets::shown(path)));
-        }
-    }
-    sheet::hand_out(session, &repo, new.recovery_sheet.as_deref())?;
+    hand_out(session, &repo, place, new)?;
     Ok(repo)
+}
+
+/// Makes the key file and hands out the recovery sheet of an owner's repository. What an earlier run has made is looked at, and stays.
+pub fn hand_out(session: &Session, repo: &Repository, place: &Place, new: &NewRepository) -> Result<(), Failure> {
+    let is_there = |path: &Path| std::fs::symlink_metadata(path).is_ok();
+    let opens = |path: &Path, unlock: Unlock| {
+        let around = Surroundings { cache: None, state: None, ..session.surroundings() };
+        Repository::open(stores::open(place)?, &unlock, around).map(drop).map_err(|error| match error {
+            Error::WrongKey { .. } => Error::refused(format!(
+                "{} is there already, and does not open {place}: move it away, or name another file",
+                secrets::shown(path)
+            )),
+            error => error,
+        })
+    };
+    match &new.key_file_out {
+        Some(path) if is_there(path) => opens(path, Unlock::Secret(secrets::read_key_file(path)?))?,
+        Some(path) => {
+            let key = secrets::make_key_file(path, repo.entropy())?;
+            repo.add_slot(Role::Owner, &key, new.kdf.into(), "key file of init")?;
+            if !session.screen.json {
+                session
+                    .screen
+                    .say(&format!("The key file {} opens it as well: keep it as safe.", secrets::shown(path)));
+            }
+        }
+        None => {}
+    }
+    match &new.recovery_sheet {
+        Some(path) if is_there(path) => Ok(opens(path, secrets::read_sheet(path)?)?),
+        path => sheet::hand_out(session, repo, path.as_deref()),
+    }
 }
 
 #[cfg(test)]

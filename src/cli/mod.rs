@@ -93,6 +93,7 @@ pub fn main() -> ExitCode {
         command: name,
         told_absent: Default::default(),
         passed_over: Default::default(),
+        media: Default::default(),
     };
     let result = run(command, &session).map(|mut done| {
         if session.passed_over.load(Ordering::Relaxed) && done.outcome == exit::Outcome::Good {

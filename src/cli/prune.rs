@@ -45,6 +45,9 @@ pub struct Args {
     /// Go on although snapshots seem to be lost, or most of the packs would go
     #[arg(long)]
     force: bool,
+    /// Nobody else is at work: pass over damaged sessions and notes where the store has no clock that would tell their age
+    #[arg(long)]
+    alone: bool,
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
@@ -73,6 +76,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         max_repack: args.max_repack,
         grace: args.grace,
         force: args.force,
+        alone: args.alone,
         threads: args.threads,
     };
     let progress = session.progress();

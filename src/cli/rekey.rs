@@ -52,6 +52,8 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     session.accept_rollback(&from, None)?;
     let place = session.place_at(&args.to)?;
     let around = session.surroundings_of_other(&place, "to");
+    let (recovery_sheet, key_file_out) = (args.recovery_sheet.clone(), args.key_file_out.clone());
+    let new = NewRepository { recovery_sheet, key_file_out, kdf: args.kdf, chunk_size: limits::BLOB_MAX as u32 };
     let there = session.open_store(&place).and_then(|store| Repository::identify(&*store).map(|id| (store, id)));
     let to = match there {
         Ok((_, id)) if id == from.keys().repo() => {
@@ -62,13 +64,13 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         // An earlier run was interrupted.
         Ok((store, _)) => {
             let secret = args.new.get(&session.screen, &session.interrupts)?;
-            session.unlock_with(store, Source::Given(Unlock::Secret(secret)), around)?.0
+            let to = session.unlock_with(store, Source::Given(Unlock::Secret(secret)), around)?.0;
+            // It may not have come to handing out what opens the new repository.
+            init::hand_out(session, &to, &place, &new)?;
+            to
         }
         Err(Error::NoRepository { .. }) => {
             init::check_place(&place)?;
-            let (recovery_sheet, key_file_out) = (args.recovery_sheet.clone(), args.key_file_out.clone());
-            let new =
-                NewRepository { recovery_sheet, key_file_out, kdf: args.kdf, chunk_size: limits::BLOB_MAX as u32 };
             init::check_files(&new)?;
             let secret = args.new.get(&session.screen, &session.interrupts)?;
             init::make_at(session, &place, &secret, &new, from.config().clone(), around)?

@@ -80,7 +80,11 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         Some(place) => {
             let place = session.place_at(place)?;
             let around = session.surroundings_of_other(&place, "from");
-            Some(Repository::open(session.open_store(&place)?, &unlock, around)?)
+            let store = session.open_store(&place)?;
+            Some(match Repository::identify(&*store)? == repo.keys().repo() {
+                true => repo.open_replica(store, around)?,
+                false => Repository::open(store, &unlock, around)?,
+            })
         }
         None => None,
     };

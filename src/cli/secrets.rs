@@ -150,6 +150,14 @@ pub fn make_key_file(path: &Path, entropy: &dyn Entropy) -> Result<Secret, Failu
     Ok(Secret::KeyFile(key))
 }
 
+/// Reads a recovery sheet.
+pub fn read_sheet(path: &Path) -> Result<Unlock, Failure> {
+    let bytes = read_file(path, 64 << 10)?;
+    let sheet = std::str::from_utf8(&bytes)
+        .map_err(|_| Error::usage(format!("{} is no recovery sheet: it is not text", shown(path))))?;
+    Ok(Unlock::Root(recovery::parse(sheet)?))
+}
+
 /// What the user gave to open the repository with: an option, else `VAULT_PASSWORD`, else a prompt.
 pub fn source(global: &Global, screen: &Screen) -> Result<Source, Failure> {
     let passphrase = |passphrase| Ok(Source::Given(Unlock::Secret(Secret::Passphrase(passphrase))));
@@ -163,10 +171,7 @@ pub fn source(global: &Global, screen: &Screen) -> Result<Source, Failure> {
         return Ok(Source::Given(Unlock::Secret(read_key_file(path)?)));
     }
     if let Some(path) = &global.recovery_file {
-        let bytes = read_file(path, 64 << 10)?;
-        let sheet = std::str::from_utf8(&bytes)
-            .map_err(|_| Error::usage(format!("{} is no recovery sheet: it is not text", shown(path))))?;
-        return Ok(Source::Given(Unlock::Root(recovery::parse(sheet)?)));
+        return Ok(Source::Given(read_sheet(path)?));
     }
     match of_environment(PASSWORD)? {
         Some(given) => passphrase(given),

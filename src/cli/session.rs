@@ -34,8 +34,10 @@ use std::{
     io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::PathBuf,
-    sync::Arc,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -59,6 +61,12 @@ pub struct Session {
     pub told_absent: AtomicBool,
     /// Set when a damaged snapshot was passed over that may have been meant: no command then ends well.
     pub passed_over: AtomicBool,
+    /// Media that were asked for by name: the folder of each, and its own id.
+    pub media: Mutex<Vec<(PathBuf, String)>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Session {
@@ -71,6 +79,7 @@ impl Session {
             command: self.command,
             told_absent: AtomicBool::default(),
             passed_over: AtomicBool::default(),
+            media: Mutex::default(),
         }
     }
 
@@ -93,7 +102,9 @@ impl Session {
         let state = self
             .state_folder()
             .ok_or_else(|| Error::usage("which media there are is not known: set HOME, or give --state-dir"))?;
-        match place_of(&state, &System, name)? {
+        let medium = place_of(&state, &System, name)?;
+        lock(&self.media).push((medium.folder.clone(), medium.id));
+        match (medium.folder, medium.present) {
             (folder, true) => Ok(Place::Local(folder)),
             (folder, false) if LISTING.contains(&self.command) && folder.is_dir() => {
                 if !self.told_absent.swap(true, Ordering::Relaxed) {
@@ -178,13 +189,17 @@ impl Session {
         folder(self.global.state_dir.clone(), "VAULT_STATE_DIR", "XDG_STATE_HOME", ".local/state")
     }
 
-    /// One folder a place: a replica elsewhere may lag behind.
+    /// One folder a place: a replica elsewhere may lag behind. Of media that are asked for by name one each: they are mounted in one place
+    /// in turn.
     pub fn state_of(&self, place: &Place) -> Option<PathBuf> {
         let folder = self.state_folder()?;
         let known_as = match place {
             Place::Local(path) => {
-                let path = path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.clone());
-                path.into_os_string().into_encoded_bytes()
+                let media = lock(&self.media);
+                let medium = media.iter().rev().find(|(folder, _)| folder == path).map(|(_, id)| format!("usb:{id}"));
+                let named =
+                    || path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.clone());
+                medium.map_or_else(|| named().into_os_string().into_encoded_bytes(), String::into_bytes)
             }
             Place::Ssh(place) => place.to_string().into_bytes(),
         };
@@ -355,23 +370,40 @@ mod tests {
     #[test]
     fn the_repository_is_known_by_its_folder() {
         let dir = tempfile::tempdir().unwrap();
-        let identity = |path: &std::path::Path| {
-            let global = Only::parse_from([OsStr::new("vault"), OsStr::new("--repo"), path.as_os_str()]).global;
-            let screen = Arc::new(Screen::new(false, true));
-            Session {
-                global,
-                screen,
-                interrupts: Arc::default(),
-                command: "ls",
-                told_absent: AtomicBool::default(),
-                passed_over: AtomicBool::default(),
-            }
-            .repository_identity()
-        };
+        let identity = |path: &std::path::Path| session(path).repository_identity();
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(dir.path(), &link).unwrap();
         assert!(identity(dir.path()).is_some());
         assert_eq!(identity(&link), identity(dir.path()));
         assert_eq!(identity(&dir.path().join("none")), None);
+    }
+
+    #[test]
+    fn what_is_remembered_of_media_is_no_matter_of_where_they_are_mounted() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::Local(dir.path().to_owned());
+        let state = |medium: Option<&str>| {
+            let mut session = session(dir.path());
+            session.global.state_dir = Some(dir.path().join("state"));
+            lock(&session.media).extend(medium.map(|id| (dir.path().to_owned(), id.to_owned())));
+            session.state_of(&place).unwrap()
+        };
+        let all = [state(None), state(Some("aa")), state(Some("bb"))];
+        assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+        assert_eq!(state(Some("aa")), all[1]);
+    }
+
+    fn session(path: &std::path::Path) -> Session {
+        let global = Only::parse_from([OsStr::new("vault"), OsStr::new("--repo"), path.as_os_str()]).global;
+        let screen = Arc::new(Screen::new(false, true));
+        Session {
+            global,
+            screen,
+            interrupts: Arc::default(),
+            command: "ls",
+            told_absent: AtomicBool::default(),
+            passed_over: AtomicBool::default(),
+            media: Mutex::default(),
+        }
     }
 }

@@ -33,12 +33,18 @@ pub fn seal_annotation(keys: &Keyring, annotation: &Annotation, entropy: &dyn En
 
 /// Opens an annotation and checks all that can be checked within it.
 pub fn open_annotation(keys: &Keyring, bytes: &[u8], tag: &SeriesTag, name: &dyn fmt::Display) -> Result<Annotation> {
-    let payload = object::open_envelope(Kind::Annotation, keys.repo(), &keys.annotation_key()?, bytes, name)?;
-    let annotation: Annotation = codec::decode(&payload).map_err(|e| Error::corrupt(name, e))?;
-    annotation.validate().map_err(|e| Error::corrupt(name, e))?;
+    let annotation = open_found(keys, bytes, name)?;
     if annotation.series != *tag {
         return Err(Error::corrupt(name, "it lies in the folder of another series"));
     }
+    Ok(annotation)
+}
+
+/// Opens an annotation that was found without its name: it says itself where it belongs.
+pub fn open_found(keys: &Keyring, bytes: &[u8], name: &dyn fmt::Display) -> Result<Annotation> {
+    let payload = object::open_envelope(Kind::Annotation, keys.repo(), &keys.annotation_key()?, bytes, name)?;
+    let annotation: Annotation = codec::decode(&payload).map_err(|e| Error::corrupt(name, e))?;
+    annotation.validate().map_err(|e| Error::corrupt(name, e))?;
     Ok(annotation)
 }
 

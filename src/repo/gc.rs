@@ -76,6 +76,13 @@ pub struct Damaged {
     pub error: Error,
 }
 
+impl Damaged {
+    /// True when its bytes were read and are wrong. What the store could not read is no proof: it may be read tomorrow, or by others.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.error, Error::Corrupt { .. })
+    }
+}
+
 impl Notes {
     /// The packs that notes of this kind name.
     pub fn packs(&self, step: Step) -> HashSet<PackId> {
@@ -170,22 +177,26 @@ impl Repository {
     }
 
     /// Fails unless whoever made these objects can be taken for dead: they are as old as a session that is not alive, or, where the store has no
-    /// clock, the user says so by `force`. Then they are told, and a prune takes them away.
-    pub fn pass_over(&self, damaged: &[Damaged], force: bool, monitor: &dyn Monitor) -> Result<()> {
+    /// clock, the user says that all others are (`alone`). Then they are told, and a prune takes away what is lost.
+    pub fn pass_over(&self, damaged: &[Damaged], alone: bool, monitor: &dyn Monitor) -> Result<()> {
         if damaged.is_empty() {
             return Ok(());
         }
         let (now, has_clock) = self.store_time()?;
-        for Damaged { name, stored, error } in damaged {
+        for one in damaged {
+            let Damaged { name, stored, error } = one;
             // A clock knows better than a user who is at work.
-            if if has_clock { is_alive(*stored, now, true) } else { !force } {
+            if if has_clock { is_alive(*stored, now, true) } else { !alone } {
                 let next = match has_clock {
-                    true => "a day after it was stored it is passed over, and prune takes it away",
-                    false => "run vault prune --force when no snapshot and no prune is under way",
+                    true => "a day after it was stored it is passed over",
+                    false => "run vault prune --alone when no snapshot and no other prune is under way",
                 };
                 return Err(Error::corrupt(name, format!("{error}; what it said is not known and may matter: {next}")));
             }
-            monitor.problem(&format!("{error}; it is passed over, and prune takes it away"));
+            monitor.problem(&match one.is_lost() {
+                true => format!("{error}; it is passed over, and prune takes it away"),
+                false => format!("{error}; it is passed over, and stays: look after the disk"),
+            });
         }
         Ok(())
     }
@@ -212,10 +223,28 @@ impl Repository {
         Ok(packs)
     }
 
-    /// Marks packs, on which nobody is to rely any more, in as many notes as it takes.
-    pub fn mark(&self, packs: impl IntoIterator<Item = PackId>) -> Result<()> {
+    /// The packs that notes name, of either kind, beside those that were `seen`; `None` when one of them cannot be read, which may name
+    /// anything.
+    pub fn named_since(&self, seen: &HashSet<NoteId>) -> Result<Option<HashSet<PackId>>> {
+        let mut packs = HashSet::new();
+        for (id, Entry { name, .. }) in self.note_entries()? {
+            if seen.contains(&id) {
+                continue;
+            }
+            match self.tell(&name, |bytes| open_note(self.keys(), bytes, &name))? {
+                Told::Is(note) => packs.extend(note.packs),
+                // It goes when the packs have gone that it named.
+                Told::Foreign(_) | Told::Gone => {}
+                Told::Damaged(_) => return Ok(None),
+            }
+        }
+        Ok(Some(packs))
+    }
+
+    /// Marks packs, on which nobody is to rely any more, in as many notes as it takes. Returns these.
+    pub fn mark(&self, packs: impl IntoIterator<Item = PackId>) -> Result<Vec<NoteId>> {
         let packs: Vec<PackId> = packs.into_iter().collect();
-        packs.chunks(limits::NAMED_MAX).try_for_each(|some| self.note(Step::Mark, some.to_vec()).map(drop))
+        packs.chunks(limits::NAMED_MAX).map(|some| self.note(Step::Mark, some.to_vec())).collect()
     }
 
     /// Stores a note, durable when it returns. `packs` are at most [`limits::NAMED_MAX`].

@@ -106,6 +106,12 @@ fn read_config(store: &dyn Store) -> Result<(Vec<u8>, RepoId)> {
     }
 }
 
+fn open_config(payload: &[u8]) -> Result<Config> {
+    let config: Config = codec::decode(payload).map_err(|e| Error::corrupt("config", e))?;
+    config.validate()?;
+    Ok(config)
+}
+
 impl Repository {
     /// Makes a repository that `secret` opens as owner. Nothing of it counts before `config`, which is written last: after
     /// an interruption it may be made again.
@@ -156,9 +162,19 @@ impl Repository {
             }
             (payload, _) => payload?,
         };
-        let config: Config = codec::decode(&payload).map_err(|e| Error::corrupt("config", e))?;
-        config.validate()?;
+        let config = open_config(&payload)?;
         Ok(Repository { store, namer: keys.blob_namer(), keys, config, around })
+    }
+
+    /// Opens a replica of this repository by the keys that are known already: its slots may be older than those here.
+    pub fn open_replica(&self, store: SharedStore, around: Surroundings) -> Result<Self> {
+        let (bytes, repo) = read_config(&*store)?;
+        if repo != self.keys.repo() {
+            return Err(Error::usage(format!("{} holds another repository ({repo})", store.place())));
+        }
+        let config =
+            open_config(&object::open_envelope(Kind::Config, repo, &self.keys.config_key(), &bytes, &"config")?)?;
+        Ok(Repository { store, config, around, ..self.clone() })
     }
 
     /// The same repository in another store: a replica, of which nothing is derived or remembered here.

@@ -7,24 +7,59 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    id::{BlobId, PackId},
     index::BlobIndex,
     model::limits,
     monitor::Monitor,
     object::Kind,
     pack::{self, PackEntry, SegmentEntry, write::Sealed},
 };
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Moves segments.
 pub struct Mover<'r> {
     repo: &'r Repository,
     monitor: &'r dyn Monitor,
     packer: Packer<'r>,
+    sources: BTreeMap<PackId, Vec<BlobId>>,
+}
+
+/// What was moved; proof that it is durable and listed in the index.
+#[derive(Debug)]
+pub struct Moved {
+    /// How much.
+    pub written: Written,
+    /// The new packs.
+    pub packs: Vec<PackId>,
+    /// The packs that segments were copied out of, and the first blob of each of these segments.
+    pub sources: BTreeMap<PackId, Vec<BlobId>>,
+}
+
+impl Moved {
+    /// The new packs in which segments of these sources lie.
+    pub fn copies_of(&self, repo: &Repository, sources: &dyn Fn(&PackId) -> bool) -> Result<BTreeSet<PackId>> {
+        let of_these = self.sources.iter().filter(|(id, _)| sources(id));
+        let firsts: HashSet<&BlobId> = of_these.flat_map(|(_, firsts)| firsts).collect();
+        let mut copies = BTreeSet::new();
+        for id in self.packs.iter().filter(|_| !firsts.is_empty()) {
+            let directory = repo.read_directory(id)?.directory;
+            if directory
+                .segments
+                .iter()
+                .filter_map(|segment| segment.blobs.first())
+                .any(|blob| firsts.contains(&blob.id))
+            {
+                copies.insert(*id);
+            }
+        }
+        Ok(copies)
+    }
 }
 
 impl<'r> Mover<'r> {
     /// Takes up what it lists in an index: that of the repository, or one that is only there for it.
     pub fn new(repo: &'r Repository, index: &'r BlobIndex, monitor: &'r dyn Monitor) -> Self {
-        Mover { repo, monitor, packer: Packer::new(repo, index, monitor) }
+        Mover { repo, monitor, packer: Packer::new(repo, index, monitor), sources: BTreeMap::new() }
     }
 
     /// Copies the wanted segments of a pack. False, and nothing is copied, when the pack is not what its name says: in a new pack, under a
@@ -53,6 +88,9 @@ impl<'r> Mover<'r> {
                 bases: segment.bases.clone(),
                 blobs: segment.blobs.clone(),
             };
+            if let Some(first) = segment.blobs.first() {
+                self.sources.entry(entry.id).or_default().push(first.id);
+            }
             self.packer.take(kind, sealed)?;
         }
         Ok(true)
@@ -69,7 +107,8 @@ impl<'r> Mover<'r> {
     }
 
     /// Returns when all that was copied is durable and listed in the index.
-    pub fn finish(self) -> Result<Written> {
-        self.packer.end()
+    pub fn finish(self) -> Result<Moved> {
+        let (written, packs) = self.packer.end()?;
+        Ok(Moved { written, packs, sources: self.sources })
     }
 }

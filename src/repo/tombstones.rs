@@ -66,6 +66,20 @@ pub fn open_head(
     id: &SnapshotId,
     name: &dyn fmt::Display,
 ) -> Result<GoneHead> {
+    let head = read_head(keys, bytes, name)?;
+    if head.series != *tag || head.snapshot != *id {
+        return Err(Error::corrupt(name, "it speaks of another snapshot than the one that it is named after"));
+    }
+    Ok(head)
+}
+
+/// Opens a tombstone that was found without its name: it says itself of which snapshot it speaks.
+pub fn open_found(keys: &Keyring, bytes: &[u8], name: &dyn fmt::Display) -> Result<Tombstone> {
+    let GoneHead { series, snapshot, .. } = read_head(keys, bytes, name)?;
+    open_tombstone(keys, bytes, &series, &snapshot, name)
+}
+
+fn read_head(keys: &Keyring, bytes: &[u8], name: &dyn fmt::Display) -> Result<GoneHead> {
     let damaged = || Error::corrupt(name, "it does not verify under this repository's key");
     let whole = bytes.split_last_chunk::<SUM_LEN>().is_some_and(|(rest, sum)| hash::object_name(rest) == *sum);
     if !whole {
@@ -77,11 +91,7 @@ pub fn open_head(
         bytes.get(HEAD_NONCE..BODY_NONCE).and_then(|part| part.split_first_chunk()).ok_or_else(damaged)?;
     let plain = seal::open(&keys.tombstone_head_key(), nonce, header, sealed).ok_or_else(damaged)?;
     let payload = object::unpad(&plain).ok_or_else(damaged)?;
-    let head: GoneHead = codec::decode(payload).map_err(|e| Error::corrupt(name, e))?;
-    if head.series != *tag || head.snapshot != *id {
-        return Err(Error::corrupt(name, "it speaks of another snapshot than the one that it is named after"));
-    }
-    Ok(head)
+    codec::decode(payload).map_err(|e| Error::corrupt(name, e))
 }
 
 /// Opens a tombstone, which proves that a maintainer or an owner wrote it.

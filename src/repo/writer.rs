@@ -392,6 +392,7 @@ pub(super) struct Packer<'r> {
     open: [Option<PackWriter<'r>>; 2],
     finished: Vec<PackEntry>,
     finished_blobs: usize,
+    stored: Vec<PackId>,
     written: Written,
 }
 
@@ -404,6 +405,7 @@ impl<'r> Packer<'r> {
             open: [None, None],
             finished: Vec::new(),
             finished_blobs: 0,
+            stored: Vec::new(),
             written: Written::default(),
         }
     }
@@ -423,16 +425,16 @@ impl<'r> Packer<'r> {
                 return Err(error);
             }
         }
-        self.end()
+        Ok(self.end()?.0)
     }
 
-    /// Finishes what is open, and lists it.
-    pub(super) fn end(mut self) -> Result<Written> {
+    /// Finishes what is open, and lists it. Returns the packs that were stored, too.
+    pub(super) fn end(mut self) -> Result<(Written, Vec<PackId>)> {
         for slot in 0..self.open.len() {
             self.finish(slot)?;
         }
         self.write_index()?;
-        Ok(self.written)
+        Ok((self.written, self.stored))
     }
 
     /// Takes a segment.
@@ -475,6 +477,7 @@ impl<'r> Packer<'r> {
             _ => self.written.tree_packs += 1,
         }
         self.written.bytes_stored += entry.len;
+        self.stored.push(entry.id);
         self.finished_blobs += entry.blob_count();
         self.finished.push(entry);
         Ok(())

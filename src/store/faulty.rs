@@ -6,7 +6,7 @@
 
 use super::{Capabilities, Entry, ObjectName, Put, Store, Upload, lock};
 use crate::error::{Error, Result};
-use std::{io, sync::Mutex};
+use std::{collections::BTreeSet, io, sync::Mutex};
 
 /// Kinds of operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +80,7 @@ pub struct FaultyStore<S> {
 struct State {
     counts: [u64; OPS],
     faults: Vec<Fault>,
+    unreadable: BTreeSet<ObjectName>,
 }
 
 impl<S: Store> FaultyStore<S> {
@@ -98,9 +99,16 @@ impl<S: Store> FaultyStore<S> {
         lock(&self.state).faults.push(fault);
     }
 
+    /// Lets an object lie on bad sectors: it is listed, and each read of it fails.
+    pub fn unreadable(&self, name: ObjectName) {
+        lock(&self.state).unreadable.insert(name);
+    }
+
     /// Forgets all failures to come.
     pub fn heal(&self) {
-        lock(&self.state).faults.clear();
+        let mut state = lock(&self.state);
+        state.faults.clear();
+        state.unreadable.clear();
     }
 
     /// Operations of this kind so far, failed ones too.
@@ -132,6 +140,14 @@ impl<S: Store> FaultyStore<S> {
         hit
     }
 
+    fn read<T>(&self, name: &ObjectName, action: impl FnOnce(&S) -> Result<T>) -> Result<T> {
+        let is_bad = lock(&self.state).unreadable.contains(name);
+        self.run(Op::Get, "read", name.as_str(), |s| match is_bad {
+            true => Err(Error::store("read", name, io::Error::other("a bad sector, on request"))),
+            false => action(s),
+        })
+    }
+
     fn run<T>(&self, op: Op, doing: &'static str, object: &str, action: impl FnOnce(&S) -> Result<T>) -> Result<T> {
         let Some(fault) = self.hit(op) else { return action(&self.inner) };
         if fault.applied {
@@ -149,10 +165,10 @@ impl<S: Store> Store for FaultyStore<S> {
         self.inner.capabilities()
     }
     fn get(&self, name: &ObjectName, max: u64) -> Result<Vec<u8>> {
-        self.run(Op::Get, "read", name.as_str(), |s| s.get(name, max))
+        self.read(name, |s| s.get(name, max))
     }
     fn get_range(&self, name: &ObjectName, offset: u64, out: &mut [u8]) -> Result<()> {
-        self.run(Op::Get, "read", name.as_str(), |s| s.get_range(name, offset, out))
+        self.read(name, |s| s.get_range(name, offset, out))
     }
     fn upload(&self) -> Result<Box<dyn Upload + '_>> {
         // The upload inside borrows from `self`, so `run` cannot hand it on.

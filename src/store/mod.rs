@@ -6,6 +6,8 @@
 
 pub mod conformance;
 pub mod faulty;
+#[cfg(test)]
+pub mod interrupted;
 pub mod local;
 pub mod memory;
 pub mod open;

@@ -104,6 +104,36 @@ fn snapshots_go_into_a_repository_of_other_keys() {
 }
 
 #[test]
+fn a_pruned_replica_takes_more_though_the_passphrase_is_another_since() {
+    let world = World::with_repository();
+    three_snapshots(&world);
+    world.run(&["copy", "--init", "--to", "replica"]).expect(0);
+    let oldest = listed_ids(&world).remove(0);
+    let there = ["--repo", "replica"];
+    world.run(&[&["forget", "--yes", &oldest][..], &there].concat()).expect(0);
+    for _ in 0..2 {
+        world.run(&[&["prune", "--grace", "0", "--force"][..], &there].concat()).expect(0);
+    }
+    world
+        .run_with(&["key", "passwd", "--kdf", "low"], |command| {
+            command.env("VAULT_NEW_PASSWORD", "fresh");
+        })
+        .expect(0);
+    let fresh = |args: &[&str]| {
+        world.run_with(args, |command| {
+            command.env("VAULT_PASSWORD", "fresh");
+        })
+    };
+    fs::write(world.path("src/new"), "one more").unwrap();
+    fresh(&["snapshot", "--as", "alpha/-/src", "src"]).expect(0);
+    fresh(&["copy", "--to", "replica"]).expect(0);
+    world.run(&[&["check", "--read-data"][..], &there].concat()).expect(0);
+    assert_eq!(world.run(&[&["dump", "alpha/-/src:src/new"][..], &there].concat()).expect(0).out, "one more");
+    // What is damaged there is taken from here, by the keys of here.
+    fresh(&["repair", "--from", "replica"]).expect(0);
+}
+
+#[test]
 fn a_lost_key_is_left_behind() {
     let world = World::with_repository();
     three_snapshots(&world);
@@ -139,6 +169,21 @@ fn a_lost_key_is_left_behind() {
     let ran = rekey("new").expect(0);
     assert!(ran.out.contains("nothing was copied"), "{}", ran.out);
     world.run(&["snapshots", "--recovery-file", "old-sheet"]).expect(0);
+    // One that was killed before it had handed out the sheet and the key file does it then.
+    fs::remove_file(world.path("sheet")).unwrap();
+    let with_key = |sheet: &str| {
+        let args =
+            ["key", "rekey", "--to", "new", "--kdf", "low", "--recovery-sheet", sheet, "--key-file-out", "new-key"];
+        world.run_with(&args, |command| {
+            command.env("VAULT_NEW_PASSWORD", "fresh");
+        })
+    };
+    for _ in 0..2 {
+        with_key("sheet").expect(0);
+        world.run(&["snapshots", "--repo", "new", "--recovery-file", "sheet"]).expect(0);
+        world.run(&["snapshots", "--repo", "new", "--key-file", "new-key"]).expect(0);
+    }
+    with_key("old-sheet").expect(1).says("old-sheet is there already, and does not open");
 }
 
 #[test]

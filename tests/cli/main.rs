@@ -5,6 +5,7 @@ mod common;
 
 mod check;
 mod copy;
+mod disaster;
 mod forget;
 mod keys;
 mod look;

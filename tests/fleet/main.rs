@@ -106,6 +106,9 @@ impl Host for Stick {
         let device = std::os::unix::fs::MetadataExt::dev(&fs::metadata(&self.0).unwrap());
         Ok(vec![Mounted { device, point: self.0.clone(), source: "/dev/sdz1".into(), read_only: false }])
     }
+    fn points(&self, _: u64) -> Result<Vec<PathBuf>> {
+        Ok(vec![self.0.clone()])
+    }
     fn uuid(&self, _: &Mounted) -> Option<String> {
         Some("5e1c-0001-of-no-disk-here".into())
     }

@@ -172,9 +172,10 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         Verb::Sync { names, bandwidth } => sync(&names, bandwidth, &catalogue, session),
         Verb::Check { name, read_data } => check(&name, read_data, &catalogue, session),
         Verb::Eject { name } => {
-            let point = op::eject(&catalogue, &System, &catalogue.find(&name)?)?;
+            let points = op::eject(&catalogue, &System, &catalogue.find(&name)?)?;
+            let points: Vec<_> = points.iter().map(|point| point.to_string_lossy()).collect();
             session.print_result(|| session.screen.print(&format!("{name} is unmounted and may be unplugged")));
-            Ok(Done::good(json!({ "medium": name, "unmounted": point.to_string_lossy() })))
+            Ok(Done::good(json!({ "medium": name, "unmounted": points })))
         }
         Verb::Retire { name } => {
             op::retire(&catalogue, &catalogue.find(&name)?)?;

@@ -38,6 +38,12 @@ Examples:
   vault media recover /srv/sdb1.img --to /srv/salvage --list         and say, with the passphrase, what can be restored
   vault restore h/-/srv/wiki --repo /srv/salvage --target /tmp/wiki
 
+From nothing but a disk, or its image, and the recovery sheet, on a new machine:
+  vault media recover disk.img --to salvage --list --recovery-file sheet.txt
+  vault check --read-data --repo salvage --recovery-file sheet.txt
+  vault snapshots --repo salvage --recovery-file sheet.txt
+  vault restore h/-/srv/wiki --repo salvage --recovery-file sheet.txt --target restored --verify
+
 What comes out is a repository in a new folder; the medium is only read. No key is needed but for --list. A disk that reads badly gets worse:
 copy it first (--image); an interrupted copy goes on where it stopped. Without a file system, whatever parity covers is found, in however
 many pieces it lies; of the rest, packs and snapshots that lie in one piece are.";
@@ -58,7 +64,7 @@ pub struct Args {
     /// Of several repositories on it, this one [default: the one with most objects]
     #[arg(long, value_name = "ID", value_parser = RepoId::parse)]
     repository: Option<RepoId>,
-    /// Open what was found, look for snapshots that no parity covers, make a lost index anew, and list what can be restored
+    /// Open what was found, look for snapshots, tombstones, tags and pins that no parity covers, make a lost index anew, and list what can be restored
     #[arg(long)]
     list: bool,
 }
@@ -251,6 +257,7 @@ fn list(
         command: session.command,
         told_absent: Default::default(),
         passed_over: Default::default(),
+        media: Default::default(),
     };
     let (_, unlock) = own.unlock(store.clone())?;
     let around = Surroundings { cache: None, state: None, ..own.surroundings() };
@@ -258,6 +265,7 @@ fn list(
     let progress = session.progress();
     let monitor = progress.monitor();
     if let Some((medium, scan)) = medium {
+        op::marks(medium, scan, &repo, monitor)?;
         op::snapshots(medium, scan, &repo, monitor)?;
     }
     // All of it, but for snapshots of the rest: they would be listed beside what they stand for.

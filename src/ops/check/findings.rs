@@ -60,8 +60,14 @@ struct Found {
     lost_count: u64,
     /// Why it is none the worse.
     settled: Option<&'static str>,
-    /// Harmless when nothing is lost by it.
-    doubtful: bool,
+    /// Of what is wrong, so many are harmless when nothing is lost by it.
+    doubts: u64,
+}
+
+impl Found {
+    fn is_doubtful(&self) -> bool {
+        self.doubts >= self.whats.len() as u64 + self.more && self.lost_count == 0
+    }
 }
 
 /// What cannot be read, and the finding that says why.
@@ -138,10 +144,10 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// The finding is none when nothing is lost by it.
+    /// What was last added to the finding is none when nothing is lost by it.
     pub(super) fn doubt(&self, number: Number) {
         if let Some(found) = lock(&self.list).findings.get_mut(number) {
-            found.doubtful = true;
+            found.doubts += 1;
         }
     }
 
@@ -198,7 +204,7 @@ impl<'a> Findings<'a> {
         let (mut findings, mut notes) = (Vec::new(), list.notes);
         // Where something else is wrong nobody knows what is lost.
         let open = |found: &&Found| found.settled.is_none();
-        let harmless = list.findings.iter().filter(open).all(|found| found.doubtful && found.lost_count == 0);
+        let harmless = list.findings.iter().filter(open).all(|found| found.is_doubtful());
         for found in list.findings {
             let mut what = found.whats.join("; ");
             if found.more > 0 {

@@ -65,6 +65,8 @@ impl Packs {
                         base.short()
                     );
                     let number = found.add(&name, what);
+                    // A prune removes what nothing needs before what leans on it: that may lie beside what is needed, and stay.
+                    found.doubt(number);
                     found.damage().segments.insert((entry.id, segment.offset), number);
                 }
             }

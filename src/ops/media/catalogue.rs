@@ -290,9 +290,19 @@ fn bytes_of(text: &str) -> Option<Vec<u8>> {
     pairs.map(|pair| unhex::<1>(pair?).ok().map(|[byte]| byte)).collect()
 }
 
-/// The folder of a medium's copy by its name, and true when the medium is there; else the folder of what is known of it. Of all
-/// repositories below this folder of all that is remembered.
-pub fn place_of(state: &Path, host: &dyn Host, name: &str) -> Result<(PathBuf, bool)> {
+/// Where a medium's copy is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The medium's own id, in hex.
+    pub id: String,
+    /// The folder of its copy, or of what is known of it.
+    pub folder: PathBuf,
+    /// True when the medium is there.
+    pub present: bool,
+}
+
+/// Where the copy of the medium of this name is. Of all repositories below this folder of all that is remembered.
+pub fn place_of(state: &Path, host: &dyn Host, name: &str) -> Result<Place> {
     for entry in fs::read_dir(state.join("media")).into_iter().flatten().flatten() {
         let text = fs::read_to_string(entry.path().join(PLACES)).unwrap_or_default();
         for line in text.lines() {
@@ -305,10 +315,10 @@ pub fn place_of(state: &Path, host: &dyn Host, name: &str) -> Result<(PathBuf, b
             for mounted in host.mounts()? {
                 let there = mounted.point.join(OsStr::from_bytes(&folder));
                 if host.uuid(&mounted).is_some_and(|found| found.as_bytes() == uuid) && there.is_dir() {
-                    return Ok((there, true));
+                    return Ok(Place { id: id.to_owned(), folder: there, present: true });
                 }
             }
-            return Ok((entry.path().join(id), false));
+            return Ok(Place { id: id.to_owned(), folder: entry.path().join(id), present: false });
         }
     }
     Err(Error::usage(format!("no medium is called {}: see `vault media list`", crate::name::Shown(name.as_bytes()))))

@@ -38,6 +38,8 @@ pub struct Mounted {
 pub trait Host: Send + Sync {
     /// Whole file systems that are mounted, the latest last.
     fn mounts(&self) -> Result<Vec<Mounted>>;
+    /// Where a file system, or a folder of it, is mounted: the latest last.
+    fn points(&self, device: u64) -> Result<Vec<PathBuf>>;
     /// The UUID of a mounted file system; `None` when nobody tells.
     fn uuid(&self, mounted: &Mounted) -> Option<String>;
     /// Devices that are there and hold a file system of this UUID: several when one is a clone.
@@ -56,8 +58,13 @@ pub struct System;
 
 impl Host for System {
     fn mounts(&self) -> Result<Vec<Mounted>> {
-        let rows = fs::read("/proc/self/mountinfo").map_err(|e| Error::store("read", "/proc/self/mountinfo", e))?;
-        Ok(rows.split(|&b| b == b'\n').filter_map(parse).collect())
+        let is_whole = |(mounted, root): (Mounted, PathBuf)| (root == Path::new("/")).then_some(mounted);
+        Ok(rows()?.split(|&b| b == b'\n').filter_map(parse).filter_map(is_whole).collect())
+    }
+
+    fn points(&self, device: u64) -> Result<Vec<PathBuf>> {
+        let on_it = |(mounted, _): (Mounted, PathBuf)| (mounted.device == device).then_some(mounted.point);
+        Ok(rows()?.split(|&b| b == b'\n').filter_map(parse).filter_map(on_it).collect())
     }
 
     fn uuid(&self, mounted: &Mounted) -> Option<String> {
@@ -146,23 +153,25 @@ fn by_uuid() -> Vec<(String, PathBuf)> {
     links.filter_map(|link| Some((link.file_name().into_string().ok()?, link.path().canonicalize().ok()?))).collect()
 }
 
-/// A row of mountinfo (proc_pid_mountinfo(5)); `None` when only a part of a file system is mounted.
-fn parse(row: &[u8]) -> Option<Mounted> {
+fn rows() -> Result<Vec<u8>> {
+    fs::read("/proc/self/mountinfo").map_err(|e| Error::store("read", "/proc/self/mountinfo", e))
+}
+
+/// A row of mountinfo (proc_pid_mountinfo(5)), and which folder of the file system is mounted there.
+fn parse(row: &[u8]) -> Option<(Mounted, PathBuf)> {
     let fields: Vec<&[u8]> = row.split(|&b| b == b' ').collect();
     let dash = fields.iter().position(|field| *field == b"-")?;
     let (major, minor) = std::str::from_utf8(fields.get(2)?).ok()?.split_once(':')?;
-    if *fields.get(3)? != b"/" {
-        return None;
-    }
     let path = |field: &[u8]| PathBuf::from(OsString::from_vec(unescape(field)));
     let options =
         |at: usize| fields.get(at).is_some_and(|options| options.split(|&b| b == b',').any(|one| one == b"ro"));
-    Some(Mounted {
+    let mounted = Mounted {
         device: rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?),
         point: path(fields.get(4)?),
         source: path(fields.get(dash + 2)?),
         read_only: options(5) || options(dash + 3),
-    })
+    };
+    Some((mounted, path(fields.get(3)?)))
 }
 
 /// The mounted file system that a path lies on, or would: the device number decides, not the path alone.
@@ -190,12 +199,13 @@ mod tests {
     #[test]
     fn mounts_are_read() {
         let row = b"36 35 98:0 / /mnt/a\\040b rw,noatime master:1 - ext3 /dev/sdb1 rw,errors=continue";
-        let mounted = parse(row).unwrap();
+        let (mounted, root) = parse(row).unwrap();
+        assert_eq!(root, Path::new("/"));
         assert_eq!((mounted.point, mounted.source), ("/mnt/a b".into(), "/dev/sdb1".into()));
         assert_eq!((mounted.device, mounted.read_only), (rustix::fs::makedev(98, 0), false));
-        assert!(parse(b"36 35 98:0 / /mnt ro - vfat /dev/sdb1 rw").unwrap().read_only);
-        assert!(parse(b"36 35 98:0 / /mnt rw - vfat /dev/sdb1 ro").unwrap().read_only);
-        assert_eq!(parse(b"36 35 98:0 /sub /mnt rw - btrfs /dev/sdb1 rw"), None);
+        assert!(parse(b"36 35 98:0 / /mnt ro - vfat /dev/sdb1 rw").unwrap().0.read_only);
+        assert!(parse(b"36 35 98:0 / /mnt rw - vfat /dev/sdb1 ro").unwrap().0.read_only);
+        assert_eq!(parse(b"36 35 98:0 /sub /mnt rw - btrfs /dev/sdb1 rw").unwrap().1, Path::new("/sub"));
         assert_eq!(parse(b""), None);
     }
 
@@ -214,5 +224,6 @@ mod tests {
         let mounts = System.mounts().unwrap();
         let (found, below) = holding(&System, Path::new("/proc/self")).unwrap();
         assert!(mounts.contains(&found) && found.point.ends_with("proc"), "{found:?} {below:?}");
+        assert!(System.points(found.device).unwrap().contains(&found.point));
     }
 }

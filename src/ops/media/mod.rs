@@ -312,22 +312,37 @@ pub fn check(
     Ok(report)
 }
 
-/// Unmounts what was mounted for an operation.
-fn leave(host: &dyn Host, present: Present) -> Result<()> {
-    let Present { store, point, ours, .. } = present;
+/// Unmounts what was mounted for an operation. True when it may be unplugged then: somebody else may have mounted it in another place
+/// meanwhile.
+fn leave(host: &dyn Host, present: Present) -> Result<bool> {
+    let Present { store, point, ours, device, .. } = present;
     // An open folder keeps it busy.
     drop(store);
-    if ours { host.unmount(&point) } else { Ok(()) }
+    if !ours {
+        return Ok(false);
+    }
+    host.unmount(&point)?;
+    Ok(host.points(device)?.is_empty())
 }
 
-/// Flushes a medium and unmounts it.
-pub fn eject(catalogue: &Catalogue<'_>, host: &dyn Host, medium: &Medium) -> Result<PathBuf> {
+/// Flushes a medium and unmounts it, wherever it or a folder of it is mounted. Returns where that was.
+pub fn eject(catalogue: &Catalogue<'_>, host: &dyn Host, medium: &Medium) -> Result<Vec<PathBuf>> {
     let present = locate(catalogue, host, medium, false)?;
-    let Present { store, point, .. } = present;
+    let Present { store, device, .. } = present;
     // An open folder keeps it busy.
     drop(store);
-    host.unmount(&point)?;
-    Ok(point)
+    let mut points = host.points(device)?;
+    // What was mounted last may lie over or below what was mounted before.
+    points.reverse();
+    points.iter().try_for_each(|point| host.unmount(point))?;
+    match host.points(device)?.first() {
+        None => Ok(points),
+        Some(left) => Err(Error::refused(format!(
+            "medium {} is still mounted at {}: do not unplug it before that is unmounted",
+            Shown(medium.name.as_bytes()),
+            shown(left)
+        ))),
+    }
 }
 
 /// A medium is not to be used any more. What is known of it is kept.

@@ -77,11 +77,9 @@ pub fn sync(
     monitor.phase(Phase::Opening);
     let present = locate(catalogue, host, request.medium, true)?;
     let synced = run(catalogue, host, request, &present, monitor);
-    let ours = present.ours;
     let left = leave(host, present);
     let mut report = synced?;
-    left?;
-    report.unmounted = ours;
+    report.unmounted = left?;
     Ok(report)
 }
 

@@ -25,6 +25,8 @@ struct Desk {
     /// Folder of the medium, UUID, and whether it is mounted.
     media: Mutex<Vec<(PathBuf, String, bool)>>,
     free: Mutex<u64>,
+    /// Where else the medium is mounted.
+    elsewhere: Mutex<Vec<PathBuf>>,
 }
 
 impl Desk {
@@ -49,6 +51,12 @@ impl Host for Desk {
         };
         Ok(media.iter().filter(|one| one.2).map(mounted).collect())
     }
+    fn points(&self, device: u64) -> Result<Vec<PathBuf>> {
+        let mut points: Vec<PathBuf> =
+            self.mounts()?.into_iter().filter(|one| one.device == device).map(|one| one.point).collect();
+        points.extend(self.elsewhere.lock().unwrap().iter().cloned());
+        Ok(points)
+    }
     fn uuid(&self, mounted: &Mounted) -> Option<String> {
         self.media.lock().unwrap().iter().find(|one| one.0 == mounted.source).map(|one| one.1.clone())
     }
@@ -60,6 +68,7 @@ impl Host for Desk {
         Ok(())
     }
     fn unmount(&self, at: &Path) -> Result<()> {
+        self.elsewhere.lock().unwrap().retain(|point| point != at || point.ends_with("held"));
         self.media
             .lock()
             .unwrap()
@@ -356,6 +365,28 @@ fn one_that_is_plugged_in_is_mounted_and_unmounted_again() {
 }
 
 #[test]
+fn one_that_is_mounted_in_several_places_is_unmounted_in_all_or_not_called_safe() {
+    let world = World::new();
+    let root = world.medium("blue");
+    let catalogue = world.catalogue();
+    let medium = catalogue.find("blue").unwrap();
+    let elsewhere = |points: &[&str]| {
+        *world.desk.elsewhere.lock().unwrap() = points.iter().map(PathBuf::from).collect();
+    };
+    elsewhere(&["/mnt/b", "/srv/folder of it"]);
+    let points = eject(&catalogue, &world.desk, &medium).unwrap();
+    let root = root.canonicalize().unwrap();
+    assert_eq!(points, [Path::new("/srv/folder of it"), Path::new("/mnt/b"), &root]);
+    assert!(world.desk.mounts().unwrap().is_empty() && world.desk.elsewhere.lock().unwrap().is_empty());
+
+    world.desk.unplug(&world.path("blue"));
+    world.desk.plug(&world.path("blue"), "uuid-blue", true);
+    elsewhere(&["/mnt/held"]);
+    let error = eject(&catalogue, &world.desk, &medium).unwrap_err().to_string();
+    assert!(error.contains("still mounted at /mnt/held"), "{error}");
+}
+
+#[test]
 fn clones_and_older_states_are_recognised() {
     let world = World::new();
     let root = world.medium("blue");
@@ -461,12 +492,13 @@ fn what_lies_where_is_known_while_all_media_are_away() {
     assert!(crate::ops::ls::ls(&reader, &listed[0], None, true, &mut each).unwrap().is_empty());
     assert_eq!(paths, ["data", "data/inbox", "data/secret-name"]);
     // By its name, before any key is known.
-    let (place, there) = catalogue::place_of(&world.path("state"), &world.desk, "red").unwrap();
-    assert_eq!((place, there), (catalogue.skeleton(&medium), false));
+    let place = catalogue::place_of(&world.path("state"), &world.desk, "red").unwrap();
+    assert_eq!((&place.folder, place.present), (&catalogue.skeleton(&medium), false));
     assert!(catalogue::place_of(&world.path("state"), &world.desk, "green").is_err());
     world.desk.plug(&world.path("safe-2"), "uuid-red", true);
-    let (place, there) = catalogue::place_of(&world.path("state"), &world.desk, "red").unwrap();
-    assert_eq!((place, there), (world.path("safe-2").canonicalize().unwrap().join("vault"), true));
+    let there = catalogue::place_of(&world.path("state"), &world.desk, "red").unwrap();
+    assert_eq!((there.folder, there.present), (world.path("safe-2").canonicalize().unwrap().join("vault"), true));
+    assert_eq!((there.id, place.id), (crate::id::hex(&medium.id), crate::id::hex(&medium.id)));
 }
 
 fn each_file(folder: &Path, each: &mut dyn FnMut(&[u8])) {
@@ -591,7 +623,7 @@ fn a_real_file_system_is_known_synced_and_full_without_harm() {
     };
     let report = sync_it().unwrap();
     assert_eq!((report.held, report.read_back), (1, report.bytes));
-    assert_eq!(eject(&catalogue, &System, &medium).unwrap(), stick.point);
+    assert_eq!(eject(&catalogue, &System, &medium).unwrap(), std::slice::from_ref(&stick.point).to_vec());
     assert_eq!(std::fs::read_dir(&stick.point).unwrap().count(), 0, "it is unmounted");
     night(&world.fixture, 2);
     let report = sync_it().unwrap();

@@ -9,7 +9,11 @@ use crate::{
     model::{gc::Step, limits},
     monitor::{Counter, Monitor, Phase},
     pack::{self, PackEntry},
-    repo::{Repository, gc, mover::Mover, session, snapshots},
+    repo::{
+        Repository, gc,
+        mover::{Moved, Mover},
+        session, snapshots,
+    },
     world::Time,
 };
 use std::collections::{BTreeSet, HashSet};
@@ -48,8 +52,7 @@ fn remove_notes<'i>(repo: &Repository, notes: impl IntoIterator<Item = &'i NoteI
 }
 
 /// Removes packs, makes the index anew where it lists them, and removes the notes that are done with (S4 to S7). `unmarked` are packs
-/// whose marks made room for the notice. Returns the index objects
-/// that are there now.
+/// whose marks made room for the notice. Returns the index objects that are there now, and the notes that were stored.
 pub(super) fn sweep(
     repo: &Repository,
     scene: &Scene,
@@ -58,7 +61,7 @@ pub(super) fn sweep(
     unmarked: &BTreeSet<PackId>,
     report: &mut Report,
     monitor: &dyn Monitor,
-) -> Result<Vec<IndexId>> {
+) -> Result<(Vec<IndexId>, Vec<NoteId>)> {
     let store = repo.store();
     monitor.phase(Phase::Removing);
     monitor.expect(Counter::Objects, plan.remove.len() as u64);
@@ -76,7 +79,7 @@ pub(super) fn sweep(
     }
     store.sync()?;
     let is_there = |id: &PackId| scene.packs.contains_key(id) && !plan.remove.contains(id);
-    repo.mark(unmarked.iter().copied().filter(is_there))?;
+    let marks = repo.mark(unmarked.iter().copied().filter(is_there))?;
     let index = renew_index(repo, scene, plan, &is_there, report, monitor)?;
     let is_done = |id: &&NoteId| {
         let noted = scene.notes.noted.iter().find(|noted| noted.id == **id);
@@ -84,7 +87,7 @@ pub(super) fn sweep(
     };
     remove_notes(repo, plan.marks.iter().chain(&plan.notices).filter(is_done))?;
     store.sync()?;
-    Ok(index)
+    Ok((index, marks))
 }
 
 /// Collects packs into new index objects.
@@ -203,24 +206,62 @@ pub(super) fn tidy(repo: &Repository, plan: &Plan, report: &mut Report, monitor:
     Ok(())
 }
 
-/// Moves what is needed out of packs that are to go, and marks these (M3 to M5).
+/// Moves what is needed out of packs that are to go, and marks these (M3 to M5). `own` are notes that this run has stored since it looked.
+///
+/// Whoever takes something out of snapshots, or repairs, marks packs and then looks whether what is needed lies in others that nobody has
+/// marked. Here it is the other way round: of two that meet one sees the other. So nobody condemns what the other counts on, and may not have
+/// seen: this run, if it began before the other's snapshots were there.
 pub(super) fn mark(
     repo: &Repository,
     survey: &Survey,
     plan: &Plan,
     index: &[IndexId],
+    own: Vec<NoteId>,
     report: &mut Report,
     monitor: &dyn Monitor,
 ) -> Result<()> {
+    let passed_over = survey.scene.passed_over.iter().filter_map(|name| NoteId::parse(name.leaf()).ok());
+    let mut seen: HashSet<NoteId> = survey.scene.notes.names.iter().copied().chain(passed_over).chain(own).collect();
+    let is_overtaken =
+        |seen: &HashSet<NoteId>| -> Result<bool> { Ok(repo.named_since(seen)?.is_none_or(|named| !named.is_empty())) };
+    if is_overtaken(&seen)? {
+        return Err(marked_meanwhile());
+    }
     // First what costs nothing: on a full store the rest may fail.
-    repo.mark(plan.dead.iter().copied())?;
+    let mut marks = repo.mark(plan.dead.iter().copied())?;
+    seen.extend(marks.iter().copied());
     report.marked += plan.dead.len() as u64;
-    let emptied = move_out(repo, survey, plan, index, report, monitor)?;
-    report.marked += emptied.len() as u64;
-    repo.mark(emptied)
+    if !plan.moves.is_empty() {
+        let (emptied, moved) = move_out(repo, survey, plan, index, report, monitor)?;
+        let stained = stained(repo, &moved, &seen)?;
+        report.marked += (emptied.len() + stained.len()) as u64;
+        seen.extend(repo.mark(stained)?);
+        let of_emptied = repo.mark(emptied)?;
+        seen.extend(of_emptied.iter().copied());
+        marks.extend(of_emptied);
+    }
+    if !marks.is_empty() && is_overtaken(&seen)? {
+        remove_notes(repo, &marks)?;
+        return Err(marked_meanwhile());
+    }
+    Ok(())
 }
 
-/// Returns the packs of which nothing is needed any more.
+fn marked_meanwhile() -> Error {
+    Error::refused("somebody else has marked packs since this run looked: nothing more is condemned; run it again")
+}
+
+/// The new packs with segments of packs that somebody has marked, or removed, since this run looked: what was taken out of snapshots
+/// meanwhile may lie in them.
+fn stained(repo: &Repository, moved: &Moved, seen: &HashSet<NoteId>) -> Result<BTreeSet<PackId>> {
+    let named = repo.named_since(seen)?;
+    let present = repo.list_packs()?;
+    moved.copies_of(repo, &|source| {
+        named.as_ref().is_none_or(|named| named.contains(source)) || !present.contains_key(source)
+    })
+}
+
+/// Returns the packs of which nothing is needed any more, and what was moved.
 fn move_out(
     repo: &Repository,
     survey: &Survey,
@@ -228,11 +269,8 @@ fn move_out(
     index: &[IndexId],
     report: &mut Report,
     monitor: &dyn Monitor,
-) -> Result<BTreeSet<PackId>> {
+) -> Result<(BTreeSet<PackId>, Moved)> {
     let mut emptied = BTreeSet::new();
-    if plan.moves.is_empty() {
-        return Ok(emptied);
-    }
     monitor.phase(Phase::Moving);
     monitor.expect(Counter::Stored, plan.numbers.moved.bytes);
     let mut wanted: HashSet<(PackId, u64)> = HashSet::new();
@@ -263,7 +301,7 @@ fn move_out(
             }
         }
     }
-    let written = mover.finish()?;
-    report.moved.bytes = written.bytes_stored;
-    Ok(emptied)
+    let moved = mover.finish()?;
+    report.moved.bytes = moved.written.bytes_stored;
+    Ok((emptied, moved))
 }

@@ -186,18 +186,19 @@ impl Live {
     /// Notes that a blob is needed, and appends the segments that are needed for it when that is news. Returns the worst of what it
     /// needs, and its first row, which stands for it.
     fn need_blob(&self, id: &BlobId, segments: &mut Vec<(usize, u32)>) -> Option<(Standing, usize, usize)> {
-        let (mut first_row, mut noticed) = (None, Vec::new());
+        let (mut first_row, mut doomed) = (None, Vec::new());
         let best = self.best(id, &mut Path::default(), &mut |at, row, len, spot| {
             first_row.get_or_insert((at, row, len));
-            noticed.extend(spot.filter(|spot| spot.standing == Standing::Noticed));
+            doomed.extend(spot.filter(|spot| spot.standing >= Standing::Marked));
         })?;
         let (at, row, len) = first_row?;
         if self.parts.get(at)?.live_rows.set(row) {
             self.live_bytes.fetch_add(u64::from(len), Ordering::Relaxed);
             self.live_blobs.fetch_add(1, Ordering::Relaxed);
-            if best.standing == Standing::Noticed {
-                // Several sweeps may be under way, each with packs of its own: none of them may count on a pack of another.
-                segments.extend(noticed.iter().map(|spot| (spot.part, spot.segment)));
+            if best.standing >= Standing::Marked {
+                // Several sweeps may be under way, each with packs of its own: none of them may count on a pack of another. Nor on one that
+                // is marked: it may be damaged, and have been marked for it after the others were for being superfluous.
+                segments.extend(doomed.iter().map(|spot| (spot.part, spot.segment)));
             } else {
                 segments.push((best.part, best.segment));
             }

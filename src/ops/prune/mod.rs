@@ -50,6 +50,9 @@ pub struct Options {
     pub grace: i64,
     /// Go on where it looks as if snapshots were lost, or much would go.
     pub force: bool,
+    /// Nobody else is at work: where the store has no clock to tell, sessions and notes that cannot be read are passed over. Not the same
+    /// as `force`: whoever means that much may go has not looked who else is there.
+    pub alone: bool,
     /// Threads; 0 for one a core.
     pub threads: usize,
 }
@@ -59,7 +62,7 @@ pub const GRACE: i64 = 24 * 3600;
 
 impl Default for Options {
     fn default() -> Self {
-        Options { max_unused: None, max_repack: None, grace: GRACE, force: false, threads: 0 }
+        Options { max_unused: None, max_repack: None, grace: GRACE, force: false, alone: false, threads: 0 }
     }
 }
 
@@ -108,7 +111,7 @@ pub fn prune(repo: &Repository, options: &Options, monitor: &dyn Monitor) -> Res
         return Err(Error::refused(format!("nothing can be removed from {}: prune where it can", store.place())));
     }
     let mut report = Report::default();
-    let mut index = survey.scene.sources.iter().map(|source| source.id).collect();
+    let (mut index, mut own) = (survey.scene.sources.iter().map(|source| source.id).collect(), Vec::new());
     if plan.sweeps() {
         let (noticed, begun) = (plan.noticed.clone(), repo.clock().now());
         let is_unmarked = apply::notice(repo, &plan)?;
@@ -116,10 +119,10 @@ pub fn prune(repo: &Repository, options: &Options, monitor: &dyn Monitor) -> Res
         let unmarked = noted.flat_map(|noted| noted.note.packs.iter().copied()).collect();
         survey = Survey::make(repo, &sweepable, Some(survey), options, monitor)?;
         plan = plan::make(repo, &survey, &sweepable, options, Some(&noticed))?;
-        index = apply::sweep(repo, &survey.scene, &plan, begun, &unmarked, &mut report, monitor)?;
+        (index, own) = apply::sweep(repo, &survey.scene, &plan, begun, &unmarked, &mut report, monitor)?;
     }
     apply::tidy(repo, &plan, &mut report, monitor)?;
-    apply::mark(repo, &survey, &plan, &index, &mut report, monitor)?;
+    apply::mark(repo, &survey, &plan, &index, own, &mut report, monitor)?;
     store.sync()?;
     Ok((plan, report))
 }

@@ -31,8 +31,10 @@ pub(super) struct Scene {
     pub stays: Vec<Stay>,
     /// Notes of prune.
     pub notes: Notes,
-    /// Sessions, intents and notes that cannot be read, from times when nobody was at work who is now.
+    /// Sessions, intents and notes whose bytes are lost, from times when nobody was at work who is now.
     pub damaged: Vec<ObjectName>,
+    /// These, and those that the store could not read.
+    pub passed_over: Vec<ObjectName>,
     /// Snapshots that are there and were not forgotten; by series, oldest first.
     pub snapshots: Vec<Listed>,
     /// Snapshots that were forgotten and are still in the store.
@@ -64,14 +66,15 @@ pub(super) fn stays(repo: &Repository, monitor: &dyn Monitor) -> Result<(Vec<Sta
 impl Scene {
     /// Looks at everything. Fails when something cannot be read that might say what is needed. The index is not read again when it
     /// is the one of `before`.
-    pub(super) fn look(repo: &Repository, before: Option<Scene>, force: bool, monitor: &dyn Monitor) -> Result<Scene> {
+    pub(super) fn look(repo: &Repository, before: Option<Scene>, alone: bool, monitor: &dyn Monitor) -> Result<Scene> {
         repo.keys().expect(Role::Maintainer, "open snapshots, which pruning does")?;
         let (now, _) = repo.store_time()?;
         let (stays, mut damaged) = stays(repo, monitor)?;
         let mut notes = repo.notes()?;
         damaged.append(&mut notes.damaged);
-        repo.pass_over(&damaged, force, monitor)?;
-        let damaged = damaged.into_iter().map(|damaged| damaged.name).collect();
+        repo.pass_over(&damaged, alone, monitor)?;
+        let passed_over = damaged.iter().map(|damaged| damaged.name.clone()).collect();
+        let damaged = damaged.into_iter().filter(Damaged::is_lost).map(|damaged| damaged.name).collect();
         for (_, error) in &notes.foreign {
             monitor.note(&format!("{error}; it is left alone"));
         }
@@ -101,7 +104,20 @@ impl Scene {
                 unlisted.insert(id, packs.get(&id).copied().unwrap_or(0));
             }
         }
-        Ok(Scene { now, stays, notes, damaged, snapshots, leftovers, gone, sources, index, packs, unlisted })
+        Ok(Scene {
+            now,
+            stays,
+            notes,
+            damaged,
+            passed_over,
+            snapshots,
+            leftovers,
+            gone,
+            sources,
+            index,
+            packs,
+            unlisted,
+        })
     }
 
     /// True for a snapshot of which a tombstone proves that it was forgotten.

@@ -36,7 +36,7 @@ impl Sweepable {
         let (stays, mut damaged) = stays(repo, monitor)?;
         damaged.append(&mut notes.damaged);
         // What is passed over is told by the survey.
-        repo.pass_over(&damaged, options.force, &Silent)?;
+        repo.pass_over(&damaged, options.alone, &Silent)?;
         let (now, has_clock) = repo.store_time()?;
         // By the store's clock; without one by that of whoever made it, which costs nobody a snapshot.
         let age = |noted: &Noted| {
@@ -130,7 +130,7 @@ impl Survey {
             }
             None => (None, None),
         };
-        let scene = Scene::look(repo, before, options.force, monitor)?;
+        let scene = Scene::look(repo, before, options.alone, monitor)?;
         let standings = standings(&scene, sweepable);
         let (known, live, walked, mut intents) = match old {
             Some((sources, known, live, of_before, walked, intents))

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     hash::{ObjectHasher, object_name},
-    id::{KeyId, PackId, RepoId, SnapshotId, hex},
+    id::{AnnotationId, KeyId, PackId, RepoId, SnapshotId, hex},
     keys::Role,
     model::limits,
     monitor::{Counter, Monitor},
@@ -16,7 +16,7 @@ use crate::{
     ops::parity,
     pack,
     parity::sectors as parity_sectors,
-    repo::{Repository, snapshots as snapshot},
+    repo::{Repository, annotations, snapshots as snapshot, tombstones},
     store::{ObjectName, Put, Store},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -144,6 +144,43 @@ fn pack_at(
         return Ok(Some((Put::Existed, len)));
     }
     Ok(Some((put, len)))
+}
+
+/// Stores tombstones, tags and pins that no sidecar covers and that lie in one piece, as [`snapshots`] does, before which it should be run.
+/// They say themselves of which snapshot they speak.
+pub fn marks(medium: &dyn Medium, scan: &Scan, repo: &Repository, monitor: &dyn Monitor) -> Result<u64> {
+    repo.keys().expect(Role::Maintainer, "open tombstones and tags, which looking for them does")?;
+    let mut count = 0;
+    for (begin, (kind, of)) in &scan.heads {
+        let (is_tombstone, is_annotation) = (*kind == Kind::Tombstone as u8, *kind == Kind::Annotation as u8);
+        if *of != repo.keys().repo() || !(is_tombstone || is_annotation) {
+            continue;
+        }
+        monitor.check()?;
+        let most = limits::MARK_MAX.min(medium.length().saturating_sub(*begin));
+        let mut bytes = vec![0; most as usize];
+        read_around(medium, *begin, &mut bytes, &mut |_, _| {});
+        let about = format!("what begins at byte {begin}");
+        for len in (1..=bytes.len() / ENVELOPE_STEP).map(|steps| steps * ENVELOPE_STEP) {
+            let part = bytes.get(..len).unwrap_or_default();
+            let opened = match is_tombstone {
+                true => tombstones::open_found(repo.keys(), part, &about)
+                    .map(|found| tombstones::object_name(&found.head.series, &found.head.snapshot)),
+                false => annotations::open_found(repo.keys(), part, &about)
+                    .map(|found| annotations::object_name(&found.series, &AnnotationId(object_name(part)))),
+            };
+            match opened {
+                Ok(name) => {
+                    count += u64::from(repo.store().put(&name, part)? == Put::Created);
+                    break;
+                }
+                Err(Error::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    repo.store().sync()?;
+    Ok(count)
 }
 
 /// Stores snapshots that no sidecar covers and that lie in one piece, into a repository that was salvaged, and says how many. Only a key that opens them tells where they

@@ -8,8 +8,8 @@
 //! folder ─▶ salvage       what the file system still gives, with second copies and parity
 //! ```
 //!
-//! No key is needed. Of what no sidecar covers, snapshots come back with one ([`snapshots`]): only the key tells where such an object ends
-//! and which series it belongs to. The index is made anew from the packs, by a repair.
+//! No key is needed. Of what no sidecar covers, snapshots, tombstones, tags and pins come back with one ([`marks`], [`snapshots`]): only the
+//! key tells where such an object ends and which series it belongs to. The index is made anew from the packs, by a repair.
 
 mod carve;
 mod copy;
@@ -22,7 +22,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use carve::snapshots;
+pub use carve::{marks, snapshots};
 pub use copy::{Copied, copy, map_of};
 pub use folder::salvage as salvage_folder;
 pub use medium::{FileMedium, Medium, read_around};

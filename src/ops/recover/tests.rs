@@ -3,14 +3,17 @@
 use super::{medium::tests::Scratched, *};
 use crate::{
     hash::object_name,
+    model::annotation::Change,
     monitor::Silent,
     ops::{
+        annotate::annotate,
         check::{self, ReadData},
         fixture::{self, Fixture, noise},
-        naming, parity,
+        forget, naming, parity,
     },
     parity::{Percent, SECTOR},
-    repo::Repository,
+    repo::{Repository, snapshots::object_name as snapshot_name},
+    series::Series,
     store::{ObjectName, Store, memory::MemoryStore},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,6 +148,35 @@ fn without_any_parity_what_lies_in_one_piece_comes_back() {
     crate::ops::repair::repair(&repo, &request, &Silent).unwrap();
     let report = check::check(&repo, ReadData::Percent(100.0), 1, &Silent).unwrap();
     assert_eq!((report.findings, report.snapshots), (vec![], 3));
+}
+
+#[test]
+fn tombstones_and_pins_come_back_without_parity_and_what_was_forgotten_does_not() {
+    let fixture = scene();
+    let actor = forget::Actor { host: "h".into(), user: "u".into() };
+    let listed = fixture.repo.snapshots(None).unwrap().listed;
+    let tag = fixture.repo.keys().series_tag(&Series::parse("h/-/one").unwrap());
+    let pin = [Change::Pin { on: true, reason: Some("audit".into()) }];
+    annotate(&fixture.repo, &listed[1..2], &pin, &actor, &Silent).unwrap();
+    // Its sectors are still there after it was forgotten.
+    let ghost = fixture.store.get(&snapshot_name(&tag, &listed[0].id), u64::MAX).unwrap();
+    let plan = forget::of_ids(&fixture.repo, [(tag, listed[0].id)].into(), "old", false, &Silent).unwrap();
+    forget::apply(&fixture.repo, &plan, &actor, &Silent).unwrap();
+    let before = contents(&fixture.store);
+    let mut bytes = image(&fixture.store, 100_000, 0);
+    bytes.extend(&ghost);
+    bytes.extend(noise(SECTOR, 5));
+    let medium = Scratched { bytes, bad: BTreeSet::new() };
+    let (store, scan, _) = run(&medium);
+    let repo = owner(&store, &fixture);
+    assert_eq!(marks(&medium, &scan, &repo, &Silent).unwrap(), 2);
+    assert_eq!(marks(&medium, &scan, &repo, &Silent).unwrap(), 0);
+    assert_eq!(snapshots(&medium, &scan, &repo, &Silent).unwrap(), 2);
+    assert_eq!(repo.tombstone(&tag, &listed[0].id).unwrap().reason, "old");
+    let pinned = repo.annotations(None).unwrap().of(&tag, &listed[1].id).pin.unwrap();
+    assert_eq!(pinned.reason.as_deref(), Some("audit"));
+    let now = contents(&store);
+    assert!(now.iter().all(|(name, bytes)| before.get(name) == Some(bytes)), "byte for byte, and nothing else");
 }
 
 #[test]

@@ -50,8 +50,8 @@ use remains::Needs;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use trees::Trees;
 
-/// How often what is left is looked for: a prune that goes on at the same time may have moved some of it.
-const LOOKS: usize = 3;
+/// How often what is left is looked for: prunes that go on at the same time may have moved some of it, and some again.
+const LOOKS: usize = 16;
 /// Paths that the annotation names.
 const PATHS_SAID: usize = 3;
 
@@ -207,16 +207,30 @@ pub fn rewrite(
     }
     repo.store().sync()?;
     if !request.keep_originals {
-        needs.clear(&session, &usable.index, monitor)?;
+        needs.clear(&session, &usable.index, &mut BTreeSet::new(), monitor)?;
         forget_originals(repo, &prepared, &report, request, monitor)?;
-        for _ in 1..LOOKS {
-            let (index, _) = repo.load_index(false)?;
-            if !needs.clear(&session, &index, monitor)? {
-                break;
-            }
-        }
+        clear_up(&session, &needs, monitor)?;
     }
     Ok(report)
+}
+
+/// Marks once more, now that a prune which begins later sees the tombstones, and looks until nothing new is found.
+fn clear_up(session: &Session<'_>, needs: &Needs<'_>, monitor: &dyn Monitor) -> Result<()> {
+    let mut marked = BTreeSet::new();
+    for _ in 0..LOOKS {
+        let (index, _) = session.repo().load_index(false)?;
+        match needs.clear(session, &index, &mut marked, monitor) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            // A prune has replaced what was being read. To be run again is no help: nothing is found in the snapshots any more.
+            Err(Error::Refused { .. } | Error::Missing { .. }) => monitor.check()?,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::refused(
+        "the originals are forgotten, but prunes go on copying packs faster than they are marked: what was taken out goes when these \
+         packs are moved for other reasons, not surely with the next prunes",
+    ))
 }
 
 /// Something of a snapshot cannot be read, so it cannot be made anew.

@@ -1,5 +1,9 @@
 //! What is taken out may lie beside what is needed, in one segment, and differences may have been made to it: those segments are made
 //! anew without it, and all packs that hold it are marked. Then the next prunes remove it, not only when space runs short.
+//!
+//! A prune that is under way may copy such a segment as it is. It lists its copies and then looks who has marked the packs that they are
+//! from; here packs are marked, after the tombstones are there, and then the index is looked at: one of the two sees the other, and marks
+//! the copies too.
 
 use crate::{
     error::Result,
@@ -43,8 +47,14 @@ impl Needs<'_> {
         self.before.is_asked(id) && !self.after.is_asked(id)
     }
 
-    /// Looks what is left, and what of it has to be made anew.
-    fn find(&self, repo: &Repository, index: &BlobIndex, monitor: &dyn Monitor) -> Result<Found> {
+    /// Looks what is left, and what of it has to be made anew. `marked` are packs that were marked for it already.
+    fn find(
+        &self,
+        repo: &Repository,
+        index: &BlobIndex,
+        marked: &BTreeSet<PackId>,
+        monitor: &dyn Monitor,
+    ) -> Result<Found> {
         let named = repo.notes()?.named();
         let mut found = Found::default();
         let (mut freed, mut still_needed) = (HashSet::new(), HashSet::new());
@@ -68,22 +78,27 @@ impl Needs<'_> {
                 if !needed.is_empty() {
                     found.dirty.insert(entry.id);
                 }
-                // What a note names is on its way out already; but a prune would take the segment along as it is.
-                if (holds || !needed.is_empty()) && !named.contains(&entry.id) {
+                // Also what other notes name: a prune may be taking the segment out of it as it is.
+                if (holds || !needed.is_empty()) && !marked.contains(&entry.id) {
                     found.remains.packs.insert(entry.id);
                 }
                 found.lacking.extend(needed.iter().map(|blob| blob.id));
-                found.segments.push(needed);
+                if !needed.is_empty() {
+                    found.segments.push(needed);
+                }
             }
         })?;
+        self.find_unlisted(repo, index, marked, &mut found, monitor)?;
         if found.lacking.is_empty() {
             return Ok(found);
         }
         // What lies elsewhere too, beside nothing that was taken out and in no pack that goes, needs no other copy.
-        let goes = |id: &PackId| named.contains(id) || found.remains.packs.contains(id);
+        found.going =
+            named.into_iter().chain(marked.iter().copied()).chain(found.remains.packs.iter().copied()).collect();
+        let going = &found.going;
         let mut lacking = std::mem::take(&mut found.lacking);
         each_pack(repo, index, monitor, &mut |entry| {
-            if goes(&entry.id) {
+            if going.contains(&entry.id) {
                 return;
             }
             for segment in &entry.directory.segments {
@@ -101,25 +116,54 @@ impl Needs<'_> {
         Ok(found)
     }
 
+    /// Packs of a run that was killed, or has not come to listing them: nobody is to take them up.
+    fn find_unlisted(
+        &self,
+        repo: &Repository,
+        index: &BlobIndex,
+        marked: &BTreeSet<PackId>,
+        found: &mut Found,
+        monitor: &dyn Monitor,
+    ) -> Result<()> {
+        for id in index.unlisted(repo.list_packs()?.keys()) {
+            monitor.check()?;
+            // What has no directory cannot be taken up.
+            let Ok(entry) = repo.read_directory(&id) else { continue };
+            let holds =
+                |segment: &SegmentEntry| self.leans(segment) || segment.blobs.iter().any(|blob| self.is_gone(&blob.id));
+            if !marked.contains(&id) && entry.directory.segments.iter().any(holds) {
+                found.remains.packs.insert(id);
+            }
+        }
+        Ok(())
+    }
+
     fn leans(&self, segment: &SegmentEntry) -> bool {
         segment.bases.iter().any(|base| self.is_gone(base))
     }
 
     /// Looks what is to be done.
     pub(super) fn look(&self, repo: &Repository, index: &BlobIndex, monitor: &dyn Monitor) -> Result<Remains> {
-        Ok(self.find(repo, index, monitor)?.remains)
+        Ok(self.find(repo, index, &BTreeSet::new(), monitor)?.remains)
     }
 
-    /// Makes segments of `index` anew and marks packs. False when nothing was to be done.
-    pub(super) fn clear(&self, session: &Session<'_>, index: &BlobIndex, monitor: &dyn Monitor) -> Result<bool> {
+    /// Makes segments of `index` anew and marks packs, but for those that are `marked`, to which they are added. False when nothing was to
+    /// be done.
+    pub(super) fn clear(
+        &self,
+        session: &Session<'_>,
+        index: &BlobIndex,
+        marked: &mut BTreeSet<PackId>,
+        monitor: &dyn Monitor,
+    ) -> Result<bool> {
         let repo = session.repo();
-        let found = self.find(repo, index, monitor)?;
+        let found = self.find(repo, index, marked, monitor)?;
         if found.remains.packs.is_empty() && found.segments.is_empty() {
             return Ok(false);
         }
         monitor.phase(Phase::Moving);
         let reader = BlobReader::new(repo, index);
-        let without = found.dirty.union(&found.remains.packs).copied().collect();
+        let without = found.going.iter().chain(&found.dirty).copied().collect();
         let usable = session.load_index_without(&without, monitor)?;
         session.write(&usable.index, WriteOptions::default(), monitor, |writer| {
             let (mut data, mut tree) = (writer.lane(Kind::DataPack)?, writer.lane(Kind::TreePack)?);
@@ -134,7 +178,8 @@ impl Needs<'_> {
             tree.flush()
         })?;
         // What is needed of them is durable elsewhere, or will be moved by whoever prunes.
-        repo.mark(found.remains.packs)?;
+        repo.mark(found.remains.packs.iter().copied())?;
+        marked.extend(found.remains.packs);
         Ok(true)
     }
 }
@@ -143,6 +188,8 @@ impl Needs<'_> {
 #[derive(Default)]
 struct Found {
     remains: Remains,
+    /// Packs that notes name, or will.
+    going: HashSet<PackId>,
     /// Packs with segments that hold what was taken out, or lean on it, and something that is needed.
     dirty: BTreeSet<PackId>,
     /// What is to be made anew of each segment; each blob once.

@@ -267,6 +267,10 @@ impl<'a, 'r> Shared<'a, 'r> {
     fn verify_segment(&self, job: &mut Job, plain: &mut Vec<u8>) -> Result<()> {
         let pack = job.pack.clone();
         let Some(segment) = pack.directory.segments.get(job.segment) else { return Ok(()) };
+        // What it leans on is listed nowhere: that was told, and its bytes are held against the pack's name all the same.
+        if self.found.damage().segments.contains_key(&(pack.id, segment.offset)) {
+            return Ok(());
+        }
         let object = pack::object_name(&pack.id).to_string();
         // Both were checked when the index object was decoded.
         let (Some(kind), Some(key)) = (Kind::of_pack(pack.kind), pack.directory.keys.get(segment.key as usize)) else {

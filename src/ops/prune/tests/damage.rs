@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::{
+    index::BlobIndex,
     keys::slot::{Costs, Secret},
     model::gc::Step,
     monitor::Recording,
     object::Kind,
     ops::repair,
     pack,
-    repo::{Surroundings, Unlock},
+    repo::{Surroundings, Unlock, mover::Mover},
     seal::SealKey,
     store::{
         Capabilities,
@@ -79,6 +80,35 @@ fn a_damaged_pack_stays_marked_until_what_it_held_is_elsewhere() {
     world.settle();
 }
 
+/// A prune condemned the copy while a repair found the other one damaged: neither had seen the other's mark.
+#[test]
+fn a_sound_copy_does_not_go_in_favour_of_a_marked_one() {
+    for ripe_together in [false, true] {
+        let mut world = World::new();
+        world.snapshot(&[(1, 0), (2, 0), (3, 0), (4, 0)]);
+        let first = world.repo().list_packs().unwrap();
+        let (index, empty) = (world.fixture.index(), BlobIndex::empty(None));
+        let mut mover = Mover::new(world.repo(), &empty, &Silent);
+        for (id, ..) in index.runs().iter().flat_map(|run| run.packs().collect::<Vec<_>>()) {
+            assert!(mover.copy(&world.repo().read_directory(&id).unwrap(), &|_| true).unwrap());
+        }
+        let copies = mover.finish().unwrap().packs;
+        world.pass(0);
+        world.repo().mark(copies.iter().copied()).unwrap();
+        for id in first.keys() {
+            world.fixture.store.tamper(&pack::object_name(id), |bytes| bytes[100] ^= 1);
+        }
+        world.pass(3600);
+        world.repo().mark(first.keys().copied()).unwrap();
+        world.pass(DAY - if ripe_together { 0 } else { 1800 });
+        for _ in 0..3 {
+            prune(world.repo(), &Options { grace: DAY, ..at_once() }, &Silent).unwrap();
+            world.pass(2 * DAY);
+        }
+        world.settle();
+    }
+}
+
 #[test]
 fn a_pack_that_was_cut_short_goes_once_what_it_held_is_elsewhere() {
     for left in [0, 20, 5000] {
@@ -146,9 +176,12 @@ fn a_damaged_session_stops_no_prune_for_longer_than_a_day_or_than_the_user_says(
         world.snapshot(&[(8, 0)]);
         match force {
             true => {
-                assert!(prune(world.repo(), &at_once(), &Silent).is_err(), "a clock knows better");
+                let alone = Options { alone: true, ..at_once() };
+                assert!(prune(world.repo(), &alone, &Silent).is_err(), "a clock knows better");
                 has_clock(false);
-                prune(world.repo(), &at_once(), &Silent).unwrap();
+                let message = prune(world.repo(), &at_once(), &Silent).unwrap_err().to_string();
+                assert!(message.contains("--alone"), "that much may go says nothing of who is at work: {message}");
+                prune(world.repo(), &alone, &Silent).unwrap();
                 has_clock(true);
             }
             false => {
@@ -159,6 +192,39 @@ fn a_damaged_session_stops_no_prune_for_longer_than_a_day_or_than_the_user_says(
         assert!(!world.names("sessions/").contains(&name));
         world.settle();
     }
+}
+
+#[test]
+fn what_the_disk_cannot_read_is_passed_over_after_a_day_and_stays() {
+    let mut world = forgotten(1);
+    world.pass(0);
+    let mark = world.names("gc/").into_iter().next().unwrap();
+    let session = ObjectName::of_parts(&["sessions", &"5a".repeat(32)]);
+    world.fixture.store.put(&session, b"whatever").unwrap();
+    let faulty = Arc::new(FaultyStore::new(world.fixture.store.clone()));
+    let repo = world.fixture.reopen(faulty.clone());
+    for name in [&mark, &session] {
+        faulty.unreadable(name.clone());
+    }
+    let gentle = Options { force: false, ..at_once() };
+    let contents: Contents = [(1, 1), (9, 0)].into_iter().collect();
+    for result in [prune(&repo, &gentle, &Silent).map(drop), take(&repo, &contents).map(drop)] {
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains("a day after"), "{message}");
+    }
+    world.pass(DAY + 1);
+    let heard = Recording::default();
+    prune(&repo, &gentle, &heard).unwrap();
+    for name in [&mark, &session] {
+        assert!(heard.problems().iter().any(|text| text.contains(name.as_str()) && text.contains("stays")));
+        assert!(faulty.stat(name).unwrap().is_some(), "{name} may be readable tomorrow, or by others");
+    }
+    let id = take(&repo, &contents).unwrap();
+    world.held.insert(id, contents);
+    // Readable again, the mark is one like any other, and the session is lost.
+    faulty.heal();
+    world.settle();
+    assert!(!world.names("gc/").contains(&mark));
 }
 
 /// Each look at it is an hour after the one before.

@@ -1,7 +1,7 @@
 //! A writer that is overtaken begins again, once, where its sources can be read again.
 
-use super::{crashes::Interrupted, *};
-use crate::{monitor::Recording, ops::snapshot::Report as Taken};
+use super::*;
+use crate::{monitor::Recording, ops::snapshot::Report as Taken, store::interrupted::Interrupted};
 use std::sync::Arc;
 
 /// A folder with the files of these contents.

@@ -1,11 +1,12 @@
 //! Readers that were at work before a prune, and go on after it.
 
-use super::{crashes::Interrupted, *};
+use super::*;
 use crate::{
     hash::BlobKind,
     monitor::Recording,
     ops::restore::{self, restore},
     pack,
+    store::interrupted::Interrupted,
 };
 use std::{os::unix::ffi::OsStrExt, sync::Arc};
 

@@ -1,4 +1,5 @@
 mod contents;
+mod meanwhile;
 mod refusals;
 mod series;
 
