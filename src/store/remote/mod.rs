@@ -244,11 +244,8 @@ impl Store for RemoteStore {
         let link = self.link().map_err(|over| self.error(over, None))?;
         let ticket = link.ask(Request::List { prefix: prefix.to_owned() });
         let mut found = Vec::new();
-        loop {
-            match self.answer(&ticket, None)? {
-                Answer::Entries(entries) => found.extend(entries),
-                _ => break,
-            }
+        while let Answer::Entries(entries) = self.answer(&ticket, None)? {
+            found.extend(entries);
         }
         found.into_iter().try_for_each(each)
     }

@@ -15,7 +15,10 @@
 //!
 //! Nothing here trusts the other side: a length is held against its limit before memory is taken, a name must be one of an object.
 
-use crate::store::{Entry, ObjectName};
+use crate::{
+    name::cut_text,
+    store::{Entry, ObjectName},
+};
 use std::io::{self, Read, Write};
 
 /// What both sides speak. One number: a side that does not know the other's says so.
@@ -221,8 +224,7 @@ impl Answer {
             Answer::Time(sec) => write_frame(to, 18, request, &[&sec.to_le_bytes()]),
             Answer::End => write_frame(to, 19, request, &[]),
             Answer::Failed { fault, text } => {
-                let text = text.get(..text.floor_char_boundary(TEXT_MAX)).unwrap_or_default();
-                write_frame(to, 20, request, &[&[*fault as u8], text.as_bytes()])
+                write_frame(to, 20, request, &[&[*fault as u8], cut_text(text, TEXT_MAX).as_bytes()])
             }
         }
     }
