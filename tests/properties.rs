@@ -209,7 +209,7 @@ fn samples() -> BTreeMap<&'static str, (Vec<u8>, Again)> {
         inode: u64::MAX,
         device: 251,
         links: 2,
-        xattrs: vec![Xattr { name: b"user.x".to_vec().into(), value: noise(300, 1).into() }],
+        xattrs: vec![Xattr { name: b"user.x".to_vec(), value: noise(300, 1) }],
     };
     let data = |n: u8| Extent::Data { id: BlobId([n; 32]), len: 70_000, edge: 251 };
     let extents = vec![data(1), Extent::Hole { len: 1 << 40 }, data(2)];
@@ -218,7 +218,7 @@ fn samples() -> BTreeMap<&'static str, (Vec<u8>, Again)> {
     let nodes = vec![
         node(b"a", Body::File { size, content: Content::Extents(extents.clone()) }),
         node(b"b", Body::Directory { tree: BlobId([4; 32]), entries: 65_536, bytes: 1 }),
-        node(b"c", Body::Symlink { target: b"../x".to_vec().into() }),
+        node(b"c", Body::Symlink { target: b"../x".to_vec() }),
         node(b"d", Body::BlockDevice { major: 8, minor: 251 }),
         node(b"e", Body::Fifo),
         node(b"f", Body::File { size: 1 << 33, content: Content::Paged(BlobId([5; 32])) }),
