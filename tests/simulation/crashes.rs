@@ -37,10 +37,10 @@ fn run(seed: u64, chance: &mut Chance) -> Run {
         if let Err(error) = world.step(op, killed) {
             assert!(killed.is_some(), "seed {seed}: {again:?} failed by itself: {error}");
             // What is damaged is repaired before anything else, and nothing is before there is a repository.
-            if world.expected.damaged || !world.expected.made {
-                if let Err(error) = world.step(again.clone(), None) {
-                    panic!("seed {seed}: {again:?} failed again: {error}");
-                }
+            if (world.expected.damaged || !world.expected.made)
+                && let Err(error) = world.step(again.clone(), None)
+            {
+                panic!("seed {seed}: {again:?} failed again: {error}");
             }
         }
         if chance.below(2) == 0 {
@@ -51,7 +51,7 @@ fn run(seed: u64, chance: &mut Chance) -> Run {
 }
 
 /// The step that was on its way after so many changes, what must hold then, and what is to be tried again.
-fn at<'s>(steps: &'s [Step], after: usize) -> (&'s Step, &'s crate::world::Expected) {
+fn at(steps: &[Step], after: usize) -> (&Step, &crate::world::Expected) {
     let step = steps.iter().find(|step| after <= step.end).or(steps.last()).expect("steps");
     if after == step.end { (step, &step.after) } else { (step, &step.during) }
 }

@@ -276,7 +276,11 @@ pub fn donor(nights: usize) -> &'static (MemoryStore, BTreeMap<SnapshotId, Conte
 /// All objects of a store.
 pub fn objects(store: &dyn Store) -> Objects {
     let mut names = Vec::new();
-    store.list("", &mut |entry| Ok(names.push(entry.name))).unwrap();
+    let mut keep = |entry: vault::store::Entry| {
+        names.push(entry.name);
+        Ok(())
+    };
+    store.list("", &mut keep).unwrap();
     names.into_iter().map(|name| (name.to_string(), store.get(&name, u64::MAX).unwrap().into())).collect()
 }
 
