@@ -126,7 +126,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let mut each = |found: &Match| {
         let mut print = || {
             if session.screen.json {
-                return writeln!(out, "{}", event(found));
+                return writeln!(out, "{}", json::Line(&event(found)));
             }
             if series != found.series {
                 series.clone_from(&found.series);
