@@ -65,7 +65,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let mut broken = None;
     let mut each = |difference: &Difference| {
         let printed = if session.screen.json {
-            writeln!(out, "{}", event(difference))
+            writeln!(out, "{}", json::Line(&event(difference)))
         } else if args.stat {
             Ok(())
         } else if args.patch {

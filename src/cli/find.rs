@@ -127,7 +127,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let mut each = |found: &Match| {
         let mut print = || {
             if session.screen.json {
-                return writeln!(out, "{}", event(found));
+                return writeln!(out, "{}", json::Line(&event(found)));
             }
             if series != found.series {
                 if series.is_empty() && terminal {

@@ -30,6 +30,7 @@ fn restores(repo: &Repository, expected: &Expected, nth: usize) {
         let request = restore::Request {
             path: Some(name.into_bytes()),
             target: target.into_os_string().into_encoded_bytes(),
+            in_place: true,
             threads: 1,
             ..restore::Request::default()
         };
