@@ -198,7 +198,8 @@ fn no_text_of_a_repository_steers_the_terminal() {
         let has_json = !args.iter().any(|arg| matches!(*arg, "--tree" | "--patch") || *arg == "dump");
         let json = has_json.then(|| world.run(&[&["--json"], *args].concat()));
         for ran in [Some(world.run(args)), json].into_iter().flatten() {
-            assert!(ran.code != 2, "vault {args:?}: {}", ran.err);
+            // What a symbolic link or a fifo holds cannot be dumped.
+            assert!(ran.code != 2 || ran.err.contains("only these can be dumped"), "vault {args:?}: {}", ran.err);
             assert!(!ran.err.contains("panicked"), "{}", ran.err);
             for text in [&ran.out, &ran.err] {
                 assert_tame(args, text);

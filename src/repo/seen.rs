@@ -139,22 +139,25 @@ impl Repository {
     /// Looks at a series, or at all, and compares them with what this client has seen. What is as it should be is remembered, and
     /// so is the rest when it is to be `accepted`: then it is no longer told.
     pub fn look(&self, series: Option<&Series>, accept: bool) -> Result<Vec<Rollback>> {
-        let mut tags: BTreeMap<SeriesTag, BTreeSet<SnapshotId>> = BTreeMap::new();
-        for (tag, id, _) in self.snapshot_names(series)? {
-            tags.entry(tag).or_default().insert(id);
-        }
         let known = match series {
             Some(series) => vec![self.keys().series_tag(series)],
             None => self.remembered_series(),
         };
-        for tag in known {
-            tags.entry(tag).or_default();
+        // What is remembered is read before the store is listed: a snapshot that another run makes in between would be taken for a
+        // hidden one.
+        let mut remembered: BTreeMap<SeriesTag, Result<Seen>> =
+            known.into_iter().map(|tag| (tag, self.recollect(&tag))).collect();
+        let mut tags: BTreeMap<SeriesTag, BTreeSet<SnapshotId>> =
+            remembered.keys().map(|tag| (*tag, BTreeSet::new())).collect();
+        for (tag, id, _) in self.snapshot_names(series)? {
+            tags.entry(tag).or_default().insert(id);
         }
         let mut rollbacks = Vec::new();
         for (tag, there) in tags {
-            let before = match self.recollect(&tag) {
-                Err(Error::Corrupt { .. }) if accept => Seen::default(),
-                before => before?,
+            let before = match remembered.remove(&tag) {
+                None => Seen::default(),
+                Some(Err(Error::Corrupt { .. })) if accept => Seen::default(),
+                Some(before) => before?,
             };
             let look = self.compare(&tag, &there, &before)?;
             if !look.missing.is_empty() {

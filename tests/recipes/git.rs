@@ -91,7 +91,8 @@ fn broken_objects_and_missing_repositories_are_found() {
     fs::set_permissions(&object, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     fs::write(&object, bytes).unwrap();
     let listed = world.take(&app, sources);
-    assert_eq!(listed.snapshot.work.files_read, 1, "{}", object.display());
+    // Files that were written in the same moment as the snapshot before are read again, too.
+    assert!(listed.snapshot.work.files_read >= 1, "{}", object.display());
     world.fails(&app, &listed, "git fsck a.git");
     let sources = world.sources(&app);
     fs::remove_dir_all(world.path("git/a.git")).unwrap();

@@ -322,8 +322,11 @@ pub fn doomed(store: SharedStore, op: &Op, around: &Around) -> Result<BTreeSet<S
 pub fn perform(store: SharedStore, op: &Op, around: &Around) -> Result<Done> {
     if *op == Op::Init {
         // What an interrupted one left, or what it was not told that it had made.
-        if matches!(Repository::identify(&*store), Err(Error::NoRepository { .. })) {
-            Repository::init(store, &secret(1), Costs::LOW, "first", config(), around.surroundings())?;
+        match Repository::identify(&*store) {
+            Err(Error::NoRepository { .. }) => {
+                Repository::init(store, &secret(1), Costs::LOW, "first", config(), around.surroundings())?;
+            }
+            identified => drop(identified?),
         }
         return Ok(Done::default());
     }
@@ -371,8 +374,11 @@ pub fn perform(store: SharedStore, op: &Op, around: &Around) -> Result<Done> {
         }
         Op::Rewrite(stream) => {
             done.removed = doomed(store, op, around)?;
-            if done.removed.is_empty() {
-                return Ok(done);
+            // One of which nothing would be left is refused, and all of the request with it.
+            let listed = repo.snapshots(None)?.listed;
+            let refused = listed.iter().any(|one| done.removed.contains(&one.id) && one.snapshot.sources.len() == 1);
+            if done.removed.is_empty() || refused {
+                return Ok(Done::default());
             }
             let address = Address::parse(format!("{SERIES}:{}", stream_name(*stream)).as_bytes())?;
             let request = rewrite::Request {
