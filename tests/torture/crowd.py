@@ -88,6 +88,12 @@ class Crowd:
         need(ran.code in (0, -signal.SIGKILL), f"forget: {ran}")
 
     def prune(self, n, rng):
+        with self.lock:
+            is_empty = not self.repo.held
+        if is_empty:
+            # Packs without an index may be a lost index as well as a first snapshot under way: refused.
+            time.sleep(0.1)
+            return
         ran = self.disturb(["prune", "--force", "--grace", "0", "--max-unused", "0", *self.world.at(self.repo)], rng)
         need(ran.code in (0, -signal.SIGKILL) or "again" in ran.err, f"prune: {ran}")
         time.sleep(rng.uniform(0, 0.3))
