@@ -88,8 +88,13 @@ fn secret() -> Secret {
 
 /// Makes a repository in `folder`.
 pub fn create(folder: &Path) -> Repository {
+    create_with(folder, Config::default())
+}
+
+/// The same with a configuration.
+pub fn create_with(folder: &Path, config: Config) -> Repository {
     let store = Arc::new(LocalStore::create(&folder.join("repository")).unwrap());
-    Repository::init(store, &secret(), Costs::LOW, "bench", Config::default(), surroundings(folder)).unwrap()
+    Repository::init(store, &secret(), Costs::LOW, "bench", config, surroundings(folder)).unwrap()
 }
 
 /// Opens the one that [`create`] made.
