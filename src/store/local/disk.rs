@@ -125,9 +125,15 @@ impl Disk {
 
     /// Makes the names in a folder durable. File systems that cannot do that for one folder are flushed as a whole.
     pub(super) fn flush_folder(&self, folder: OwnedFd) -> Result<()> {
-        self.change(Change::FlushFolder(folder.as_fd()), || match retry(|| rustix::fs::fsync(&folder)) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => retry(|| rustix::fs::syncfs(&folder)),
-            done => done,
+        let all = || retry(|| rustix::fs::syncfs(&folder));
+        self.change(Change::FlushFolder(folder.as_fd()), || {
+            if is_fat(folder.as_fd()) {
+                return all();
+            }
+            match retry(|| rustix::fs::fsync(&folder)) {
+                Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => all(),
+                done => done,
+            }
         })
     }
 
@@ -141,6 +147,16 @@ impl fmt::Debug for Disk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "Disk(watched)" } else { "Disk" })
     }
+}
+
+/// FAT keeps a file's length and first cluster in the entry of its folder. A rename makes a new entry without them; they get there
+/// with the file's inode, which a flush of the folder leaves alone: without power the file would then be empty, although it was
+/// flushed before it was renamed.
+#[allow(clippy::unnecessary_cast, reason = "the width of this field depends on the architecture")]
+fn is_fat(folder: BorrowedFd<'_>) -> bool {
+    /// MSDOS_SUPER_MAGIC of linux/magic.h.
+    const FAT: u64 = 0x4d44;
+    rustix::fs::fstatfs(folder).is_ok_and(|system| system.f_type as u64 == FAT)
 }
 
 /// Asks again for as long as a signal gets in the way.
