@@ -83,11 +83,28 @@ fn one_file() {
     assert_eq!(fs::read_to_string(world.path("out/FrontPage")).unwrap(), "second");
 }
 
+/// A world in which the first night is over.
+fn after_the_first_night() -> World {
+    let world = World::new();
+    fs::create_dir_all(world.path("wiki")).unwrap();
+    world.file("wiki/page", "hello", 0o644);
+    follow(&world, "first-night", &[("APP", &at(&world, "wiki")), ("ETC", &at(&world, "etc"))]);
+    world
+}
+
 #[test]
 fn one_application_on_a_new_machine() {
-    let world = world();
-    follow(&world, "restore-an-app", &[("FROM", &at(&world, "backup/local")), ("TARGET", &at(&world, "new"))]);
-    assert_eq!(fs::read_to_string(world.path("new/pages/FrontPage")).unwrap(), "second");
+    let world = after_the_first_night();
+    let series = format!("{}/-/wiki", rustix::system::uname().nodename().to_str().unwrap());
+    let set = [
+        ("FROM", at(&world, "backup/local")),
+        ("SERIES", series),
+        ("TARGET", at(&world, "new")),
+        ("NEWETC", at(&world, "newetc")),
+    ];
+    let out = follow(&world, "restore-an-app", &set.each_ref().map(|(name, value)| (*name, value.as_str())));
+    assert!(out.contains("type = \"generic\""), "{out}");
+    assert_eq!(fs::read_to_string(world.path("new/app/page")).unwrap(), "hello", "{out}");
 }
 
 #[test]
@@ -98,9 +115,11 @@ fn an_application_that_moves() {
 
 #[test]
 fn a_drill() {
-    let world = world();
-    follow(&world, "drill", &[("SCRATCH", &at(&world, "scratch"))]);
-    assert!(!world.path("scratch").exists());
+    let world = after_the_first_night();
+    fs::create_dir(world.path("scratch")).unwrap();
+    let out = follow(&world, "drill", &[("SCRATCH", &at(&world, "scratch")), ("ETC", &at(&world, "etc"))]);
+    assert_eq!(out.matches("passed").count(), 2, "{out}");
+    assert_eq!(fs::read_dir(world.path("scratch")).unwrap().count(), 0);
 }
 
 #[test]
