@@ -17,7 +17,7 @@ use crate::{
     repo::{Listed, Repository, Rollback, Surroundings, Unlock, tombstones},
     seal::SealKey,
     series::{Address, Series},
-    store::{ObjectName, Store as _, memory::MemoryStore},
+    store::{ObjectName, SharedStore, Store as _, interrupted::Interrupted, memory::MemoryStore},
     world::{FixedClock, SeededEntropy, Time},
 };
 use std::sync::Arc;
@@ -52,6 +52,11 @@ impl World {
 
     /// A client that remembers.
     fn client(&self, role: Role) -> Repository {
+        self.client_of(role, Arc::new(self.fixture.store.clone()))
+    }
+
+    /// The same, which sees the store through another one.
+    fn client_of(&self, role: Role, store: SharedStore) -> Repository {
         let secret = Secret::KeyFile(SealKey::new([20 + role as u8; 32]));
         let (slots, _) = self.fixture.repo.list_slots().unwrap();
         if !slots.iter().any(|slot| slot.note.label == role.to_string()) {
@@ -63,7 +68,7 @@ impl World {
             cache: None,
             state: Some(self.state.path().to_owned()),
         };
-        Repository::open(Arc::new(self.fixture.store.clone()), &Unlock::Secret(secret), around).unwrap()
+        Repository::open(store, &Unlock::Secret(secret), around).unwrap()
     }
 
     /// Takes an object away; putting the bytes back is [`World::put_back`].
@@ -305,4 +310,29 @@ fn a_store_that_does_not_answer_is_no_rollback() {
     assert!(matches!(client.look(None, false), Err(Error::Store { .. })));
     faulty.heal();
     assert_eq!(look(&client), []);
+}
+
+#[test]
+fn what_another_run_made_while_one_looked_is_no_alarm() {
+    for nth in 1.. {
+        let world = World::new();
+        for name in [SERIES, OTHER] {
+            world.take(name, 0);
+        }
+        let new = [SERIES, OTHER].map(|name| world.hide(name, &world.take(name, 1)));
+        let (another, store) = (world.client(Role::Owner), world.fixture.store.clone());
+        assert_eq!(look(&another), []);
+        let interrupted = Interrupted::new(world.fixture.store.clone(), nth, move || {
+            for (name, bytes) in &new {
+                store.put(name, bytes).unwrap();
+            }
+            assert_eq!(look(&another), []);
+        });
+        let client = world.client_of(Role::Owner, interrupted.clone());
+        assert_eq!(look(&client), [], "before operation {nth}");
+        if !interrupted.happened() {
+            assert!(nth > 4, "{nth}");
+            break;
+        }
+    }
 }
