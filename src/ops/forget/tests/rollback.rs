@@ -319,9 +319,13 @@ fn what_another_run_made_while_one_looked_is_no_alarm() {
         for name in [SERIES, OTHER] {
             world.take(name, 0);
         }
-        let new = [SERIES, OTHER].map(|name| world.hide(name, &world.take(name, 1)));
+        // Of each series one that the client has to read, so that time passes between the series, and one that comes meanwhile.
+        let taken = [SERIES, OTHER].map(|name| (name, world.take(name, 1), world.take(name, 2)));
+        let unread = taken.each_ref().map(|(name, one, _)| world.hide(name, one));
+        let new = taken.each_ref().map(|(name, _, one)| world.hide(name, one));
         let (another, store) = (world.client(Role::Owner), world.fixture.store.clone());
         assert_eq!(look(&another), []);
+        unread.into_iter().for_each(|object| world.put_back(object));
         let interrupted = Interrupted::new(world.fixture.store.clone(), nth, move || {
             for (name, bytes) in &new {
                 store.put(name, bytes).unwrap();
