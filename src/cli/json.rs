@@ -16,7 +16,7 @@
 //! | command | its result |
 //! |---|---|
 //! | `init` | `repository`, `place`, `recovery_sheet` (the file it went to, or null) |
-//! | `snapshot` | `snapshot` (an object as below, `id` null after a dry run), `files_unchanged`, `files_opened`, `data_packs`, `tree_packs`, `bytes_new`, `bytes_stored`, `leaning` (`bytes_new`, `bytes_stored`), `seconds`, `dry_run` |
+//! | `snapshot` | `snapshot` (an object as below, `id` null after a dry run), `files_unchanged`, `files_opened`, `files_gone`, `data_packs`, `tree_packs`, `bytes_new`, `bytes_stored`, `leaning` (`bytes_new`, `bytes_stored`), `seconds`, `dry_run` |
 //! | `snapshots` | `snapshots` (objects as below, with `tags` as `tag` left them, and `pinned`: null, or `reason`, `time`, `user`, `host`; `rewritten`: `from`, `what`, `time`, `user`, `host` for each time that something was taken out), `unreadable` (`object`, `message`), `rollbacks` |
 //! | `forget` | `series` (`series`, `snapshots`: `id`, `sequence`, `time`, `complete`, `bytes`, `tags`, `forget`, `kept_by`; `guards`: `suspicion` (`shrunken` `future` `backwards`), `suspects`; `held`; `illegible`), `forgotten` (ids), `kept`, `finished`, `pinned_meanwhile`, `failed` and `unreadable` (`object`, `message`), `dry_run` |
 //! | `tag …`, `pin`, `unpin` | `changed`, `unchanged` (ids) |

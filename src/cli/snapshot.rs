@@ -184,6 +184,7 @@ pub fn run(mut args: Args, session: &Session) -> Result<Done, Failure> {
         "snapshot": json::snapshot(report.id.as_ref(), &report.snapshot),
         "files_unchanged": report.files_unchanged,
         "files_opened": report.files_opened,
+        "files_gone": report.files_gone,
         "data_packs": report.written.data_packs,
         "tree_packs": report.written.tree_packs,
         "bytes_new": report.snapshot.work.bytes_new,

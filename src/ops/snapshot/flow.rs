@@ -138,6 +138,7 @@ pub struct Control<'m> {
     stop: AtomicBool,
     failure: Mutex<Option<Error>>,
     problems: Mutex<(Vec<Problem>, u64)>,
+    gone: Mutex<Option<(Vec<u8>, u64)>>,
     /// How often a regular file was opened: once for each that is read, and once more where it is asked for its place first.
     pub files_opened: AtomicU64,
     /// Regular files whose contents were read.
@@ -160,6 +161,7 @@ impl<'m> Control<'m> {
             stop: AtomicBool::new(false),
             failure: Mutex::default(),
             problems: Mutex::default(),
+            gone: Mutex::default(),
             files_opened: AtomicU64::new(0),
             files_read: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
@@ -239,6 +241,26 @@ impl<'m> Control<'m> {
     pub fn path_problem(&self, error: &PathError) {
         // `doing` is made to stand before a path; here the path stands in front.
         self.problem(&error.path, format!("cannot {} it: {}", error.doing, reason(&error.source)));
+    }
+
+    /// Records that an entry could not be read: a problem, unless it is gone. Files come and go while a snapshot is made; what was
+    /// removed before it was read is no part of it, as if the snapshot had begun a moment later.
+    pub fn lost(&self, error: &PathError) {
+        if error.is_missing() {
+            lock(&self.gone).get_or_insert_with(|| (error.path.clone(), 0)).1 += 1;
+        } else {
+            self.path_problem(error);
+        }
+    }
+
+    /// True when an entry was gone before it was read.
+    pub fn any_gone(&self) -> bool {
+        lock(&self.gone).is_some()
+    }
+
+    /// The first entry that was gone before it was read, and the number of all.
+    pub fn take_gone(&self) -> Option<(Vec<u8>, u64)> {
+        lock(&self.gone).take()
     }
 
     /// The first problems, and the number of all.

@@ -180,6 +180,8 @@ pub struct Report {
     pub files_unchanged: u64,
     /// How often a regular file was opened: once for each that was read, and on rotational disks once more to ask for its place.
     pub files_opened: u64,
+    /// Entries that were removed after their directory was listed and before they were read.
+    pub files_gone: u64,
 }
 
 /// Takes a snapshot. Entries that cannot be read are in the report and in the snapshot, which is then not `complete`; an error
@@ -288,6 +290,17 @@ fn attempt(
     }
     sources.sort_by(|a, b| a.root.name.cmp(&b.root.name));
     let (problems, problem_count) = control.take_problems();
+    let files_gone = match control.take_gone() {
+        Some((path, gone)) => {
+            monitor.note(&format!(
+                "gone before it was read, so no part of the snapshot: {}{}",
+                Shown(&path),
+                others(gone)
+            ));
+            gone
+        }
+        None => 0,
+    };
     let mut totals = Totals::default();
     sources.iter().for_each(|source: &Source| totals.add(&source.totals));
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -327,7 +340,15 @@ fn attempt(
         monitor.note(&format!("{error}; the next snapshot reads all files"));
     }
     let (files_unchanged, files_opened) = (count(&control.files_unchanged), count(&control.files_opened));
-    Ok(Report { id, snapshot, written, files_unchanged, files_opened })
+    Ok(Report { id, snapshot, written, files_unchanged, files_opened, files_gone })
+}
+
+/// What to say of the entries besides the one that was named.
+fn others(all: u64) -> String {
+    match all.saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    }
 }
 
 /// The number after the newest; whoever holds a writer key may have made that one up.

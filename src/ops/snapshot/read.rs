@@ -128,7 +128,7 @@ impl<'a> Reader<'a> {
     }
 
     fn failed(&mut self, ticket: Ticket, error: &PathError) -> Result<(), Stopped> {
-        self.control.path_problem(error);
+        self.control.lost(error);
         self.send(vec![Done::Failed { ticket }])
     }
 

@@ -241,7 +241,15 @@ impl Taker<'_> {
             drop((results, tasks_out));
             assembler.run(&steps_out, &results_out)
         })
-        .map(|taken| Some((class, taken)))
+        .map(|taken| {
+            // What is gone below a root was removed in time; a source that is gone itself was not taken.
+            if let Err(error) = stat_path(path) {
+                control.path_problem(&error);
+            } else if taken.0.is_none() && control.any_gone() {
+                control.problem(path, "it was removed and made again while it was read");
+            }
+            Some((class, taken))
+        })
     }
 
     fn assembler(&self) -> Result<Assembler<'_, '_>, Stopped> {

@@ -119,7 +119,7 @@ impl<'a> Looker<'a> {
     }
 
     fn lost(&self, error: &PathError) -> Result<(), Stopped> {
-        self.control.path_problem(error);
+        self.control.lost(error);
         Ok(())
     }
 
@@ -142,7 +142,7 @@ impl<'a> Looker<'a> {
                 Some(dir)
             }
             Err(error) => {
-                self.control.path_problem(&error);
+                self.control.lost(&error);
                 frame.at = frame.listing.len();
                 None
             }
@@ -187,6 +187,7 @@ impl<'a> Looker<'a> {
         let inside = !self.excludes.one_file_system() || stat.device == self.device;
         match dir.open_child(&name) {
             Ok(child) => self.enter(Arc::new(child), name, stat, inside).map(Some),
+            Err(error) if error.is_missing() => self.lost(&error).map(|()| None),
             Err(error) => {
                 self.control.path_problem(&error);
                 // The directory itself is known; that its contents are not is recorded.
@@ -201,7 +202,7 @@ impl<'a> Looker<'a> {
         let listing = match if inside { dir.list() } else { Ok(Listing::default()) } {
             Ok(listing) => listing,
             Err(error) => {
-                self.control.path_problem(&error);
+                self.control.lost(&error);
                 Listing::default()
             }
         };

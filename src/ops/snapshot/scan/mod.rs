@@ -94,7 +94,7 @@ impl<'a> Scan<'a> {
     }
 
     fn lost(&self, error: &PathError) -> Result<(), Stopped> {
-        self.control.path_problem(error);
+        self.control.lost(error);
         Ok(())
     }
 

@@ -158,7 +158,7 @@ fn files_that_change_while_they_are_read_are_recorded() {
 }
 
 #[test]
-fn files_that_vanish_or_turn_into_something_else_are_recorded() {
+fn files_that_turn_into_something_else_are_recorded_and_those_that_vanish_are_not_taken() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["gone", "kept", "pipe"] {
         fs::write(dir.path().join(name), name).unwrap();
@@ -179,6 +179,53 @@ fn files_that_vanish_or_turn_into_something_else_are_recorded() {
     let monitor = Meddle(dir.path().to_owned(), AtomicU64::new(0));
     let report = snapshot(&repo, request(dir.path()), &monitor).unwrap();
     assert!(!report.snapshot.head.complete);
-    assert_eq!(report.snapshot.problem_count, 2, "{:?}", report.snapshot.problems);
+    assert_eq!((report.snapshot.problem_count, report.files_gone), (1, 1), "{:?}", report.snapshot.problems);
     assert_eq!(contents(&repo, &report.snapshot).into_keys().collect::<Vec<_>>(), [b"kept"]);
+}
+
+/// Calls its function once, when so many entries were dealt with.
+struct After<F>(u64, std::sync::Mutex<Option<F>>);
+
+impl<F: FnOnce() + Send> Monitor for After<F> {
+    fn add(&self, counter: Counter, _: u64) {
+        if counter == Counter::Entries
+            && let Some(act) = self.1.lock().unwrap().take()
+        {
+            act();
+        }
+    }
+}
+
+#[test]
+fn a_source_that_vanishes_is_a_problem_and_what_vanishes_below_it_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    let make = || {
+        for n in 0..3000 {
+            fs::create_dir_all(root.join(format!("{:02}", n % 40))).unwrap();
+            fs::write(root.join(format!("{:02}/{n}", n % 40)), noise(50, n)).unwrap();
+        }
+        fs::write(root.join("last"), "x").unwrap();
+    };
+    make();
+    let repo = repository(Arc::new(MemoryStore::default()));
+    let below = root.clone();
+    let act = move || (1..40).for_each(|n| fs::remove_dir_all(below.join(format!("{n:02}"))).unwrap());
+    let report = snapshot(&repo, request(&root), &After(0, Some(act).into())).unwrap();
+    assert!(report.snapshot.head.complete, "{:?}", report.snapshot.problems);
+    make();
+    let all = root.clone();
+    let act = move || fs::remove_dir_all(&all).unwrap();
+    let report = snapshot(&repo, request(&root), &After(0, Some(act).into())).unwrap();
+    assert!(!report.snapshot.head.complete);
+    let file = dir.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let gone = file.clone();
+    let act = move || fs::remove_file(&gone).unwrap();
+    let both = crate::ops::snapshot::Request {
+        sources: vec![fixture::path("kept", dir.path()), fixture::path("file", &file)],
+        ..request(dir.path())
+    };
+    let report = snapshot(&repo, both, &After(0, Some(act).into())).unwrap();
+    assert!(!report.snapshot.head.complete);
 }
