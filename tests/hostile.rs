@@ -89,7 +89,7 @@ fn publish(repo: &Repository, body: Body, change: impl FnOnce(&mut Snapshot)) ->
         host: "evil".into(),
         user: "root".into(),
         program: "vault".into(),
-        sources: vec![Source { kind, root, owner: (None, None), totals, excludes: vec![] }],
+        sources: vec![Source { kind, root, owner: (None, None), totals, bytes_new: 0, excludes: vec![] }],
         problems: vec![],
         problem_count: 0,
         totals,

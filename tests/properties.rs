@@ -232,6 +232,7 @@ fn samples() -> BTreeMap<&'static str, (Vec<u8>, Again)> {
         root: nodes[0].clone(),
         owner: (Some(text("u")), None),
         totals,
+        bytes_new: 65_536,
         excludes: vec![text("*.o")],
     };
     let snapshot = Snapshot {

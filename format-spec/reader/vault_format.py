@@ -290,7 +290,7 @@ class Decoder:
         s.root = self.node()
         check(s.root.type in ("file", "dir", "link") and not (s.stream and s.root.type != "file"), "a source of a wrong type")
         s.owner = (self.option(self.string), self.option(self.string))
-        s.totals, s.excludes = self.totals(), self.list(self.string)
+        s.totals, s.bytes_new, s.excludes = self.totals(), self.u64(), self.list(self.string)
         return s
 
 

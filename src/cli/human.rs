@@ -107,7 +107,7 @@ pub enum Align {
 
 /// Rows in aligned columns. The cells are safe to print already.
 pub struct Table {
-    head: Vec<(&'static str, Align)>,
+    head: Vec<(String, Align)>,
     rows: Vec<Row>,
 }
 
@@ -119,8 +119,8 @@ enum Row {
 
 impl Table {
     /// An empty table.
-    pub fn new(head: &[(&'static str, Align)]) -> Self {
-        Table { head: head.to_vec(), rows: Vec::new() }
+    pub fn new(head: &[(&str, Align)]) -> Self {
+        Table { head: head.iter().map(|(title, align)| ((*title).to_owned(), *align)).collect(), rows: Vec::new() }
     }
 
     /// Appends a row.
@@ -136,7 +136,7 @@ impl Table {
 
     /// Prints head and rows; the head in bold where there are colours.
     pub fn print(&self, out: &mut dyn Write, colours: bool) -> io::Result<()> {
-        let head: Vec<String> = self.head.iter().map(|(title, _)| (*title).to_owned()).collect();
+        let head: Vec<String> = self.head.iter().map(|(title, _)| title.clone()).collect();
         let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
         for row in &self.rows {
             if let Row::Cells(cells) = row {

@@ -26,7 +26,7 @@
 //! | `diff` | `before`, `after` (ids), `equal`, `added`, `removed`, `changed`, `metadata`, `moved`, `bytes_added`, `bytes_removed`, `unreadable` (`path`, `what`) |
 //! | `find` | `series`, `snapshots`, `matches` (numbers), `unreadable` (messages) |
 //! | `log` | `series`, `path`, `snapshots`, `versions` (`version`, `since` and `until`: `id`, `sequence`, `time`; `snapshots`, `gone`, `what`, `type`, `size`, `mode`, `uid`, `gid`, `mtime`), `unreadable` (messages) |
-//! | `stats` | `series` (`series`, `snapshots`, `newest`, `files`, `bytes`, `bytes_all`, `bytes_new`, `bytes_stored`, `nights`: `time`, `bytes`, `bytes_new`, `bytes_stored`; `sources`: `name`, `snapshots`, `files`, `bytes`, `bytes_all`) and sums |
+//! | `stats` | `series` (`series`, `snapshots`, `newest`, `files`, `bytes`, `bytes_all`, `bytes_new`, `bytes_stored`, `nights`: `time`, `bytes`, `bytes_new`, `bytes_stored`; `sources`: `name`, `snapshots`, `files`, `bytes`, `bytes_all`, `bytes_new`, `nights`: new bytes in the same nights) and sums |
 //! | `mount` | `folder`; a `note` tells when it is mounted |
 //! | `check` | `snapshots`, `packs`, `blobs`, `packs_read`, `bytes_read`, `findings` (`object`, `what`, `lost`, `lost_count`), `losses` (by series: `series`, `snapshots`, each a loss as below), `notes`, `rollbacks`; with `--keyless`: `repository`, `objects`, `packs_read`, `bytes_read`, `findings` (`object`, `what`), `notes` |
 //! | `repair` | `dry_run`, `index` (`listed`, `recovered`, `blobs`, `unreadable`, `unusable`), `packs` (`damaged`: `object`, `what`, `segments`, `whole`, `known`; `read`, `moved`, `moved_bytes`, `fetched`, `fetched_bytes`, `missing`, `marked`), `snapshots` (`snapshot`, `series`, `time`, `what`, `new`, `made`, `lost`: a loss as below), each null when it was not asked for; `shortfall` |
@@ -49,7 +49,7 @@
 //!
 //! A **snapshot** has `id`, `series`, `sequence`, `previous`, `time`, `finished`, `complete`, `host`, `user`, `program`, `tags`,
 //! `description`, `totals` (`files` `directories` `others` `bytes`), `work` (`files_read` `bytes_read` `bytes_new` `bytes_stored`),
-//! `sources` (`name`, `kind`: `tree` or `stream`, `path` or `command`, `totals`, `excludes`), `problem_count`, `problems` (`path`, `what`).
+//! `sources` (`name`, `kind`: `tree` or `stream`, `path` or `command`, `totals`, `bytes_new`, `excludes`), `problem_count`, `problems` (`path`, `what`).
 //!
 //! A **rollback** has `series`, `missing` (ids), `seen` and `newest` (the highest number that this machine has seen, and that is there),
 //! `message`.
@@ -183,6 +183,7 @@ pub fn snapshot(id: Option<&SnapshotId>, snapshot: &Snapshot) -> Value {
                 }
             }
             object.insert("totals".into(), totals(&source.totals));
+            object.insert("bytes_new".into(), source.bytes_new.into());
             object.insert("excludes".into(), source.excludes.clone().into());
             Value::Object(object)
         })

@@ -22,7 +22,7 @@ Examples:
   vault stats --json | jq '.bytes_store'
 
 SIZE is that of the newest snapshot, ALL that of all of them. DEDUP is ALL by what was new with each; COMPR is
-that by what it added to the store. Both are of the snapshots that are there: what forgotten ones stored is not
+that by what it added to the store (sources share packs). Both are of the snapshots that are there: what forgotten ones stored is not
 in them. The bars are what was new in the last 30 snapshots.";
 
 /// The longest bar, in characters.
@@ -101,9 +101,11 @@ fn source(source: &SourceStats) -> Value {
         ("files", source.files),
         ("bytes", source.bytes),
         ("bytes_all", source.bytes_all),
+        ("bytes_new", source.bytes_new),
     ] {
         object.insert(field.into(), number.into());
     }
+    object.insert("nights".into(), source.nights.as_slice().into());
     Value::Object(object)
 }
 
@@ -154,7 +156,7 @@ fn print_series(out: &mut dyn Write, stats: &Stats, colours: bool) -> io::Result
                 human::count(source.files),
                 human::bytes(source.bytes),
                 human::bytes(source.bytes_all),
-                String::new(),
+                ratio(source.bytes_all, source.bytes_new),
                 String::new(),
             ]);
         }
@@ -165,24 +167,22 @@ fn print_series(out: &mut dyn Write, stats: &Stats, colours: bool) -> io::Result
 
 /// The last snapshots of a series, one a line.
 fn print_nights(out: &mut dyn Write, one: &SeriesStats, colours: bool) -> io::Result<()> {
-    let mut table = Table::new(&[
-        ("TAKEN", Align::Left),
-        ("SIZE", Align::Right),
-        ("NEW", Align::Right),
-        ("STORED", Align::Right),
-        ("COMPR", Align::Right),
-        ("", Align::Left),
-    ]);
+    let sources = if one.sources.len() > 1 { &one.sources[..] } else { &[] };
+    let names: Vec<String> = sources.iter().map(|source| format!("NEW IN {}", Shown(&source.name))).collect();
+    let mut columns = vec![("TAKEN", Align::Left), ("SIZE", Align::Right), ("NEW", Align::Right)];
+    columns.extend(names.iter().map(|name| (name.as_str(), Align::Right)));
+    columns.extend([("STORED", Align::Right), ("COMPR", Align::Right), ("", Align::Left)]);
+    let mut table = Table::new(&columns);
     let most = one.nights.iter().map(|night| night.new).max().unwrap_or(0).max(1);
-    for night in &one.nights {
-        table.row(vec![
-            human::local_time(night.time),
-            human::bytes(night.bytes),
-            human::bytes(night.new),
+    for (at, night) in one.nights.iter().enumerate() {
+        let mut row = vec![human::local_time(night.time), human::bytes(night.bytes), human::bytes(night.new)];
+        row.extend(sources.iter().map(|source| human::bytes(source.nights.get(at).copied().unwrap_or(0))));
+        row.extend([
             human::bytes(night.stored),
             ratio(night.new, night.stored),
             "▪".repeat((night.new as f64 / most as f64 * BAR as f64).ceil() as usize),
         ]);
+        table.row(row);
     }
     writeln!(out, "\n{}", Shown(one.series.as_bytes()))?;
     table.print(out, colours)

@@ -72,6 +72,8 @@ pub struct Source {
     pub owner: (Option<String>, Option<String>),
     /// Sums over the source.
     pub totals: Totals,
+    /// Bytes of plaintext that were new to the repository with this source, data and trees.
+    pub bytes_new: u64,
     /// Patterns that were left out.
     pub excludes: Vec<String>,
 }

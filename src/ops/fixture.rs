@@ -294,7 +294,7 @@ impl Fixture {
                 let mut totals = Totals::default();
                 let root = self.store_item(name.as_bytes(), item, &mut data, &mut tree, &mut totals);
                 let kind = SourceKind::Tree { path: b"/src".to_vec(), device: DeviceClass::Unknown };
-                out.push(Source { kind, root, owner: item.owner.clone(), totals, excludes: Vec::new() });
+                out.push(Source { kind, root, owner: item.owner.clone(), totals, bytes_new: 0, excludes: Vec::new() });
             }
             data.flush()?;
             tree.flush()?;
@@ -350,7 +350,7 @@ impl Fixture {
             let meta = Item::new(What::Dir(vec![]), 0o700).meta;
             let root = Node { name: Name::new(name.as_bytes()).expect("name"), meta, body };
             let kind = SourceKind::Tree { path: b"/src".to_vec(), device: DeviceClass::Unknown };
-            Source { kind, root, owner: (None, None), totals: Totals::default(), excludes: Vec::new() }
+            Source { kind, root, owner: (None, None), totals: Totals::default(), bytes_new: 0, excludes: Vec::new() }
         });
         self.publish(session, &index, series, 1, sources.collect(), &written)
     }

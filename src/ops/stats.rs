@@ -60,6 +60,10 @@ pub struct SourceStats {
     pub files: u64,
     /// Sum of bytes of files over all snapshots.
     pub bytes_all: u64,
+    /// Bytes that were new to the repository with it, before compression, in all snapshots.
+    pub bytes_new: u64,
+    /// The same in each of the last 30 snapshots of the series, oldest first; 0 in those that lack it.
+    pub nights: Vec<u64>,
 }
 
 /// Sums over segments that lean on earlier blobs.
@@ -152,13 +156,20 @@ fn night(snapshot: &Snapshot) -> Night {
 
 fn by_source(snapshots: &[Listed]) -> Vec<SourceStats> {
     let mut sources: BTreeMap<&[u8], SourceStats> = BTreeMap::new();
-    for source in snapshots.iter().flat_map(|listed| &listed.snapshot.sources) {
+    let last = snapshots.len().saturating_sub(NEWEST);
+    let all = snapshots.iter().enumerate();
+    for (at, source) in all.flat_map(|(at, listed)| listed.snapshot.sources.iter().map(move |source| (at, source))) {
         let name = source.root.name.as_bytes();
         let stats = sources.entry(name).or_default();
         stats.name = name.to_vec();
         stats.snapshots += 1;
         (stats.bytes, stats.files) = (source.totals.bytes, source.totals.files);
         stats.bytes_all = stats.bytes_all.saturating_add(source.totals.bytes);
+        stats.bytes_new = stats.bytes_new.saturating_add(source.bytes_new);
+        stats.nights.resize(snapshots.len() - last, 0);
+        if let Some(night) = at.checked_sub(last).and_then(|at| stats.nights.get_mut(at)) {
+            *night = source.bytes_new;
+        }
     }
     sources.into_values().collect()
 }

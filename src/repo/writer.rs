@@ -175,6 +175,7 @@ impl<'r> Writer<'r> {
             file: None,
             misses: 0,
             pause: 0,
+            new: 0,
         })
     }
 
@@ -203,6 +204,8 @@ pub struct Lane<'w> {
     /// Segments that were not worth leaning on anything, one after another, and how many are not tried now for that.
     misses: u32,
     pause: u32,
+    /// Bytes of new blobs that were not yet asked for.
+    new: u64,
 }
 
 /// What a segment is filled with decides how long it may become: a longer one is smaller, and costs more to take one blob from.
@@ -275,6 +278,7 @@ impl<'w> Lane<'w> {
         if self.writer.index.claim(&id) == Membership::Known {
             return Ok(id);
         }
+        self.new += bytes.len() as u64;
         self.writer.bytes_new.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.writer.monitor.add(Counter::New, bytes.len() as u64);
         let near = if self.grounds.is_some() { near() } else { Vec::new() };
@@ -297,6 +301,11 @@ impl<'w> Lane<'w> {
             self.flush_one(room)?;
         }
         Ok(id)
+    }
+
+    /// Plaintext, in bytes, of the blobs that were new since this was asked last.
+    pub fn take_new(&mut self) -> u64 {
+        std::mem::take(&mut self.new)
     }
 
     /// Seals what is there as segments, proves them and passes them on. A lane that is dropped without it loses the rest.

@@ -283,6 +283,23 @@ fn sums_are_by_series_source_and_night() {
     let ran = world.run(&["stats", "h/-"]).expect(0);
     let nights = ran.out.lines().filter(|line| line.ends_with('▪')).count();
     assert!(nights == 3 && !ran.out.contains("together"), "{}", ran.out);
+    for (name, len) in [("one", 5000), ("two", 300_000)] {
+        fs::create_dir(world.path(name)).unwrap();
+        fs::write(world.path(name).join("file"), (0..len).map(|n: u64| ((n * n) >> 7) as u8).collect::<Vec<u8>>())
+            .unwrap();
+    }
+    let sources = ["--source", "app=one", "--source", "data=two"];
+    let taken = world.run(&[&["snapshot", "--json", "--as", "h/-/both"], &sources[..]].concat()).expect(0).result();
+    let new = |at: usize| taken["snapshot"]["sources"][at]["bytes_new"].as_u64().unwrap();
+    assert!(new(0) >= 5000 && new(1) >= 300_000, "{taken}");
+    assert_eq!(new(0) + new(1), taken["bytes_new"].as_u64().unwrap());
+    let series = world.run(&["stats", "h/-/both", "--json"]).expect(0).result()["series"][0].clone();
+    assert_eq!(
+        (&series["sources"][1]["bytes_new"], &series["sources"][1]["nights"]),
+        (&new(1).into(), &[new(1)][..].into())
+    );
+    let ran = world.run(&["stats", "h/-/both"]).expect(0);
+    assert!(ran.out.contains("NEW IN app") && ran.out.contains("NEW IN data"), "{}", ran.out);
     let none = world.run(&["stats", "h/other", "--json"]).expect(0).result();
     assert_eq!(none["series"].as_array().unwrap().len(), 0);
 }

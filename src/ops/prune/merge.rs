@@ -7,7 +7,7 @@
 use super::{
     Options, Unused,
     live::Live,
-    plan::{Budget, COST_MAX, Plan},
+    plan::{Budget, COST_MAX, Numbers, Plan},
 };
 use crate::id::PackId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const STEP: u64 = 8;
 /// Blobs from which on a pack is not small, however short it is: packs are closed at eight times as many.
 const BLOBS: u64 = 8 << 10;
+/// Of this part of what is needed it does not matter that it is written anew.
+const SHARE: u64 = 128;
 
 /// A pack of which something is needed.
 pub(super) struct Small {
@@ -41,7 +43,15 @@ fn worthwhile(packs: &[Small], target: u64) -> usize {
     full.map_or(0, |(full, _)| packs.partition_point(|pack| tier(pack.len, target) >= *full))
 }
 
-/// Adds to the plan what is worth putting together of packs that stay otherwise.
+/// How much may be written for it. It wins order, not space: not more than what this run wins in space anyway pays for, or than is nothing to
+/// the repository. What was won before, and what only waits for its grace time, has paid for the run that won it; what stays unused
+/// pays for nothing, or it would pay night after night.
+fn allowance(won: u64, numbers: &Numbers, target: u64) -> u64 {
+    let paid = won.saturating_mul(COST_MAX).saturating_sub(numbers.moved.bytes);
+    paid.max(target / 2).max(numbers.live.bytes / SHARE)
+}
+
+/// Adds to the plan what is worth putting together of packs that stay otherwise. `won`: dead bytes that this run condemns.
 pub(super) fn choose(
     plan: &mut Plan,
     mut packs: Vec<Small>,
@@ -49,6 +59,7 @@ pub(super) fn choose(
     target: u32,
     options: &Options,
     budget: &mut Budget,
+    won: u64,
 ) {
     let target = u64::from(target);
     packs.retain(|pack| tier(pack.len, target) > 0 && !plan.moves.contains(&pack.id));
@@ -64,9 +75,8 @@ pub(super) fn choose(
             of_kind.entry(*kind).or_default().push(pack);
         }
     }
-    // It wins order, not space: not more is written for it than what is won anyway pays for, or than is nothing to any repository.
-    let paid = plan.numbers.dead_bytes.saturating_mul(COST_MAX).saturating_sub(plan.numbers.moved.bytes);
-    let mut allowance = Budget(if options.max_repack.is_some() { u64::MAX } else { paid.max(target / 2) });
+    let mut allowance =
+        Budget(if options.max_repack.is_some() { u64::MAX } else { allowance(won, &plan.numbers, target) });
     for mut packs in of_kind.into_values() {
         packs.sort_by_key(|pack| (pack.len, pack.id));
         let (mut left, mut allowed) = (Budget(budget.0), Budget(allowance.0));
@@ -89,6 +99,7 @@ pub(super) fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::prune::plan::Amount;
 
     const TARGET: u64 = 64 << 20;
 
@@ -114,6 +125,21 @@ mod tests {
             packs.retain(|pack| tier(pack.len, TARGET) > 0);
             assert_eq!(worthwhile(&packs, TARGET), taken, "{lens:?}");
         }
+    }
+
+    #[test]
+    fn only_what_this_run_wins_pays_for_it() {
+        let numbers = |live, moved, dead_bytes| {
+            let (mut numbers, amount) =
+                (Numbers { dead_bytes, ..Numbers::default() }, |bytes| Amount { packs: 1, bytes });
+            (numbers.live, numbers.moved) = (amount(live), amount(moved));
+            numbers
+        };
+        let mib = 1 << 20;
+        assert_eq!(allowance(0, &numbers(1000 * mib, 0, 500 * mib), TARGET), TARGET / 2);
+        assert_eq!(allowance(100 * mib, &numbers(1000 * mib, 50 * mib, 100 * mib), TARGET), 150 * mib);
+        assert_eq!(allowance(100 * mib, &numbers(1000 * mib, 200 * mib, 100 * mib), TARGET), TARGET / 2);
+        assert_eq!(allowance(0, &numbers(1 << 40, 0, 0), TARGET), 8 << 30);
     }
 
     /// One short pack a night: how often is a byte written anew, and how many packs are there?

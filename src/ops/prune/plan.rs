@@ -239,8 +239,9 @@ pub(super) fn make(
             plan.moves.insert(id);
         }
     }
-    choose(&mut plan, movable, &lengths, options, &mut budget);
-    merge::choose(&mut plan, small, &survey.live, repo.config().pack_target, options, &mut budget);
+    let dead: u64 = plan.dead.iter().filter_map(|id| lengths.get(id)).sum();
+    let won = dead + choose(&mut plan, movable, &lengths, options, &mut budget);
+    merge::choose(&mut plan, small, &survey.live, repo.config().pack_target, options, &mut budget, won);
     stays(repo, survey, options, &mut plan);
     let small: Vec<IndexId> =
         scene.sources.iter().filter(|source| source.len < SMALL_INDEX).map(|source| source.id).collect();
@@ -262,15 +263,16 @@ impl Budget {
     }
 }
 
-/// Chooses the packs that are worth moving: those with the least in them first.
+/// Chooses the packs that are worth moving, those with the least in them first; returns how many dead bytes go with them.
 fn choose(
     plan: &mut Plan,
     mut movable: Vec<Candidate>,
     lengths: &BTreeMap<PackId, u64>,
     options: &Options,
     budget: &mut Budget,
-) {
+) -> u64 {
     let numbers = &mut plan.numbers;
+    let mut won = 0;
     let mut total = numbers.stored.bytes.saturating_sub(numbers.removed.bytes + numbers.condemned.bytes);
     let mut unused: u64 = movable.iter().map(|candidate| candidate.dead).sum();
     let share = |percent: f64, of: u64| (of as f64 * percent / 100.0) as u64;
@@ -294,6 +296,7 @@ fn choose(
             continue;
         }
         unused -= dead;
+        won += dead;
         total = total.saturating_sub(dead);
         numbers.moved.add(live);
         numbers.condemned.add(lengths.get(&id).copied().unwrap_or(0));
@@ -301,6 +304,7 @@ fn choose(
         plan.emptied.insert(id);
     }
     numbers.unused_after = unused;
+    won
 }
 
 /// What becomes of sessions, intents and forgotten snapshots.

@@ -95,6 +95,17 @@ impl PageSink for Lists<'_, '_, '_> {
     }
 }
 
+/// What came of a source.
+#[derive(Default)]
+pub struct Taken {
+    /// The root, unless it could not be read.
+    pub root: Option<Node>,
+    /// Sums over what is below.
+    pub totals: Totals,
+    /// Plaintext, in bytes, that was new to the repository with it.
+    pub bytes_new: u64,
+}
+
 /// Assembles one source.
 pub struct Assembler<'a, 'w> {
     control: &'a Control<'a>,
@@ -134,12 +145,8 @@ impl<'a, 'w> Assembler<'a, 'w> {
         }
     }
 
-    /// Works until the walk is over; returns the root, unless it could not be read, and the totals.
-    pub fn run(
-        mut self,
-        steps: &Receiver<Step>,
-        results: &Receiver<Vec<Done>>,
-    ) -> Result<(Option<Node>, Totals), Stopped> {
+    /// Works until the walk is over.
+    pub fn run(mut self, steps: &Receiver<Step>, results: &Receiver<Vec<Done>>) -> Result<Taken, Stopped> {
         while let Some(step) = self.control.receive(steps)? {
             // Results are taken up as they come, so that files in parts become pages early.
             while let Ok(done) = results.try_recv() {
@@ -172,7 +179,7 @@ impl<'a, 'w> Assembler<'a, 'w> {
             }
         }
         self.control.guard(self.lane.flush())?;
-        Ok((self.root, self.totals))
+        Ok(Taken { root: self.root, totals: self.totals, bytes_new: self.lane.take_new() })
     }
 
     fn add(&mut self, node: Node) -> Result<(), Stopped> {

@@ -89,6 +89,8 @@ pub struct Batch {
     pub items: Vec<Item>,
     /// Where the results go.
     pub results: Sender<Vec<Done>>,
+    /// Counts the bytes of its source that were new.
+    pub new: Arc<AtomicU64>,
 }
 
 /// A part of a batch.

@@ -20,7 +20,15 @@ use crate::{
     monitor::Counter,
 };
 use crossbeam_channel::{Receiver, Sender};
-use std::{fs::File, io, os::unix::fs::FileExt, sync::atomic::Ordering};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// Longer files are read in parts.
 const WHOLE_MAX: u64 = 1 << 20;
@@ -41,6 +49,8 @@ pub struct Reader<'a> {
     pub before: Option<&'a (dyn PageSource + Sync)>,
     /// That a file grows is no problem: what it held at first is good by itself.
     pub grows: bool,
+    /// Counts the bytes of the source that were new.
+    pub new: Arc<AtomicU64>,
     batch: Option<Gathering>,
 }
 
@@ -69,7 +79,7 @@ impl<'a> Reader<'a> {
         results: Sender<Vec<Done>>,
         before: Option<&'a (dyn PageSource + Sync)>,
     ) -> Self {
-        Reader { control, chunker, pool, batches, results, before, grows: false, batch: None }
+        Reader { control, chunker, pool, batches, results, before, grows: false, new: Arc::default(), batch: None }
     }
 
     /// Reads what the walker asks for, until it has no more. On a rotational disk files are read in the order in which they lie on
@@ -211,7 +221,7 @@ impl<'a> Reader<'a> {
     }
 
     fn send_batch(&self, buffer: Buffer, items: Vec<Item>) -> Result<(), Stopped> {
-        self.control.send(&self.batches, Batch { buffer, items, results: self.results.clone() })
+        self.control.send(&self.batches, Batch { buffer, items, results: self.results.clone(), new: self.new.clone() })
     }
 
     /// Reads a long or sparse file, cut as it is read.

@@ -2,7 +2,7 @@
 
 use super::{
     Input, SourceRequest,
-    assemble::Assembler,
+    assemble::{Assembler, Taken},
     flow::{BUFFER, Batch, Control, Done, Pool, Step, Stopped},
     job::Job,
     read::Reader,
@@ -21,7 +21,7 @@ use crate::{
     model::{
         node::{Body, Content, Node},
         paging::PageSource,
-        snapshot::{DeviceClass, Source, SourceKind, Totals},
+        snapshot::{DeviceClass, Source, SourceKind},
     },
     name::{Name, Shown},
     object::Kind,
@@ -35,6 +35,10 @@ use std::{
     io::{self, Read},
     os::{fd::AsFd, unix::ffi::OsStrExt},
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Steps that the walk may be ahead of the tree: more than a rotational disk's reader looks ahead.
@@ -62,9 +66,6 @@ struct Taker<'a> {
     owners: &'a Owners,
     plumbing: Plumbing,
 }
-
-/// A root, unless it could not be read, and sums over what is below.
-type Taken = (Option<Node>, Totals);
 
 /// A source with what the system told of it.
 struct Placed {
@@ -179,7 +180,7 @@ impl Taker<'_> {
                     Ok(input) => self.stream(name, input, &|| Ok(()))?,
                     Err(error) => {
                         self.job.control.problem(name.as_bytes(), crate::error::reason(&error));
-                        (None, Totals::default())
+                        Taken::default()
                     }
                 };
                 (SourceKind::Stream { command: open.command() }, taken)
@@ -189,10 +190,10 @@ impl Taker<'_> {
                 (SourceKind::Stream { command }, taken)
             }
         };
-        let (Some(root), totals) = taken else { return Ok(None) };
+        let Taken { root: Some(root), totals, bytes_new } = taken else { return Ok(None) };
         let owned = |name: Option<&str>| name.map(str::to_owned);
         let owner = (owned(self.owners.user(root.meta.uid)), owned(self.owners.group(root.meta.gid)));
-        Ok(Some(Source { kind, root, owner, totals, excludes: patterns }))
+        Ok(Some(Source { kind, root, owner, totals, bytes_new, excludes: patterns }))
     }
 
     /// Takes a tree, unless there is none, which was recorded.
@@ -218,6 +219,7 @@ impl Taker<'_> {
         let (tasks, tasks_out) = bounded(RUNS);
         let (results, results_out) = unbounded();
         let assembler = self.assembler()?;
+        let new = Arc::new(AtomicU64::new(0));
         std::thread::scope(|scope| {
             let scan = Scan::new(self.job, excludes, steps, tasks);
             control.spawn(scope, "walker", move || match root {
@@ -235,6 +237,7 @@ impl Taker<'_> {
                     self.before(),
                 );
                 reader.grows = grows;
+                reader.new = new.clone();
                 let tasks = tasks_out.clone();
                 control.spawn(scope, "reader", move || reader.run(&tasks, rotational))?;
             }
@@ -242,13 +245,14 @@ impl Taker<'_> {
             assembler.run(&steps_out, &results_out)
         })
         .map(|taken| {
+            let bytes_new = taken.bytes_new + new.load(Ordering::Relaxed);
             // What is gone below a root was removed in time; a source that is gone itself was not taken.
             if let Err(error) = stat_path(path) {
                 control.path_problem(&error);
-            } else if taken.0.is_none() && control.any_gone() {
+            } else if taken.root.is_none() && control.any_gone() {
                 control.problem(path, "it was removed and made again while it was read");
             }
-            Some((class, taken))
+            Some((class, Taken { bytes_new, ..taken }))
         })
     }
 
@@ -305,10 +309,13 @@ impl Taker<'_> {
             Step::File { node: Box::new(Node { name: name.clone(), meta, body }), ticket: 0, more: false, place: None },
         )?;
         drop(steps);
+        let new = Arc::new(AtomicU64::new(0));
         std::thread::scope(|scope| {
             let (pool, batches, results) = (self.plumbing.pool.clone(), self.plumbing.batches.clone(), results);
+            let counter = new.clone();
             control.spawn(scope, "reader", move || -> Result<(), Stopped> {
                 let mut reader = Reader::new(control, self.chunker, pool, batches, results.clone(), self.before());
+                reader.new = counter;
                 if let Err(why) = reader.stream(0, &mut *input, stat, before.as_ref(), ended)? {
                     control.problem(name.as_bytes(), why);
                     let _ = results.send(vec![Done::Failed { ticket: 0 }]);
@@ -317,12 +324,13 @@ impl Taker<'_> {
             })?;
             assembler.run(&steps_out, &results_out)
         })
+        .map(|taken| Taken { bytes_new: taken.bytes_new + new.load(Ordering::Relaxed), ..taken })
     }
 
     /// Takes what a command writes.
     fn output_of(&self, name: Name, command: &[Vec<u8>]) -> Result<Taken, Stopped> {
         let mut words = command.iter().map(|word| OsStr::from_bytes(word));
-        let Some(program) = words.next() else { return Ok((None, Totals::default())) };
+        let Some(program) = words.next() else { return Ok(Taken::default()) };
         let shown = Shown(program.as_bytes()).to_string();
         let mut run = Command::new(program);
         run.args(words).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -337,10 +345,10 @@ impl Taker<'_> {
                 self.job
                     .control
                     .problem(name.as_bytes(), format!("cannot run {shown}: {}", crate::error::reason(&error)));
-                return Ok((None, Totals::default()));
+                return Ok(Taken::default());
             }
         };
-        let Some(output) = child.stdout.take() else { return Ok((None, Totals::default())) };
+        let Some(output) = child.stdout.take() else { return Ok(Taken::default()) };
         let child = std::sync::Mutex::new(child);
         let ended = || {
             let mut child = child.lock().unwrap_or_else(|e| e.into_inner());

@@ -10,6 +10,7 @@ use crate::{
     repo::{BlobReader, Lane, Writer},
 };
 use crossbeam_channel::{Receiver, Sender};
+use std::sync::atomic::Ordering;
 
 /// Works until nothing comes any more.
 pub fn work(
@@ -27,6 +28,8 @@ pub fn work(
     while let Some(batch) = control.receive(batches)? {
         let done = batch.items.into_iter().map(|item| deal_with(item, &batch.buffer, chunker, &mut lane));
         let done = control.guard(done.collect::<Result<Vec<Done>>>())?;
+        // Before the results, whose receiver counts on it.
+        batch.new.fetch_add(lane.take_new(), Ordering::Relaxed);
         // The assembler, or the reader, may be gone when all stop.
         let _ = batch.results.send(done);
         if !batch.buffer.is_empty() {

@@ -157,7 +157,7 @@ impl Place {
                 let mut totals = Totals::default();
                 let root = self.node(source, &mut data, &mut tree, &mut totals)?;
                 let kind = SourceKind::Tree { path: b"/src".to_vec(), device: DeviceClass::Unknown };
-                out.push(Source { kind, root, owner: (None, None), totals, excludes: vec![] });
+                out.push(Source { kind, root, owner: (None, None), totals, bytes_new: 0, excludes: vec![] });
             }
             data.flush()?;
             tree.flush()?;

@@ -183,13 +183,13 @@ fn files_that_turn_into_something_else_are_recorded_and_those_that_vanish_are_no
     assert_eq!(contents(&repo, &report.snapshot).into_keys().collect::<Vec<_>>(), [b"kept"]);
 }
 
-/// Calls its function once, when so many entries were dealt with.
-struct After<F>(u64, std::sync::Mutex<Option<F>>);
+/// Calls its function once, when the first entry is dealt with.
+struct After<F>(std::sync::Mutex<Option<F>>);
 
 impl<F: FnOnce() + Send> Monitor for After<F> {
     fn add(&self, counter: Counter, _: u64) {
         if counter == Counter::Entries
-            && let Some(act) = self.1.lock().unwrap().take()
+            && let Some(act) = self.0.lock().unwrap().take()
         {
             act();
         }
@@ -211,12 +211,12 @@ fn a_source_that_vanishes_is_a_problem_and_what_vanishes_below_it_is_none() {
     let repo = repository(Arc::new(MemoryStore::default()));
     let below = root.clone();
     let act = move || (1..40).for_each(|n| fs::remove_dir_all(below.join(format!("{n:02}"))).unwrap());
-    let report = snapshot(&repo, request(&root), &After(0, Some(act).into())).unwrap();
+    let report = snapshot(&repo, request(&root), &After(Some(act).into())).unwrap();
     assert!(report.snapshot.head.complete, "{:?}", report.snapshot.problems);
     make();
     let all = root.clone();
     let act = move || fs::remove_dir_all(&all).unwrap();
-    let report = snapshot(&repo, request(&root), &After(0, Some(act).into())).unwrap();
+    let report = snapshot(&repo, request(&root), &After(Some(act).into())).unwrap();
     assert!(!report.snapshot.head.complete);
     let file = dir.path().join("file");
     fs::write(&file, "x").unwrap();
@@ -226,6 +226,6 @@ fn a_source_that_vanishes_is_a_problem_and_what_vanishes_below_it_is_none() {
         sources: vec![fixture::path("kept", dir.path()), fixture::path("file", &file)],
         ..request(dir.path())
     };
-    let report = snapshot(&repo, both, &After(0, Some(act).into())).unwrap();
+    let report = snapshot(&repo, both, &After(Some(act).into())).unwrap();
     assert!(!report.snapshot.head.complete);
 }
