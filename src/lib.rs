@@ -13,7 +13,7 @@
 //! Modules, each importing only those above it (`tests/layers.rs` says so when one does not):
 //!
 //! ```text
-//! vocabulary        id · series · name · error · world · monitor                no IO
+//! vocabulary        id · series · name · units · error · world · monitor        no IO
 //! transforms        chunk · hash · compress · seal · object · keys · segment    bytes in, bytes out
 //! places, layouts   store · model · pack · index · parity · fs
 //! repository        repo        open, slots, snapshots; reader; writer, which owns the order of publishing
@@ -53,4 +53,5 @@ pub mod segment;
 pub mod series;
 pub mod server;
 pub mod store;
+pub mod units;
 pub mod world;

@@ -137,7 +137,8 @@ fn a_pull_to_a_backup_server() {
     // Another machine is one by ssh; here a command in its place that runs the line.
     let ssh = world.file("ssh", "#!/bin/sh\nwhile [ $# -gt 1 ]; do shift; done\nexec sh -c \"$1\"\n", 0o755);
     let from = format!("ssh://backup@alpha.example.org{}", at(&world, "backup/local"));
-    let set = [("FROM", from.as_str()), ("PARTITION", &at(&world, "partition")), ("VAULT_SSH", &ssh)];
+    let (partition, etc) = (at(&world, "partition"), at(&world, "puller"));
+    let set = [("FROM", from.as_str()), ("PARTITION", &partition), ("VAULT_SSH", &ssh), ("ETC", &etc)];
     follow(&world, "pull", &set);
     assert!(world.path("partition/remote/alpha/config").exists());
 }

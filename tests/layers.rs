@@ -9,13 +9,13 @@ use std::{
 /// A top-level module, and those of its own rank that it may import. Those of earlier ranks it may import anyway.
 type Module = (&'static str, &'static [&'static str]);
 
-const VOCABULARY: &[&str] = &["id", "error", "world", "name", "series", "monitor"];
+const VOCABULARY: &[&str] = &["id", "error", "world", "name", "series", "units", "monitor"];
 
 #[rustfmt::skip]
 const RANKS: &[&[Module]] = &[
     // Vocabulary: no IO.
     &[("id", VOCABULARY), ("error", VOCABULARY), ("world", VOCABULARY),
-      ("name", VOCABULARY), ("series", VOCABULARY), ("monitor", VOCABULARY)],
+      ("name", VOCABULARY), ("series", VOCABULARY), ("units", VOCABULARY), ("monitor", VOCABULARY)],
     // Transforms: bytes in, bytes out.
     &[("chunk", &[]), ("hash", &[]), ("compress", &[]),
       ("seal", &[]), ("object", &["seal"]), ("keys", &["chunk", "hash", "seal", "object"]),

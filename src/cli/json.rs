@@ -10,7 +10,7 @@
 //! | `entry` | `ls`: for each entry | `path`, `type` (`file` `dir` `symlink` `fifo` `socket` `char` `block`), `size`, `mode` (octal text), `uid`, `gid`, `user`, `group`, `mtime`, `links`, `inode`, `target` |
 //! | `difference` | `diff`: for each | `path`, `change` (`added` `removed` `changed` `moved`), `from`, `what` (words of `type` `content` `target` `device` `mode` `owner` `attributes` `time`), `before` and `after` (`type`, `size`, `mode`, `uid`, `gid`, `mtime`) |
 //! | `match` | `find`: for each | `series`, `path`, `type`, `size`, `mode`, `mtime` (of its newest version), `first` and `last` (`id`, `sequence`, `time`), `snapshots`, `versions`, `present` (in the newest snapshot) |
-//! | `job` | `run`: each, when it ends | `job` (`snapshot` `forget` `copy` `medium` `check` `drill`), `object`, `outcome` (`done` `incomplete` `absent` `skipped` `planned` `failed`), `seconds`; `message`, or `snapshot`, `files`, `bytes`, `bytes_new`, `bytes_stored` |
+//! | `job` | `run`: each, when it ends | `job` (`snapshot` `forget` `copy` `medium` `pull` `prune` `check` `drill`), `object`, `outcome` (`done` `incomplete` `absent` `skipped` `planned` `failed`), `seconds`; `message`, or `snapshot`, `files`, `bytes`, `bytes_new`, `bytes_stored` |
 //! | `result` | last, always | `command`, `exit_code`, then what the command tells; after a failure `error` with `kind` and `message` |
 //!
 //! | command | its result |

@@ -4,11 +4,13 @@ use super::{
     args::size,
     copy::{print_replica, replica_json, slowed},
     exit::{Done, Failure, Outcome},
-    human,
+    fleet::Which,
     session::Session,
 };
 use crate::{
     error::{Error, Result},
+    fleet::config as conf,
+    monitor::Monitor,
     name::Shown,
     ops::pull::{self as op, Report},
     store::{
@@ -21,7 +23,7 @@ use clap::ValueHint;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -29,6 +31,7 @@ use std::{
 
 const EXAMPLES: &str = "\
 Examples:
+  vault pull alpha                       as [pull.alpha] in vault.toml says; `vault run` does it each night
   vault pull alpha --from ssh://backup@alpha.example.org/srv/backup/local --partition /mnt/backup
   vault pull alpha --from /net/alpha/backup/local --partition /mnt/backup    from a file system that is mounted
   vault pull alpha … --ssh 'ssh -i /root/.ssh/pull' --bandwidth 20M
@@ -46,11 +49,11 @@ pub struct Args {
     #[arg(value_name = "SERVER")]
     server: String,
     /// The repository that is pulled: ssh://[USER@]HOST[:PORT]/PATH, or a folder
-    #[arg(long, value_name = "REPO", value_hint = ValueHint::DirPath)]
-    from: OsString,
+    #[arg(long, value_name = "REPO", value_hint = ValueHint::DirPath, requires = "partition")]
+    from: Option<OsString>,
     /// The folder whose remote/SERVER the copy is; it must be there
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    partition: PathBuf,
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "from")]
+    partition: Option<PathBuf>,
     /// Write so many bytes a second at most
     #[arg(long, value_name = "SIZE", value_parser = size)]
     bandwidth: Option<u64>,
@@ -60,54 +63,137 @@ pub struct Args {
     /// Objects at once [default: by the kind of the place]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
+    #[command(flatten)]
+    which: Which,
 }
 
-/// Where the copy of a server is.
-fn target(partition: &Path, server: &str) -> Result<PathBuf> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    if server.is_empty() || server.starts_with(['.', '-']) || !server.bytes().all(plain) {
-        let server = Shown(server.as_bytes());
-        return Err(Error::usage(format!("\"{server}\" is no server's name: letters, digits, dots and dashes")));
+/// What is to be pulled, and how.
+pub struct Asked<'a> {
+    /// The other server's name.
+    pub server: &'a str,
+    /// The repository there.
+    pub from: &'a OsStr,
+    /// The folder whose `remote/SERVER` the copy is.
+    pub partition: &'a Path,
+    /// How the other machine is reached, when not as the command line says.
+    pub ssh: Option<&'a str>,
+    pub remote_vault: Option<&'a str>,
+    /// Bytes a second at most.
+    pub bandwidth: Option<u64>,
+    /// Take what the source shows for what is to be there.
+    pub accept: bool,
+    pub dry_run: bool,
+    /// Objects at once; 0: by the kind of the place.
+    pub threads: usize,
+}
+
+impl<'a> Asked<'a> {
+    /// As a configuration says.
+    pub fn of(pull: &'a conf::Pull, accept: bool) -> Self {
+        Asked {
+            server: &pull.server,
+            from: OsStr::new(&pull.from),
+            partition: &pull.partition,
+            ssh: pull.ssh.as_deref(),
+            remote_vault: pull.remote_vault.as_deref(),
+            bandwidth: pull.bandwidth,
+            accept,
+            dry_run: false,
+            threads: 0,
+        }
+    }
+}
+
+/// Where it comes from, where it goes, and what came of it.
+pub struct Pulled {
+    from: Place,
+    to: Place,
+    pub report: Report,
+}
+
+/// Pulls.
+pub fn pull(asked: &Asked<'_>, session: &Session, monitor: &dyn Monitor) -> Result<Pulled> {
+    let Asked { server, partition, dry_run, .. } = *asked;
+    if let Err(why) = op::check_server(server) {
+        return Err(Error::usage(format!("\"{}\": {why}", Shown(server.as_bytes()))));
     }
     if !partition.is_dir() {
         let partition = Shown(partition.as_os_str().as_encoded_bytes());
         return Err(Error::Absent { what: format!("{partition} is not there: is the partition mounted?") });
     }
-    Ok(partition.join("remote").join(server))
+    let to = Place::Local(op::folder(partition, server));
+    let from = session.place_at(asked.from)?;
+    let (source, threads) = match &from {
+        Place::Local(_) => (stores::open_untouched(&from)?, asked.threads),
+        Place::Ssh(_) => {
+            let threads = if asked.threads == 0 { op::THREADS_FAR } else { asked.threads };
+            (session.open_store_by(&from, asked.ssh, asked.remote_vault)?, threads)
+        }
+    };
+    let store: SharedStore = match stores::gathering(&to, !dry_run) {
+        // Nothing is made for a dry run.
+        Err(Error::NoRepository { .. }) if dry_run => Arc::new(MemoryStore::new()),
+        store => store?,
+    };
+    let store = slowed(store, asked.bandwidth, session);
+    let state = session.state_of(&to);
+    let (from_store, to_store, state) = (&*source, &*store, state.as_deref());
+    let request = op::Request { from: from_store, to: to_store, state, accept: asked.accept, dry_run, threads };
+    let report = op::pull(&request, monitor)?;
+    Ok(Pulled { from, to, report })
+}
+
+/// What the configuration says of a server.
+fn configured(args: &Args) -> Result<conf::Pull> {
+    let path = args.which.path();
+    let shown = Shown(path.as_os_str().as_encoded_bytes()).to_string();
+    let server = Shown(args.server.as_bytes()).to_string();
+    if !path.exists() {
+        return Err(Error::usage(format!(
+            "where is the repository of {server}, and where does its copy go? Give --from and --partition, or write [pull.{server}] \
+             into {shown}"
+        )));
+    }
+    let mut pulls = args.which.load()?.fleet.pulls;
+    pulls.remove(&args.server).ok_or_else(|| {
+        let known: Vec<&str> = pulls.keys().map(String::as_str).collect();
+        let known = if known.is_empty() { String::new() } else { format!(" (there are {})", known.join(", ")) };
+        Error::usage(format!("{shown} has no [pull.{server}]{known}: write it, or give --from and --partition"))
+    })
 }
 
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let begun = Instant::now();
-    let to = Place::Local(target(&args.partition, &args.server)?);
-    let from = session.place_at(&args.from)?;
-    let (source, threads) = match &from {
-        Place::Local(_) => (stores::open_untouched(&from)?, args.threads),
-        Place::Ssh(_) if args.threads == 0 => (session.open_store(&from)?, op::THREADS_FAR),
-        Place::Ssh(_) => (session.open_store(&from)?, args.threads),
+    let (accept, dry_run, threads) = (session.global.accept_rollback, args.dry_run, args.threads);
+    let known = match (&args.from, &args.partition) {
+        (Some(_), Some(_)) => None,
+        _ => Some(configured(&args)?),
     };
-    let store: SharedStore = match stores::gathering(&to, !args.dry_run) {
-        // Nothing is made for a dry run.
-        Err(Error::NoRepository { .. }) if args.dry_run => Arc::new(MemoryStore::new()),
-        store => store?,
-    };
-    let store = slowed(store, args.bandwidth, session);
-    let state = session.state_of(&to);
-    let request = op::Request {
-        from: &*source,
-        to: &*store,
-        state: state.as_deref(),
-        accept: session.global.accept_rollback,
-        dry_run: args.dry_run,
-        threads,
+    let asked = match (&known, &args.from, &args.partition) {
+        (Some(known), ..) => {
+            let asked = Asked::of(known, accept);
+            Asked { bandwidth: args.bandwidth.or(asked.bandwidth), dry_run, threads, ..asked }
+        }
+        (None, from, partition) => Asked {
+            server: &args.server,
+            from: from.as_deref().unwrap_or_default(),
+            partition: partition.as_deref().unwrap_or(Path::new("")),
+            ssh: None,
+            remote_vault: None,
+            bandwidth: args.bandwidth,
+            accept,
+            dry_run,
+            threads,
+        },
     };
     let progress = session.progress();
-    let report = op::pull(&request, progress.monitor());
+    let pulled = pull(&asked, session, progress.monitor());
     drop(progress);
-    let report = report?;
+    let Pulled { from, to, report } = pulled?;
     let took = begun.elapsed();
     session.print_result(|| print_replica(args.dry_run, &to, &report.copy, took));
     if report.is_rolled_back() {
-        session.screen.error(&told(&args.server, &report));
+        session.screen.error(&report.told(&args.server));
     }
     let mut result = replica_json(args.dry_run, &report.copy, took);
     if let Value::Object(result) = &mut result {
@@ -125,30 +211,4 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     }
     let done = Done::unless(!report.copy.damaged.is_empty(), result);
     Ok(if report.is_rolled_back() { Done { outcome: Outcome::RolledBack, ..done } } else { done })
-}
-
-/// What is wrong with a source that shows less than before, for people.
-fn told(server: &str, report: &Report) -> String {
-    let mut parts = Vec::new();
-    for (names, one, many) in [
-        (
-            &report.lost,
-            "snapshot that it has shown before, and no tombstone explains it",
-            "snapshots that it has shown before, and no tombstone explains it",
-        ),
-        (&report.unburied, "tombstone", "tombstones"),
-    ] {
-        if let Some(first) = names.first() {
-            parts.push(format!(
-                "{} ({first}{})",
-                human::counted(names.len() as u64, one, many),
-                if names.len() > 1 { ", …" } else { "" }
-            ));
-        }
-    }
-    format!(
-        "{server} hides {}: its repository was put back to an older state, or somebody removes from it. The copy here has lost nothing. \
-         Find out who could write there; to go on without this message: --accept-rollback",
-        parts.join(" and ")
-    )
 }

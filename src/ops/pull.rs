@@ -67,6 +67,45 @@ impl Report {
     pub fn is_rolled_back(&self) -> bool {
         !self.lost.is_empty() || !self.unburied.is_empty()
     }
+
+    /// What is wrong with a source that shows less than before, for people.
+    pub fn told(&self, server: &str) -> String {
+        let part = |names: &BTreeSet<ObjectName>, one: &str, many: &str| {
+            let first = names.first()?;
+            Some(match names.len() {
+                1 => format!("1 {one} ({first})"),
+                n => format!("{n} {many} ({first}, …)"),
+            })
+        };
+        let parts = [
+            part(
+                &self.lost,
+                "snapshot that it has shown before, and no tombstone explains it",
+                "snapshots that it has shown before, and no tombstone explains it",
+            ),
+            part(&self.unburied, "tombstone", "tombstones"),
+        ];
+        let hidden: Vec<String> = parts.into_iter().flatten().collect();
+        format!(
+            "{server} hides {}: its repository was put back to an older state, or somebody removes from it. The copy here has lost \
+             nothing. Find out who could write there; to go on without this message: --accept-rollback",
+            hidden.join(" and ")
+        )
+    }
+}
+
+/// Why this cannot be what the copy of a server is called.
+pub fn check_server(name: &str) -> Result<(), &'static str> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    if name.is_empty() || name.starts_with(['.', '-']) || !name.bytes().all(plain) {
+        return Err("this is no server's name: letters, digits, dots and dashes");
+    }
+    Ok(())
+}
+
+/// Where the copy of a server is.
+pub fn folder(partition: &Path, server: &str) -> PathBuf {
+    partition.join("remote").join(server)
 }
 
 /// What is known of a source.

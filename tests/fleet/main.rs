@@ -5,6 +5,7 @@ mod common;
 
 mod configuration;
 mod night;
+mod pulled;
 mod scale;
 
 use common::world::World;

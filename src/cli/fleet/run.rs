@@ -6,6 +6,7 @@ use crate::{
         exit::{Done, Failure, Outcome},
         host,
         human::{self, Align, Table},
+        pull,
         session::Session,
     },
     error::{Error, Result},
@@ -18,6 +19,7 @@ use crate::{
     },
     monitor::Monitor,
     name::Shown,
+    ops,
     repo::Repository,
     series::parse_age,
     store::SharedStore,
@@ -40,7 +42,7 @@ Examples:
   vault run type:rails server:alpha    of some
 
 For each application: hooks, databases and files in one snapshot, history. Then, unless applications were named:
-what no rule keeps is forgotten; copies, media that are plugged in, checks and drills that are due.
+what no rule keeps is forgotten; copies, media that are plugged in, pulls, prunes, checks and drills that are due.
 One failure stops nothing else. Exit codes: 0 all done, 3 something went wrong, 75 another run is under way.";
 
 /// Back up all applications of this machine that are due, and do what is due beside
@@ -83,6 +85,11 @@ impl Around for World<'_> {
 
     fn store(&self, repository: &conf::Repository) -> Result<SharedStore> {
         super::store(self.session, repository)
+    }
+
+    fn pull(&self, pull: &conf::Pull, monitor: &dyn Monitor) -> Result<ops::pull::Report> {
+        let asked = pull::Asked::of(pull, self.session.global.accept_rollback);
+        Ok(pull::pull(&asked, self.session, monitor)?.report)
     }
 
     fn recipe(&self, name: &str) -> Option<&dyn Recipe> {
@@ -234,11 +241,12 @@ fn tell(session: &Session, loaded: &Loaded, event: Event<'_>) -> bool {
     wrong.is_empty()
 }
 
-/// True for a machine that has copies to make or to check, though no application.
+/// True for a machine that has copies to make or to check, or repositories to pull, though no application.
 fn keeps_copies(loaded: &Loaded) -> bool {
     let of_here =
         |one: &conf::Repository| one.role == Role::Copy && !one.hosts.is_empty() && one.is_reached_from(&loaded.host);
     loaded.fleet.repositories.values().any(of_here)
+        || loaded.fleet.pulls.values().any(|pull| pull.is_done_by(&loaded.host))
 }
 
 /// Waits for a random time, unless the user wants to stop.

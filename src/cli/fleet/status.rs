@@ -169,11 +169,12 @@ fn print(session: &Session, status: &Status, all: bool) -> io::Result<()> {
     ]);
     for one in &status.holders {
         let medium = one.kind == HolderKind::Medium;
+        let known = one.kind != HolderKind::Pulled;
         places.row(vec![
             Shown(if medium { format!("usb:{}", one.name) } else { one.name.clone() }.as_bytes()).to_string(),
             Shown(one.site.as_bytes()).to_string(),
-            human::count(one.held.len() as u64),
-            if medium { ago(status.time, one.synced) } else { String::new() },
+            if known { human::count(one.held.len() as u64) } else { "–".into() },
+            if one.kind.is_synced() { ago(status.time, one.synced) } else { String::new() },
             if one.red.is_empty() { "ok" } else { "red" }.into(),
         ]);
         if !one.red.is_empty() {

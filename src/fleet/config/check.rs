@@ -6,7 +6,7 @@ use super::{
     schema,
     value::{Kind, Origin, Table, Value},
 };
-use crate::{name::Shown, series::parse_age};
+use crate::{name::Shown, series::parse_age, units::parse_size};
 use std::fmt;
 
 /// The types of applications that there are.
@@ -171,6 +171,8 @@ fn fits(kind: &KeyKind, value: &Kind) -> bool {
         (KeyKind::Duration, Kind::Text(text)) => parse_age(text).is_some(),
         (KeyKind::Reach, Kind::Text(text)) => parse_age(text).is_some(),
         (KeyKind::Reach, Kind::Integer(number)) => *number >= 0,
+        (KeyKind::Pause, Kind::Text(text)) => text == "never" || parse_age(text).is_some(),
+        (KeyKind::Size, Kind::Text(text)) => parse_size(text).is_ok(),
         (KeyKind::Share, Kind::Text(text)) => share(text).is_some(),
         (KeyKind::Compression, Kind::Text(text)) => matches!(&text[..], "auto" | "none"),
         (KeyKind::Compression, Kind::Integer(level)) => (1..=19).contains(level),

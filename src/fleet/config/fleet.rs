@@ -3,6 +3,7 @@
 use super::{
     check::{Types, share},
     common::{self, defaults, inherit, natural, texts},
+    pull::Pull,
     schema::{APP, CHECK_DEFAULT, FLEET_DEFAULTS, MEDIUM_DEFAULTS},
     select::Select,
     value::{Kind, Table, Value},
@@ -38,6 +39,8 @@ pub struct Fleet {
     pub media: BTreeMap<String, Medium>,
     /// Applications, by series.
     pub services: Vec<Service>,
+    /// What is brought here from other servers, by their names.
+    pub pulls: BTreeMap<String, Pull>,
     /// What is copied.
     pub copies: Vec<CopyJob>,
     /// What is checked.
@@ -89,6 +92,16 @@ pub struct Repository {
     pub access: Access,
     /// What is kept in it, when it is a copy.
     pub retention: Policy,
+    /// Seconds between prunes, at least; `None`: as usual.
+    pub prune: Option<Every>,
+}
+
+/// How often something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Every {
+    Never,
+    /// Not before so many seconds have passed.
+    Seconds(u64),
 }
 
 impl Repository {
@@ -201,6 +214,7 @@ impl Fleet {
             repositories: BTreeMap::new(),
             media: BTreeMap::new(),
             services: Vec::new(),
+            pulls: BTreeMap::new(),
             copies: Vec::new(),
             checks: Vec::new(),
             drills: Vec::new(),
@@ -213,6 +227,9 @@ impl Fleet {
         }
         out.services(&whole, types)?;
         out.media(&whole)?;
+        for (server, table, value) in named(&whole, "pull")? {
+            out.pulls.insert(server.to_owned(), Pull::new(server, table, value)?);
+        }
         for table in tables(&whole, "copy") {
             let from = out.repository_of(table, "from")?;
             let to = out.repository_of(table, "to")?;
@@ -363,6 +380,10 @@ impl Fleet {
         if !found.is_empty() {
             return Ok(found);
         }
+        // A machine may have nothing to do but to pull.
+        if self.services.is_empty() && select.is_all() && !self.pulls.is_empty() {
+            return Ok(found);
+        }
         if self.services.is_empty() {
             return Err(Error::usage(
                 "the configuration names no application: write [servers.NAME.apps.\"path\"] with a type (see `vault recipe list`)",
@@ -437,7 +458,13 @@ fn repository(name: &str, table: &Table, stands: &Value) -> Result<Repository> {
     }
     let role = if table.text("role")? == Some("copy") { Role::Copy } else { Role::Local };
     let (site, hosts) = (owned(table, "site")?, texts(table, "hosts")?);
-    Ok(Repository { name: name.to_owned(), path, role, site, hosts, access, retention: common::retention(table)? })
+    let prune = match table.text("prune")? {
+        None => None,
+        Some("never") => Some(Every::Never),
+        Some(_) => table.duration("prune")?.map(Every::Seconds),
+    };
+    let retention = common::retention(table)?;
+    Ok(Repository { name: name.to_owned(), path, role, site, hosts, access, retention, prune })
 }
 
 fn notify(table: &Table) -> Result<Notify> {

@@ -55,6 +55,8 @@ fn kind(kind: &KeyKind, types: &dyn Types) -> Value {
         KeyKind::Reach => {
             json!({ "oneOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "pattern": DURATION }] })
         }
+        KeyKind::Pause => json!({ "oneOf": [{ "const": "never" }, { "type": "string", "pattern": DURATION }] }),
+        KeyKind::Size => json!({ "type": "string", "pattern": "^[0-9.]+ *[kKmMgGtTpP]?(i?[bB])?$" }),
         KeyKind::Share => json!({ "type": "string", "pattern": "^[0-9.]+ *%$" }),
         KeyKind::Compression => {
             json!({ "oneOf": [{ "enum": ["none", "auto"] }, { "type": "integer", "minimum": 1, "maximum": 19 }] })

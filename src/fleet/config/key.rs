@@ -25,6 +25,10 @@ pub enum KeyKind {
     Duration,
     /// How much of a kind of periods is kept: a number, or a duration.
     Reach,
+    /// How often something is done: a duration, or `never`.
+    Pause,
+    /// A number of bytes: `20M`.
+    Size,
     /// A share: `5%`.
     Share,
     /// How hard to compress: `none`, `auto`, or a level from 1 to 19.
@@ -71,6 +75,8 @@ impl KeyKind {
                 "a duration in quotes, such as \"90s\", \"15m\", \"26h\", \"30d\", \"2w\" or \"1y\"".into()
             }
             KeyKind::Reach => "a number of periods, or a duration such as \"30d\"; 0 for none".into(),
+            KeyKind::Pause => "a duration in quotes, such as \"7d\", or \"never\"".into(),
+            KeyKind::Size => "a size in quotes, such as \"500K\" or \"20M\"".into(),
             KeyKind::Share => "a share in quotes, such as \"5%\"".into(),
             KeyKind::Compression => "\"none\", \"auto\", or a level from 1 to 19".into(),
             KeyKind::Texts => "a text in quotes, or a list of texts".into(),

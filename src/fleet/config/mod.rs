@@ -13,6 +13,7 @@ mod common;
 pub mod fleet;
 pub mod json_schema;
 pub mod key;
+mod pull;
 pub mod read;
 pub mod schema;
 pub mod select;
@@ -23,7 +24,8 @@ mod tests;
 pub mod value;
 
 pub use check::{Fault, Types};
-pub use fleet::{Access, Check, CopyJob, DrillJob, Fleet, Medium, Notify, Repository, Role, StatusFiles};
+pub use fleet::{Access, Check, CopyJob, DrillJob, Every, Fleet, Medium, Notify, Repository, Role, StatusFiles};
+pub use pull::Pull;
 pub use select::Select;
 pub use stored::StoredConfig;
 

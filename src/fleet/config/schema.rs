@@ -89,6 +89,25 @@ const REPOSITORY: &[Key] = &[
     Key::new("password-command", Text, "opened with the passphrase that this command prints"),
     Key::new("password-env", Text, "opened with the passphrase in this variable of the environment"),
     Key::new("retention", Table(RETENTION), "how long snapshots are kept in it, when it is a copy"),
+    Key::new(
+        "prune",
+        Pause,
+        "free the space of what was forgotten, at most so often; without it, each week where a rule forgets anything",
+    ),
+];
+
+const PULL: &[Key] = &[
+    Key::new("from", Text, "the repository there: ssh://[USER@]HOST[:PORT]/PATH, or a folder").required(),
+    Key::new("partition", Path, "the folder whose remote/NAME the copy is").required(),
+    Key::new("hosts", Texts, "names of the machines that pull it; without it, each that reads this"),
+    Key::new("site", Text, "where the copy stands"),
+    Key::new("every", Duration, "at most so often; without it, in each run"),
+    Key::new("overdue", Duration, "not pulled for so long, or without a new snapshot there, it is missed"),
+    Key::new("ssh", Text, "what is run to get there: ssh -i /root/.ssh/pull"),
+    Key::new("remote-vault", Text, "what vault is called there"),
+    Key::new("bandwidth", Size, "write so many bytes a second at most"),
+    Key::new("check", Duration, "hold objects of the copy against their names, at most so often"),
+    Key::new("read-data", Share, "this share of the packs in each check"),
 ];
 
 const MEDIUM: &[Key] = &[
@@ -150,6 +169,7 @@ pub const ROOT: &[Key] = &[
     Key::new("media", Named(MEDIUM), "USB disks, by their names in `vault media list`"),
     Key::new("servers", Named(SERVER), "servers, their virtual machines, and the applications of both"),
     Key::new("copy", Tables(COPY), "what is copied where"),
+    Key::new("pull", Named(PULL), "repositories of other servers that are brought here, by the server's name"),
     Key::new("check", Tables(CHECK), "what is checked when"),
     Key::new("drill", Tables(DRILL), "what is restored for a test, when"),
     Key::new("notify", Table(NOTIFY), "who is told of a run"),
@@ -178,6 +198,12 @@ pub const FLEET_DEFAULTS: &[(&str, &str)] = &[
 
 /// What is checked when there is no `[[check]]`: with it everything is read in 25 nights.
 pub const CHECK_DEFAULT: &[(&str, &str)] = &[("every", "\"1d\""), ("read-data", "\"4%\"")];
+
+/// When a repository that is pulled says nothing.
+pub const PULL_DEFAULTS: &[(&str, &str)] = &[("overdue", "\"2d\""), ("check", "\"1d\""), ("read-data", "\"4%\"")];
+
+/// How often space is freed where a rule forgets anything, in seconds.
+pub const PRUNE_EVERY: u64 = 7 * 86400;
 
 /// When a medium says nothing.
 pub const MEDIUM_DEFAULTS: &[(&str, &str)] = &[("overdue", "\"8d\"")];

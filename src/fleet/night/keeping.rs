@@ -15,8 +15,27 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-fn many(n: usize, one: &str, more: &str) -> String {
+pub(super) fn many(n: usize, one: &str, more: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { more })
+}
+
+/// What came of a check.
+fn checked<'f>(findings: impl ExactSizeIterator<Item = (&'f str, &'f str)>, read: u64) -> Came {
+    let number = findings.len();
+    match findings.into_iter().next() {
+        None => Came::Good(format!("no errors, {} read", many(read as usize, "pack", "packs"))),
+        Some((object, what)) => Came::Failed(format!(
+            "{}: {} {}: see `vault check`",
+            many(number, "error", "errors"),
+            Shown(object.as_bytes()),
+            Shown(what.as_bytes())
+        )),
+    }
+}
+
+/// The same of one without a key.
+pub(super) fn of_keyless(report: &keyless::Report) -> Came {
+    checked(report.findings.iter().map(|one| (&one.object[..], &one.what[..])), report.packs)
 }
 
 impl Going<'_> {
@@ -106,7 +125,7 @@ impl Going<'_> {
     }
 
     /// True when a repository is of any concern to this machine.
-    fn uses(&self, name: &str) -> bool {
+    pub(super) fn uses(&self, name: &str) -> bool {
         let night = self.night;
         let of_copy = |one: &crate::fleet::config::Repository| one.role == Role::Copy;
         night.fleet.repositories.get(name).is_some_and(of_copy)
@@ -116,23 +135,16 @@ impl Going<'_> {
     fn check(&mut self, name: &str, read: Option<f64>, monitor: &dyn Monitor) -> Result<Came> {
         let read = read.map_or(ReadData::None, ReadData::Percent);
         let repo = self.open(name)?;
-        let tell = |findings: Vec<String>, read: u64| match findings.first() {
-            None => Came::Good(format!("no errors, {} read", many(read as usize, "pack", "packs"))),
-            Some(first) => {
-                Came::Failed(format!("{}: {first}: see `vault check`", many(findings.len(), "error", "errors")))
-            }
-        };
-        let line = |object: &str, what: &str| format!("{} {}", Shown(object.as_bytes()), Shown(what.as_bytes()));
         if repo.keys().role() < keys::Role::Maintainer {
             let cache = self.night.around.cache();
             let around = keyless::Around { clock: repo.clock(), entropy: repo.entropy(), cache: cache.as_deref() };
             let report = keyless::check(repo.store(), read, 0, &around, monitor)?;
-            return Ok(tell(report.findings.iter().map(|one| line(&one.object, &one.what)).collect(), report.packs));
+            return Ok(of_keyless(&report));
         }
         if let Some(rollback) = repo.look(None, false)?.into_iter().next() {
             return Err(Error::from(rollback));
         }
         let report = check::check(&repo, read, 0, monitor)?;
-        Ok(tell(report.findings.iter().map(|one| line(&one.object, &one.what)).collect(), report.packs_read))
+        Ok(checked(report.findings.iter().map(|one| (&one.object[..], &one.what[..])), report.packs_read))
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! each application   hooks before ─▶ plan ─▶ quiesce ─▶ one snapshot of dumps and trees ─▶ hooks after, on-error ─▶ history
-//! each repository    forget by policy ─▶ copies ─▶ media ─▶ checks
+//! each repository    forget by policy ─▶ copies ─▶ media ─▶ pulls ─▶ prune ─▶ checks
 //! each application   drills that are due
 //! ```
 //!
@@ -13,9 +13,11 @@
 mod application;
 mod copies;
 pub mod drills;
+mod freeing;
 pub mod hooks;
 mod keeping;
 pub mod lock;
+mod pulls;
 pub mod quiesce;
 mod report;
 
@@ -30,6 +32,7 @@ use crate::{
         state::State,
     },
     monitor::Monitor,
+    ops,
     repo::Repository,
     store::SharedStore,
     world::Clock,
@@ -47,6 +50,8 @@ pub trait Around: Sync {
     fn open(&self, repository: &config::Repository) -> Result<Repository>;
     /// Where its objects live, without opening it.
     fn store(&self, repository: &config::Repository) -> Result<SharedStore>;
+    /// Brings the repository of another server here.
+    fn pull(&self, pull: &config::Pull, monitor: &dyn Monitor) -> Result<ops::pull::Report>;
     /// The recipe of this name.
     fn recipe(&self, name: &str) -> Option<&dyn Recipe>;
     /// The folder for derived tables.
@@ -116,6 +121,8 @@ pub fn run(night: &Night<'_>) -> Result<Report> {
         going.forget();
         going.copies();
         going.media();
+        going.pulls();
+        going.prunes();
         going.checks();
         going.drills();
     }

@@ -10,6 +10,8 @@ pub enum What {
     Forget(String),
     Copy { from: String, to: String },
     Medium(String),
+    Pull(String),
+    Prune(String),
     Check(String),
     Drill(String),
 }
@@ -22,6 +24,8 @@ impl What {
             What::Forget(repository) => format!("forget {repository}"),
             What::Copy { from, to } => format!("copy {from} {to}"),
             What::Medium(name) => format!("medium {name}"),
+            What::Pull(server) => format!("pull {server}"),
+            What::Prune(repository) => format!("prune {repository}"),
             What::Check(repository) => format!("check {repository}"),
             What::Drill(series) => format!("drill {series}"),
         }
@@ -34,6 +38,8 @@ impl What {
             What::Forget(_) => "forget",
             What::Copy { .. } => "copy",
             What::Medium(_) => "medium",
+            What::Pull(_) => "pull",
+            What::Prune(_) => "prune",
             What::Check(_) => "check",
             What::Drill(_) => "drill",
         }
@@ -42,9 +48,13 @@ impl What {
     /// What it is done to.
     pub fn object(&self) -> String {
         match self {
-            What::Snapshot(name) | What::Forget(name) | What::Medium(name) | What::Check(name) | What::Drill(name) => {
-                name.clone()
-            }
+            What::Snapshot(name)
+            | What::Forget(name)
+            | What::Medium(name)
+            | What::Pull(name)
+            | What::Prune(name)
+            | What::Check(name)
+            | What::Drill(name) => name.clone(),
             What::Copy { from, to } => format!("{from} to {to}"),
         }
     }

@@ -95,7 +95,7 @@ pub fn wrong(app: &App, what: impl std::fmt::Display) -> Error {
 /// A tree with patterns of what is left out.
 pub fn tree(source: &str, path: impl Into<PathBuf>, exclude: &[&str]) -> Result<Tree> {
     let exclude = exclude.iter().map(|pattern| (*pattern).to_owned()).collect();
-    Ok(Tree { name: name(source)?, path: path.into(), exclude, grows: false })
+    Ok(Tree { name: name(source)?, path: path.into(), exclude, grows: false, moves: false })
 }
 
 /// Adds the folder that `data` names, if any.

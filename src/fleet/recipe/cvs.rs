@@ -51,7 +51,8 @@ impl Recipe for Cvs {
         }
         let mut plan = Plan::default();
         plan.facts.insert("histories".into(), histories(&root)?.to_string());
-        plan.trees.push(common::tree("repository", root, LEFT_OUT)?);
+        // What is removed moves into an Attic.
+        plan.trees.push(super::Tree { moves: true, ..common::tree("repository", root, LEFT_OUT)? });
         Ok(plan)
     }
 

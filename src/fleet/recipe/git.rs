@@ -67,7 +67,8 @@ impl Recipe for Git {
             plan.facts.insert(format!("references of {}", files::below(&root, repository)), references);
         }
         plan.notes.push(format!("{} repositories", repositories.len()));
-        plan.trees.push(common::tree("repositories", root, LEFT_OUT)?);
+        // A collection of garbage puts objects into packs of another name.
+        plan.trees.push(super::Tree { moves: true, ..common::tree("repositories", root, LEFT_OUT)? });
         Ok(plan)
     }
 

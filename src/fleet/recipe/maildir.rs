@@ -48,8 +48,8 @@ impl Recipe for Maildir {
         plan.facts.insert("mailboxes".into(), boxes.to_string());
         plan.facts.insert("mails".into(), mails.to_string());
         plan.notes.push(format!("{boxes} mailboxes, {mails} mails"));
-        // Lists of ids and logs are appended to.
-        plan.trees.push(super::Tree { grows: true, ..common::tree("mail", root, LEFT_OUT)? });
+        // Lists of ids and logs are appended to; a mail that is read moves from `new` to `cur`.
+        plan.trees.push(super::Tree { grows: true, moves: true, ..common::tree("mail", root, LEFT_OUT)? });
         Ok(plan)
     }
 

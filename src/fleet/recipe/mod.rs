@@ -53,6 +53,8 @@ pub struct Tree {
     pub exclude: Vec<String>,
     /// Files that are appended to while they are read are good as they were at first.
     pub grows: bool,
+    /// Files get other names while they are read: one that vanishes makes the snapshot incomplete.
+    pub moves: bool,
 }
 
 /// All that is to be read of one application, for one snapshot.
@@ -79,6 +81,7 @@ impl Plan {
                 path: tree.path.as_os_str().as_encoded_bytes().to_vec(),
                 exclude: tree.exclude.iter().chain(exclude).cloned().collect(),
                 grows: tree.grows,
+                moves: tree.moves,
                 read_from: None,
             };
             sources.push(SourceRequest { name: tree.name.clone(), input: Input::Tree(input) });

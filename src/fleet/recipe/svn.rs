@@ -73,7 +73,7 @@ impl Recipe for Svn {
                 LEFT_OUT.iter().map(move |pattern| format!("{place}/{pattern}"))
             })
             .collect();
-        plan.trees.push(super::Tree { exclude, ..common::tree("repositories", root, &[])? });
+        plan.trees.push(super::Tree { exclude, moves: true, ..common::tree("repositories", root, &[])? });
         Ok(plan)
     }
 

@@ -58,6 +58,8 @@ struct FileTree {
     exclude: Vec<String>,
     #[serde(default)]
     grows: bool,
+    #[serde(default)]
+    moves: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -143,7 +145,13 @@ impl Recipe for User {
         for tree in &self.file.tree {
             let path = self.path(app, &tree.path)?;
             let exclude = tree.exclude.clone();
-            plan.trees.push(Tree { name: common::name(&tree.name)?, path, exclude, grows: tree.grows });
+            plan.trees.push(Tree {
+                name: common::name(&tree.name)?,
+                path,
+                exclude,
+                grows: tree.grows,
+                moves: tree.moves,
+            });
         }
         let engines = match common::configured(app)? {
             Some(engines) => engines,

@@ -1,6 +1,6 @@
 //! The status as one page that needs nothing else: no script, no font, no picture.
 
-use super::{HolderKind, Status, Verdict, judge::age_text};
+use super::{Status, Verdict, judge::age_text};
 use crate::name::Shown;
 use jiff::{Timestamp, tz::TimeZone};
 use std::fmt::Write;
@@ -125,7 +125,7 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
         out.push_str(&row(app, status.time));
     }
     out.push_str(
-        "</tbody></table></div>\n<h2>Repositories and media</h2>\n<div class=\"wide\"><table><thead><tr><th>Name</th><th>Site</th>\
+        "</tbody></table></div>\n<h2>Repositories, media, copies of other servers</h2>\n<div class=\"wide\"><table><thead><tr><th>Name</th><th>Site</th>\
          <th class=\"n\">Applications</th><th class=\"n\">Snapshots</th><th class=\"n\">Synced</th><th>State</th></tr></thead><tbody>\n",
     );
     for one in &status.holders {
@@ -133,7 +133,7 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
             true => "<span class=\"ok\">ok</span>".to_owned(),
             false => format!("<span class=\"red\">{}</span>", escaped(&one.red)),
         };
-        let synced = if one.kind == HolderKind::Medium { ago(status.time, one.synced) } else { String::new() };
+        let synced = if one.kind.is_synced() { ago(status.time, one.synced) } else { String::new() };
         let _ = writeln!(
             out,
             "<tr{}><td class=\"name\">{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{synced}</td><td>{state}</td></tr>",
@@ -141,7 +141,7 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
             escaped(&one.name),
             escaped(&one.site),
             one.held.len(),
-            one.held.values().map(|held| held.count).sum::<u64>(),
+            one.snapshots(),
         );
     }
     out.push_str("</tbody></table></div>\n</body></html>\n");

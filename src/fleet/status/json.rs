@@ -1,6 +1,6 @@
 //! The status for programs.
 
-use super::{HolderKind, Status};
+use super::Status;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -50,10 +50,10 @@ pub fn of(status: &Status) -> Value {
         .map(|one| {
             json!({
                 "name": one.name,
-                "kind": match one.kind { HolderKind::Repository => "repository", HolderKind::Medium => "medium" },
+                "kind": one.kind.word(),
                 "site": one.site,
                 "applications": one.held.len(),
-                "snapshots": one.held.values().map(|held| held.count).sum::<u64>(),
+                "snapshots": one.snapshots(),
                 "foreign_series": one.foreign,
                 "synced": time(one.synced),
                 "red": one.red,

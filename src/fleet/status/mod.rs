@@ -13,6 +13,7 @@ mod html;
 mod json;
 mod judge;
 mod prometheus;
+mod pulled;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -21,6 +22,7 @@ pub use html::page;
 pub use json::of as json;
 pub use judge::{Verdict, judge};
 pub use prometheus::text as prometheus;
+pub use pulled::of_pulled;
 pub use view::{Held, Holder, HolderKind, of_medium, of_repository};
 
 use crate::{
@@ -116,6 +118,8 @@ pub fn look(look: &Look<'_>) -> Result<Status> {
             .and_then(|catalogue| view::of_medium(medium, &catalogue, &look.services, look.now));
         holders.push(held.unwrap_or_else(|error| Holder::unknown_medium(medium, &error)));
     }
+    let pulls = look.fleet.pulls.values().filter(|pull| pull.is_done_by(look.host));
+    holders.extend(pulls.map(|pull| of_pulled(pull, &state, look.now)));
     let apps = look.services.iter().map(|service| judge(service, &holders, &state, look.now)).collect();
     Ok(Status {
         name: look.fleet.name.clone(),
@@ -131,12 +135,19 @@ pub fn look(look: &Look<'_>) -> Result<Status> {
 fn jobs(fleet: &Fleet, state: &State) -> Vec<String> {
     let copies = fleet.copies.iter().map(|job| night::What::Copy { from: job.from.clone(), to: job.to.clone() });
     let checks = fleet.checks.iter().map(|job| night::What::Check(job.repository.clone()));
+    let pulls = fleet
+        .pulls
+        .values()
+        .flat_map(|pull| [night::What::Pull(pull.server.clone()), night::What::Check(pull.copy_name())]);
+    let prunes = fleet.repositories.keys().map(|name| night::What::Prune(name.clone()));
     let forgets = fleet.repositories.keys().map(|name| night::What::Forget(name.clone()));
     let media = fleet.media.keys().map(|name| night::What::Medium(name.clone()));
     let mut out: Vec<String> = copies
         .chain(media)
         .chain(checks)
         .chain(forgets)
+        .chain(prunes)
+        .chain(pulls)
         .filter_map(|what| {
             let last = state.last(&what.key()).filter(|last| !last.wrong.is_empty())?;
             Some(format!("{what}: {}", last.wrong))

@@ -1,6 +1,6 @@
 //! The status as metrics, for node_exporter's folder of text files.
 
-use super::{HolderKind, Status};
+use super::Status;
 use std::fmt::Write;
 
 /// One metric with a value for each label.
@@ -48,10 +48,15 @@ pub fn text(status: &Status) -> String {
     apps("vault_app_restore_seconds", "How long that took.", &|app| app.rto);
     apps("vault_app_bytes", "Bytes of its files.", &|app| app.sizes.first().map(|bytes| *bytes as f64));
     let mut holders = status.holders.iter().map(|one| {
-        let kind = if one.kind == HolderKind::Medium { "medium" } else { "repository" };
+        let kind = one.kind.word();
         (format!("{{name=\"{}\",kind=\"{kind}\"}}", escaped(&one.name)), f64::from(u8::from(!one.red.is_empty())))
     });
-    metric(&mut out, "vault_holder_red", "1 when a repository or medium is not as it should be.", &mut holders);
+    metric(
+        &mut out,
+        "vault_holder_red",
+        "1 when a repository, a medium or a copy is not as it should be.",
+        &mut holders,
+    );
     let label = format!("{{fleet=\"{fleet}\"}}");
     let mut whole = |name: &str, help: &str, value: Option<f64>| {
         metric(&mut out, name, help, &mut value.map(|value| (label.clone(), value)).into_iter());

@@ -21,6 +21,24 @@ pub const SIZES: usize = 8;
 pub enum HolderKind {
     Repository,
     Medium,
+    /// The copy of another server's repository, which is not opened here.
+    Pulled,
+}
+
+impl HolderKind {
+    /// A word for programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            HolderKind::Repository => "repository",
+            HolderKind::Medium => "medium",
+            HolderKind::Pulled => "pulled",
+        }
+    }
+
+    /// True for what is brought up to date now and then.
+    pub fn is_synced(self) -> bool {
+        self != HolderKind::Repository
+    }
 }
 
 /// What a place holds of an application.
@@ -48,7 +66,9 @@ pub struct Holder {
     pub held: BTreeMap<String, Held>,
     /// A medium that is brought up to date now and then holds what is this old, in seconds; 0 for a repository.
     pub slack: u64,
-    /// When a medium was last brought up to date.
+    /// Snapshots of which nothing is known but that they are there.
+    pub unnamed: u64,
+    /// When a medium or a copy was last brought up to date.
     pub synced: Option<i64>,
     /// What is wrong with it; empty when nothing is. Safe to print.
     pub red: String,
@@ -59,6 +79,11 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// All snapshots in it.
+    pub fn snapshots(&self) -> u64 {
+        self.held.values().map(|held| held.count).sum::<u64>() + self.unnamed
+    }
+
     /// A repository that cannot be looked at.
     pub fn lost(repository: &config::Repository, error: &Error) -> Self {
         Holder {
@@ -67,6 +92,7 @@ impl Holder {
             site: repository.site.clone(),
             held: BTreeMap::new(),
             slack: 0,
+            unnamed: 0,
             synced: None,
             red: error.to_string(),
             foreign: 0,
@@ -82,6 +108,7 @@ impl Holder {
             site: String::new(),
             held: BTreeMap::new(),
             slack: medium.overdue,
+            unnamed: 0,
             synced: None,
             red: error.to_string(),
             foreign: 0,
@@ -121,6 +148,7 @@ pub fn of_repository(entry: &config::Repository, repo: &Repository, services: &[
         site: entry.site.clone(),
         held: looked.into_iter().filter(|(_, held, _)| held.count > 0).map(|(name, held, _)| (name, held)).collect(),
         slack: 0,
+        unnamed: 0,
         synced: None,
         red,
         foreign: by_series.len() as u64,
@@ -193,6 +221,7 @@ pub fn of_medium(
         site: known.site,
         held,
         slack: medium.overdue,
+        unnamed: 0,
         synced,
         red,
         foreign: 0,

@@ -129,6 +129,15 @@ pub enum Done {
     Failed { ticket: Ticket },
 }
 
+/// What happens to a source while it is read, as its user said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Habits {
+    /// That a file grows is no problem: what it held at first is good by itself.
+    pub grows: bool,
+    /// That one vanishes is: it may be where it was not looked for.
+    pub moves: bool,
+}
+
 /// All threads are to stop; why is known to [`Control`].
 #[derive(Debug)]
 pub struct Stopped;
@@ -247,8 +256,8 @@ impl<'m> Control<'m> {
 
     /// Records that an entry could not be read: a problem, unless it is gone. Files come and go while a snapshot is made; what was
     /// removed before it was read is no part of it, as if the snapshot had begun a moment later.
-    pub fn lost(&self, error: &PathError) {
-        if error.is_missing() {
+    pub fn lost(&self, error: &PathError, habits: Habits) {
+        if error.is_missing() && !habits.moves {
             lock(&self.gone).get_or_insert_with(|| (error.path.clone(), 0)).1 += 1;
         } else {
             self.path_problem(error);

@@ -68,6 +68,9 @@ pub struct TreeInput {
     /// Its files are appended to while they are read, and what they held at first is good by itself: mailboxes, logs. That one grew is
     /// then no problem.
     pub grows: bool,
+    /// Its files get other names while they are read: one that vanishes may be where it was not looked for, which is a problem. Elsewhere
+    /// what vanishes was removed.
+    pub moves: bool,
 }
 
 impl TreeInput {

@@ -2,7 +2,7 @@
 //! process, and one that changes underneath would yield a blob that does not match its id.
 
 use super::{
-    flow::{BUFFER, Batch, Buffer, Control, Done, Facts, Item, Piece, Pool, Stopped, Task, Ticket},
+    flow::{BUFFER, Batch, Buffer, Control, Done, Facts, Habits, Item, Piece, Pool, Stopped, Task, Ticket},
     previous::Previous,
 };
 use crate::{
@@ -47,8 +47,8 @@ pub struct Reader<'a> {
     pub results: Sender<Vec<Done>>,
     /// Where the versions before are read from, when blobs may lean on them.
     pub before: Option<&'a (dyn PageSource + Sync)>,
-    /// That a file grows is no problem: what it held at first is good by itself.
-    pub grows: bool,
+    /// What happens to the source meanwhile.
+    pub habits: Habits,
     /// Counts the bytes of the source that were new.
     pub new: Arc<AtomicU64>,
     batch: Option<Gathering>,
@@ -79,7 +79,17 @@ impl<'a> Reader<'a> {
         results: Sender<Vec<Done>>,
         before: Option<&'a (dyn PageSource + Sync)>,
     ) -> Self {
-        Reader { control, chunker, pool, batches, results, before, grows: false, new: Arc::default(), batch: None }
+        Reader {
+            control,
+            chunker,
+            pool,
+            batches,
+            results,
+            before,
+            habits: Habits::default(),
+            new: Arc::default(),
+            batch: None,
+        }
     }
 
     /// Reads what the walker asks for, until it has no more. On a rotational disk files are read in the order in which they lie on
@@ -138,7 +148,7 @@ impl<'a> Reader<'a> {
     }
 
     fn failed(&mut self, ticket: Ticket, error: &PathError) -> Result<(), Stopped> {
-        self.control.lost(error);
+        self.control.lost(error, self.habits);
         self.send(vec![Done::Failed { ticket }])
     }
 
@@ -167,7 +177,7 @@ impl<'a> Reader<'a> {
     /// Records when a file is not what it was before it was read.
     fn compare(&self, task: &Task, file: &File, before: &Stat) {
         let times = |stat: &Stat| (stat.size, stat.mtime, stat.ctime);
-        let differs = |after: Stat| times(&after) != times(before) && !(self.grows && after.size >= before.size);
+        let differs = |after: Stat| times(&after) != times(before) && !(self.habits.grows && after.size >= before.size);
         if stat_file(file).is_ok_and(differs) {
             self.changed(task, "it changed while it was read; it may be inconsistent");
         }
@@ -200,7 +210,7 @@ impl<'a> Reader<'a> {
         };
         self.counted(len);
         match read {
-            Ok(read) if read > size && self.grows => {}
+            Ok(read) if read > size && self.habits.grows => {}
             Ok(read) if read > size => self.changed(task, "it grew while it was read; what it held at first was kept"),
             Ok(read) if read < size => self.changed(task, "it shrank while it was read; what was left was kept"),
             _ => self.compare(task, file, &stat),

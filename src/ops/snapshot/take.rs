@@ -3,7 +3,7 @@
 use super::{
     Input, SourceRequest,
     assemble::{Assembler, Taken},
-    flow::{BUFFER, Batch, Control, Done, Pool, Step, Stopped},
+    flow::{BUFFER, Batch, Control, Done, Habits, Pool, Step, Stopped},
     job::Job,
     read::Reader,
     scan::{Scan, meta_of},
@@ -158,14 +158,15 @@ impl Taker<'_> {
         let mut patterns = self.job.excludes.patterns().to_vec();
         let (kind, taken) = match placed.request.input {
             Input::Path(given) => {
-                let Some((class, taken)) = self.tree(&placed.path, name, self.job.excludes, false)? else {
+                let Some((class, taken)) = self.tree(&placed.path, name, self.job.excludes, Habits::default())? else {
                     return Ok(None);
                 };
                 (SourceKind::Tree { path: given, device: class }, taken)
             }
             Input::Tree(tree) => {
+                let habits = Habits { grows: tree.grows, moves: tree.moves };
                 let excludes = self.job.control.guard(tree.excludes(self.job.exclude_options))?;
-                let Some((class, taken)) = self.tree(&placed.path, name, &excludes, tree.grows)? else {
+                let Some((class, taken)) = self.tree(&placed.path, name, &excludes, habits)? else {
                     return Ok(None);
                 };
                 patterns = excludes.patterns().to_vec();
@@ -202,7 +203,7 @@ impl Taker<'_> {
         path: &[u8],
         name: Name,
         excludes: &Excludes,
-        grows: bool,
+        habits: Habits,
     ) -> Result<Option<(DeviceClass, Taken)>, Stopped> {
         let control = self.job.control;
         let root = match open_root(path) {
@@ -221,7 +222,7 @@ impl Taker<'_> {
         let assembler = self.assembler()?;
         let new = Arc::new(AtomicU64::new(0));
         std::thread::scope(|scope| {
-            let scan = Scan::new(self.job, excludes, steps, tasks);
+            let scan = Scan::new(self.job, excludes, habits, steps, tasks);
             control.spawn(scope, "walker", move || match root {
                 Root::Directory(dir) => scan.directory(dir, name),
                 Root::Single(dir, entry) => scan.single(dir, entry, name),
@@ -236,7 +237,7 @@ impl Taker<'_> {
                     results.clone(),
                     self.before(),
                 );
-                reader.grows = grows;
+                reader.habits = habits;
                 reader.new = new.clone();
                 let tasks = tasks_out.clone();
                 control.spawn(scope, "reader", move || reader.run(&tasks, rotational))?;

@@ -30,7 +30,7 @@ struct Unchanged {
 impl Scan<'_> {
     pub(super) fn attributes(&self, found: Result<Vec<Xattr>, PathError>) -> Vec<Xattr> {
         found.unwrap_or_else(|error| {
-            self.control.lost(&error);
+            self.control.lost(&error, self.habits);
             Vec::new()
         })
     }

@@ -12,7 +12,7 @@ use crate::{
     },
     model::limits,
     name::{Name, Shown},
-    ops::snapshot::flow::{Control, Stopped},
+    ops::snapshot::flow::{Control, Habits, Stopped},
 };
 use crossbeam_channel::Sender;
 use std::{io, sync::Arc};
@@ -50,6 +50,7 @@ pub struct Looker<'a> {
     control: &'a Control<'a>,
     excludes: &'a Excludes,
     protect: Option<(u64, u64)>,
+    habits: Habits,
     to: Sender<Vec<Seen>>,
     /// The device of the root.
     device: u64,
@@ -66,6 +67,7 @@ impl<'a> Looker<'a> {
             control: scan.control,
             excludes: scan.excludes,
             protect: scan.protect,
+            habits: scan.habits,
             to,
             device: 0,
             rel: Vec::new(),
@@ -119,7 +121,7 @@ impl<'a> Looker<'a> {
     }
 
     fn lost(&self, error: &PathError) -> Result<(), Stopped> {
-        self.control.lost(error);
+        self.control.lost(error, self.habits);
         Ok(())
     }
 
@@ -142,7 +144,7 @@ impl<'a> Looker<'a> {
                 Some(dir)
             }
             Err(error) => {
-                self.control.lost(&error);
+                self.control.lost(&error, self.habits);
                 frame.at = frame.listing.len();
                 None
             }
@@ -157,6 +159,8 @@ impl<'a> Looker<'a> {
         self.rel.extend_from_slice(&entry);
         let stat = match dir.stat(&entry) {
             Ok(stat) => stat,
+            // What would have been left out is no loss.
+            Err(error) if error.is_missing() && self.excludes.leaves_out(&self.rel, false) => return Ok(None),
             Err(error) => return self.lost(&error).map(|()| None),
         };
         let is_dir = stat.kind == Kind::Dir;
@@ -187,7 +191,7 @@ impl<'a> Looker<'a> {
         let inside = !self.excludes.one_file_system() || stat.device == self.device;
         match dir.open_child(&name) {
             Ok(child) => self.enter(Arc::new(child), name, stat, inside).map(Some),
-            Err(error) if error.is_missing() => self.lost(&error).map(|()| None),
+            Err(error) if error.is_missing() && !self.habits.moves => self.lost(&error).map(|()| None),
             Err(error) => {
                 self.control.path_problem(&error);
                 // The directory itself is known; that its contents are not is recorded.
@@ -202,7 +206,7 @@ impl<'a> Looker<'a> {
         let listing = match if inside { dir.list() } else { Ok(Listing::default()) } {
             Ok(listing) => listing,
             Err(error) => {
-                self.control.lost(&error);
+                self.control.lost(&error, self.habits);
                 Listing::default()
             }
         };

@@ -10,7 +10,7 @@ mod run;
 pub use entries::meta_of;
 
 use super::{
-    flow::{Control, Step, Stopped, Task, Ticket},
+    flow::{Control, Habits, Step, Stopped, Task, Ticket},
     job::Job,
     parent::{Cursor, Parent},
     recall::Recall,
@@ -43,6 +43,7 @@ pub struct Scan<'a> {
     pub recall: Option<&'a Recall<'a>>,
     pub with_atime: bool,
     pub protect: Option<(u64, u64)>,
+    pub habits: Habits,
     pub steps: Sender<Step>,
     pub tasks: Sender<Vec<Task>>,
     state: State,
@@ -61,7 +62,13 @@ struct State {
 
 impl<'a> Scan<'a> {
     /// A walk that has not begun.
-    pub fn new(job: &'a Job<'a>, excludes: &'a Excludes, steps: Sender<Step>, tasks: Sender<Vec<Task>>) -> Self {
+    pub fn new(
+        job: &'a Job<'a>,
+        excludes: &'a Excludes,
+        habits: Habits,
+        steps: Sender<Step>,
+        tasks: Sender<Vec<Task>>,
+    ) -> Self {
         Scan {
             control: job.control,
             excludes,
@@ -69,6 +76,7 @@ impl<'a> Scan<'a> {
             recall: job.recall,
             with_atime: job.with_atime,
             protect: job.protect,
+            habits,
             steps,
             tasks,
             state: State::default(),
@@ -94,7 +102,7 @@ impl<'a> Scan<'a> {
     }
 
     fn lost(&self, error: &PathError) -> Result<(), Stopped> {
-        self.control.lost(error);
+        self.control.lost(error, self.habits);
         Ok(())
     }
 
@@ -248,7 +256,9 @@ mod tests {
         };
         let ((steps, _all), (tasks, runs)) = (unbounded(), unbounded());
         let root = Dir::open(folder.path().as_os_str().as_bytes()).unwrap();
-        Scan::new(&job, &excludes, steps, tasks).directory(root, Name::new(*b"data").unwrap()).unwrap();
+        Scan::new(&job, &excludes, Habits::default(), steps, tasks)
+            .directory(root, Name::new(*b"data").unwrap())
+            .unwrap();
         let runs: Vec<Vec<Task>> = runs.iter().collect();
         assert_eq!(runs.iter().map(Vec::len).sum::<usize>(), 200);
         for run in &runs {

@@ -197,6 +197,29 @@ impl<F: FnOnce() + Send> Monitor for After<F> {
 }
 
 #[test]
+fn what_vanishes_where_files_are_moved_is_a_problem_unless_it_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = repository(Arc::new(MemoryStore::default()));
+    for (exclude, problems) in [("*.log", 1), ("*.tmp", 0)] {
+        for name in ["a", "b.tmp"] {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        let gone = dir.path().join("b.tmp");
+        let act = move || fs::remove_file(gone).unwrap();
+        let tree = TreeInput {
+            path: dir.path().as_os_str().as_encoded_bytes().to_vec(),
+            exclude: vec![exclude.to_owned()],
+            moves: true,
+            ..TreeInput::default()
+        };
+        let sources = vec![SourceRequest { name: Name::new(*b"data").unwrap(), input: Input::Tree(tree) }];
+        let monitor = After(Some(act).into());
+        let report = snapshot(&repo, fixture::request("h/-/moves", sources), &monitor).unwrap();
+        assert_eq!((report.snapshot.problem_count, report.files_gone), (problems, 0), "{:?}", report.snapshot.problems);
+    }
+}
+
+#[test]
 fn a_source_that_vanishes_is_a_problem_and_what_vanishes_below_it_is_none() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("root");
