@@ -48,7 +48,7 @@ fn worthwhile(packs: &[Small], target: u64) -> usize {
 /// pays for nothing, or it would pay night after night.
 fn allowance(won: u64, numbers: &Numbers, target: u64) -> u64 {
     let paid = won.saturating_mul(COST_MAX).saturating_sub(numbers.moved.bytes);
-    paid.max(target / 2).max(numbers.live.bytes / SHARE)
+    paid.max(target / 4).max(numbers.live.bytes / SHARE)
 }
 
 /// Adds to the plan what is worth putting together of packs that stay otherwise. `won`: dead bytes that this run condemns.
@@ -136,9 +136,9 @@ mod tests {
             numbers
         };
         let mib = 1 << 20;
-        assert_eq!(allowance(0, &numbers(1000 * mib, 0, 500 * mib), TARGET), TARGET / 2);
+        assert_eq!(allowance(0, &numbers(1000 * mib, 0, 500 * mib), TARGET), TARGET / 4);
         assert_eq!(allowance(100 * mib, &numbers(1000 * mib, 50 * mib, 100 * mib), TARGET), 150 * mib);
-        assert_eq!(allowance(100 * mib, &numbers(1000 * mib, 200 * mib, 100 * mib), TARGET), TARGET / 2);
+        assert_eq!(allowance(100 * mib, &numbers(1000 * mib, 200 * mib, 100 * mib), TARGET), TARGET / 4);
         assert_eq!(allowance(0, &numbers(1 << 40, 0, 0), TARGET), 8 << 30);
     }
 
