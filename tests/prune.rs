@@ -52,41 +52,98 @@ fn fill(tree: &Path, files: &BTreeMap<String, Vec<u8>>) {
     }
 }
 
+/// Kills: `VAULT_KILLS=1000` for a long run, `VAULT_SEED=7` for another one.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// Numbers below a bound, the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    /// Waits, kills, and says whether it came in time.
+    fn kill(&mut self, child: &mut Child, within: u64) -> bool {
+        std::thread::sleep(Duration::from_millis(self.below(within)));
+        let is_over = child.try_wait().unwrap().is_some();
+        child.kill().unwrap();
+        !is_over
+    }
+}
+
 #[test]
-fn killed_at_any_moment_neither_snapshots_nor_prunes_lose_anything() {
+fn killed_at_any_moment_snapshot_prune_forget_and_rewrite_lose_nothing() {
+    let (kills, seed) = (number("VAULT_KILLS", 60), number("VAULT_SEED", 1));
     let world = World::with_repository();
     let tree = world.path("tree");
+    let mut dice = Dice(seed);
+    let (mut done_kills, mut round, mut leaked) = ([0u64; 4], 0, 0);
     let mut held: BTreeMap<String, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
-    for round in 0..40u64 {
+    let mut written: Vec<BTreeMap<String, Vec<u8>>> = Vec::new();
+    while done_kills.iter().sum::<u64>() < kills {
+        round += 1;
         // Files come back after their snapshots were forgotten: a writer would like to rely on what prune takes away.
-        let files: BTreeMap<String, Vec<u8>> =
+        let mut files: BTreeMap<String, Vec<u8>> =
             (0..4).map(|n| (round * (n + 1)) % 7).map(|seed| (format!("f{seed}"), noise(300_000, seed))).collect();
         fill(&tree, &files);
-        let tree = tree.to_str().unwrap();
+        let tree_text = tree.to_str().unwrap();
         let mut prune = start(&world, &["prune", "--quiet", "--grace", "0", "--force", "--max-unused", "0"]);
-        std::thread::sleep(Duration::from_millis(round * 5 % 37));
-        let mut snapshot = start(&world, &["snapshot", "--json", "--as", "alpha/-/tree", tree]);
-        std::thread::sleep(Duration::from_millis(30 + round * 17 % 150));
-        if round % 2 == 0 {
-            let _ = snapshot.kill();
+        std::thread::sleep(Duration::from_millis(dice.below(40)));
+        let mut snapshot = start(&world, &["snapshot", "--json", "--as", "alpha/-/tree", tree_text]);
+        if dice.below(3) > 0 {
+            done_kills[0] += u64::from(dice.kill(&mut snapshot, 200));
         }
-        if round % 3 == 0 {
-            let _ = prune.kill();
+        if dice.below(3) > 0 {
+            done_kills[1] += u64::from(dice.kill(&mut prune, 100));
         }
         if let Some(id) = acknowledged(&snapshot.wait_with_output().unwrap()) {
-            held.insert(id, files);
+            held.insert(id, files.clone());
         }
         prune.wait().unwrap();
         if held.len() > 3 {
             let id = held.keys().next().unwrap().clone();
-            done(&world, &["forget", "--yes", "--force", &id]);
+            let mut forget = start(&world, &["forget", "--yes", "--force", &id]);
+            done_kills[2] += u64::from(dice.kill(&mut forget, 60));
+            forget.wait().unwrap();
+            // Whether or not it came so far: it may be said again.
+            let again = world.run(&["forget", "--yes", "--force", &id]);
+            assert!(again.code == 0 || again.err.contains("no snapshot"), "{}{}", again.out, again.err);
             held.remove(&id);
         }
+        if round % 3 == 0 && written.len() < 12 {
+            files.insert("secret".into(), noise(5_000, 1_000_000 + round));
+            fill(&tree, &files);
+            done(&world, &["snapshot", "--as", "beta/-/tree", tree_text]);
+            files.remove("secret");
+            written.push(files);
+            leaked += 1;
+        }
+        if leaked > 0 {
+            let mut rewrite = start(&world, &["rewrite", "beta/-/tree:tree/secret", "--yes", "--reason", "leaked"]);
+            done_kills[3] += u64::from(dice.kill(&mut rewrite, 250));
+            if rewrite.wait().unwrap().success() {
+                leaked = 0;
+            }
+        }
     }
-    assert!(held.len() >= 3, "{held:?}");
+    println!("{round} rounds; killed: snapshot, prune, forget, rewrite {done_kills:?}");
+    assert!(held.len() >= 2 && done_kills.iter().all(|kills| *kills > 0), "{held:?} {done_kills:?}");
+    // Whatever a killed one has left, it is done now, or there is nothing left to do.
+    let last = world.run(&["rewrite", "beta/-/tree:tree/secret", "--yes"]);
+    assert!(last.code == 0 || last.err.contains("nothing to take out"), "{}{}", last.out, last.err);
     for _ in 0..3 {
         done(&world, &["check", "--read-data"]);
         held.iter().for_each(|(id, files)| assert_holds(&world, id, files));
+        let listed = world.run(&["snapshots", "--json", "beta/-/tree"]).expect(0).result();
+        let listed = listed["snapshots"].as_array().unwrap();
+        assert_eq!(listed.len(), written.len());
+        for (one, files) in listed.iter().zip(&written) {
+            assert_holds(&world, one["id"].as_str().unwrap(), files);
+        }
         done(&world, &["prune", "--grace", "0", "--force"]);
     }
     done(&world, &["check", "--read-data"]);

@@ -32,6 +32,13 @@ pub struct Scene {
     pub marks_stay: bool,
     /// Packs that are listed and absent.
     pub lost: Mask,
+    /// Packs whose bytes are damaged; marks that are there from the start, each by the packs that it names; and snapshots that need what
+    /// only damaged packs hold, which nobody can help.
+    pub damaged: Mask,
+    pub marks: &'static [Mask],
+    pub holed: Mask,
+    /// A notice may leave packs out that its marks name.
+    pub notice_any: bool,
     /// Snapshots that are there; of the three those that no writer makes.
     pub snapshots: Mask,
     /// Of several marks each may be too young to be swept.
@@ -70,6 +77,11 @@ impl Model {
             store.lists[n] = *lists;
         }
         store.packs &= !self.scene.lost;
+        store.damaged = self.scene.damaged;
+        for (n, names) in self.scene.marks.iter().enumerate() {
+            store.notes |= bit(NOTES - 1 - n);
+            store.names[NOTES - 1 - n] = *names;
+        }
         store.snapshots = self.scene.snapshots;
         state.acknowledged = self.scene.snapshots;
         state
@@ -129,6 +141,7 @@ impl Model {
         if let Some(target) = pruner::forget_op(self, state) {
             out.push((FORGETTER, pruner::forget(self, state, target)));
         }
+        out.iter_mut().for_each(|(_, state)| state.store.settle());
     }
 
     /// What the next step of an actor is called.
@@ -143,8 +156,8 @@ impl Model {
     /// What is wrong with a state.
     pub fn violation(&self, state: &State) -> Option<&'static str> {
         let store = &state.store;
-        let readable = store.blobs_in(store.packs & store.listed(store.indexes));
-        if each(store.snapshots & !store.gone).any(|s| self.scene.wants[s] & !readable != 0) {
+        let readable = store.blobs_in(store.packs & store.listed(store.indexes) & !store.damaged);
+        if each(store.snapshots & !store.gone & !self.scene.holed).any(|s| self.scene.wants[s] & !readable != 0) {
             return Some("a snapshot has holes");
         }
         if state.acknowledged & !store.gone & !store.snapshots != 0 {
@@ -163,6 +176,7 @@ impl Model {
         while pruner::op(self, &state, LAST).is_some() {
             pruner::step(self, &state, LAST, &mut out);
             state = out.pop().expect("no step waits");
+            state.store.settle();
             assert!(out.is_empty());
             if let Some(what) = self.violation(&state) {
                 return Some(what);
@@ -177,10 +191,12 @@ impl Model {
         if store.intents != 0 || store.sessions != 0 || store.snapshots & store.gone != 0 {
             return Some("an intent, a session or a forgotten snapshot stays");
         }
-        if store.notes & !store.notices != 0 {
+        // What is damaged, and needed, and nowhere else, stays under its mark.
+        let helpless = store.packs & store.damaged;
+        if each(store.notes & !store.notices).any(|note| store.names[note] & helpless == 0) {
             return Some("a mark stays");
         }
         // Notices of which nothing is left go with the next sweep that has something to do.
-        (store.named(store.notices) & store.packs != 0).then_some("a noticed pack stays")
+        (store.named(store.notices) & store.packs & !helpless != 0).then_some("a noticed pack stays")
     }
 }

@@ -56,14 +56,17 @@ const LISTED: usize = 6;
 const MARKS: usize = 7;
 const OLD: usize = 8;
 const EXPIRED: usize = 9;
-/// And what a run that marks knows to be marked.
+/// And what it knows to be marked.
 const MARKED: usize = 7;
+const MARKED_BESIDE: usize = 11;
 // The plan, in the place of the survey.
 const PUBLISH: usize = 0;
 const DROP: usize = 1;
 const FORGOTTEN: usize = 2;
 const COPY: usize = 3;
 const CONDEMNED: usize = 4;
+/// The copies hold what is damaged.
+const TAINTED: usize = 5;
 const REMOVE: usize = 0;
 const ENTRIES: usize = 1;
 const NOTES_DONE: usize = 2;
@@ -197,13 +200,26 @@ pub fn step(model: &Model, before: &State, who: usize, out: &mut Vec<State>) {
             store.notes |= bit(slot);
             store.notices |= bit(slot);
             store.names[slot] = store.named(m[MARKS] | m[OLD]) & store.packs;
+            if model.scene.notice_any && who != LAST {
+                let (all, old) = (store.names[slot], store.named(m[OLD]));
+                for some in (0..all).filter(|some| some & !all == 0 && some & old == old & all) {
+                    let mut state = state.clone();
+                    state.store.names[slot] = some;
+                    advance(model, &mut state, who, false);
+                    out.push(state);
+                }
+            }
         }
         ListIntents => m[INTENTS] = store.intents,
         ListNotes => m[NOTES_SEEN] = store.notes,
         ReadNotes => {
             m[NAMED] = store.named(m[NOTES_SEEN] & store.notices);
-            if model.scene.marks_stay && runs(model, who)[run] == Run::Mark {
-                m[MARKED] = store.named(m[NOTES_SEEN] & !store.notices);
+            if model.scene.marks_stay {
+                let marked = store.named(m[NOTES_SEEN] & !store.notices);
+                match runs(model, who)[run] {
+                    Run::Mark => m[MARKED] = marked,
+                    Run::Sweep => m[MARKED_BESIDE] = marked,
+                }
             }
             m[NOTES_SEEN] = 0;
             if !rules.notes_before_packs {
@@ -248,7 +264,11 @@ pub fn step(model: &Model, before: &State, who: usize, out: &mut Vec<State>) {
             let slot = model.free_pack(store, who, run);
             store.packs |= bit(slot);
             store.blobs[slot] = m[COPY] as u8;
+            if m[TAINTED] != 0 {
+                store.damaged |= bit(slot);
+            }
             m[COPY] = bit(slot);
+            m[TAINTED] = 0;
         }
         IndexCopies => {
             let slot = model.free_index(store, who, run);
@@ -342,7 +362,11 @@ fn plan(model: &Model, state: &mut State, who: usize) -> bool {
     let (run, highest) = (usize::from(actor.run), who != LAST && scene.pruners[who - PRUNER].1);
     let m = actor.memory;
     let sweep = runs(model, who)[run] == Run::Sweep;
-    let own = if sweep { store.named(m[MARKS] | m[OLD]) | names_of_own(model, store, who, run) } else { 0 };
+    let own = match sweep {
+        true if scene.notice_any && who != LAST => names_of_own(model, store, who, run),
+        true => store.named(m[MARKS] | m[OLD]) | names_of_own(model, store, who, run),
+        false => 0,
+    };
     let found = m[LISTED] & m[10];
     let named = if rules.noticed_copies_do_not_count { m[NAMED] | own } else { own };
     let usable = found & !named;
@@ -381,26 +405,44 @@ fn plan(model: &Model, state: &mut State, who: usize) -> bool {
         }
         let mut keep = 0;
         for blob in each_blob(live & have) {
-            let holders = store.holders(blob, usable);
+            let mut holders = store.holders(blob, usable);
+            // Nothing would be lost without it, since S4 spares what is nowhere else unmarked; but nothing would ever be freed.
+            if holders & !m[MARKED] != 0 {
+                holders &= !m[MARKED];
+            }
             if holders & keep == 0 {
                 keep |= if highest { bit(15 - holders.leading_zeros() as usize) } else { pop(&mut { holders }) };
             }
         }
         let mut copy = if rules.live_blobs_are_copied_out { live & !have } else { 0 };
+        let mut tainted = false;
         for pack in each(keep) {
             let is_marked = scene.marks_stay && m[MARKED] & bit(pack) != 0;
-            if is_marked || scene.repack && store.blobs[pack] & !live != 0 {
+            let is_damaged = store.damaged & bit(pack) != 0;
+            // What is damaged is moved from where it is, or not at all.
+            if (is_marked || scene.repack && store.blobs[pack] & !live != 0)
+                && !(is_damaged && rules.damaged_is_not_moved)
+            {
                 keep &= !bit(pack);
                 copy |= store.blobs[pack] & live;
+                tainted |= is_damaged;
             }
         }
         copy &= !store.blobs_in(keep);
+        let sound = store.blobs_in(found & !store.damaged);
+        if rules.damaged_is_not_moved {
+            // What is nowhere else stays where it is.
+            each_blob(copy & !sound).for_each(|blob| keep |= store.holders(blob, usable));
+            copy &= sound;
+        }
+        next[TAINTED] = Mask::from(tainted || copy & !sound != 0);
         next[COPY] = Mask::from(copy);
         next[CONDEMNED] = m[10] & !keep & !m[NAMED];
     } else {
         let mut spared = 0;
         if rules.live_packs_are_spared {
-            for blob in each_blob(live & !have) {
+            let lasting = if rules.marked_copies_do_not_count { usable & !m[MARKED_BESIDE] } else { usable };
+            for blob in each_blob(live & !store.blobs_in(lasting)) {
                 spared |= store.holders(blob, found);
             }
         }
@@ -420,7 +462,7 @@ fn plan(model: &Model, state: &mut State, who: usize) -> bool {
         }
         let mut done = 0;
         for note in each(m[MARKS]) {
-            if !scene.marks_stay || store.names[note] & left == 0 {
+            if !scene.marks_stay || !rules.marks_last || store.names[note] & left == 0 {
                 done |= bit(note);
             }
         }

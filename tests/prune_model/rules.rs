@@ -64,6 +64,8 @@ rules! {
     intents_are_finished in "one_writer",
     /// M2: an intent is dropped only when a blob of it is nowhere.
     held_intents_stay in "one_writer",
+    /// M3: what is damaged is not moved: its damage would not show under a new name.
+    damaged_is_not_moved in "damaged_pack",
     /// M3: live blobs that only noticed packs hold are copied out.
     live_blobs_are_copied_out in "one_writer",
     /// M4 comes before M5.
@@ -74,12 +76,16 @@ rules! {
     notice_before_survey in "one_writer",
     /// S4: what is live in a noticed pack and nowhere else keeps the pack.
     live_packs_are_spared in "one_writer",
+    /// S4: a copy in a pack that a mark names is no copy: it may be damaged.
+    marked_copies_do_not_count in "crossing_marks",
     /// S5 comes before S6.
     index_before_old_index in "one_writer",
     /// S5: only packs that are absent are left out.
     index_keeps_present_packs in "one_writer",
     /// S6: a run removes only what its own new object covers.
     own_index_covers in "merging",
+    /// S7: a mark stays as long as any pack that it names is there.
+    marks_last in "damaged_pack",
     /// S7: a notice stays as long as any pack that it names is there.
     notices_stay in "taking_over",
     /// S7: a run's own notice stays.

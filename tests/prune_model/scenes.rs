@@ -19,6 +19,10 @@ const BASE: Scene = Scene {
     repack: false,
     marks_stay: false,
     lost: 0,
+    damaged: 0,
+    marks: &[],
+    holed: 0,
+    notice_any: false,
     snapshots: 1,
     young: true,
     litter: true,
@@ -36,6 +40,9 @@ const RIVALS: Scene = Scene {
     forgets: &[],
     ..BASE
 };
+
+/// Marks stay, and a notice may leave out what they name.
+const LASTING: Scene = Scene { marks_stay: true, notice_any: true, forgets: &[], ..BASE };
 
 pub const ALL: &[Scene] = &[
     BASE,
@@ -58,5 +65,33 @@ pub const ALL: &[Scene] = &[
     Scene { name: "two_writers", wants: [0, A | C, B | C], writers: 2, ..BUSY },
     Scene { name: "copies_and_writer", young: false, litter: false, ..RIVALS },
     Scene { name: "two_pruners", pruners: &[(ONCE, false), (&[Mark], false)], ..BUSY },
+    Scene {
+        name: "damaged_pack",
+        damaged: 1,
+        marks: &[1],
+        holed: 1,
+        pruners: &[(&[Sweep, Mark, Sweep], false)],
+        ..LASTING
+    },
+    Scene {
+        name: "damaged_copy",
+        packs: &[A, A],
+        indexes: &[3],
+        wants: [A, A | C, 0],
+        damaged: 1,
+        marks: &[1],
+        pruners: &[(TWICE, false)],
+        ..LASTING
+    },
+    Scene {
+        name: "crossing_marks",
+        packs: &[A, A],
+        indexes: &[3],
+        wants: [A, A | C, 0],
+        damaged: 1,
+        marks: &[1, 2],
+        pruners: &[(&[Sweep, Mark, Sweep], false)],
+        ..LASTING
+    },
     Scene { name: "taking_over", pruners: &[(ONCE, false), (&[Sweep, Sweep], false)], ..BUSY },
 ];

@@ -21,6 +21,8 @@ pub struct Store {
     pub packs: Mask,
     /// Blobs of each pack, as a set.
     pub blobs: [u8; PACKS],
+    /// Packs whose bytes are damaged.
+    pub damaged: Mask,
     pub indexes: Mask,
     /// Packs that each index object lists.
     pub lists: [Mask; INDEXES],
@@ -86,6 +88,11 @@ impl Store {
     pub fn remove_index(&mut self, index: Mask) {
         self.indexes &= !index;
         each(index).for_each(|n| self.lists[n] = 0);
+    }
+
+    /// What is not there any more is not damaged either.
+    pub fn settle(&mut self) {
+        self.damaged &= self.packs;
     }
 
     pub fn remove_note(&mut self, note: Mask) {
