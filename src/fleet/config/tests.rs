@@ -133,6 +133,10 @@ fn each_fault_is_told_with_its_place_and_what_was_meant() {
             "vault.toml:4: servers.a.apps.x.type: there is no recipe \"rials\"; did you mean \"rails\"?",
         ),
         ("[servers.a.apps.x]\nroot = \"/x\"\n", "vault.toml:3: servers.a.apps.x: the type is missing"),
+        (
+            "[servers.a.apps.x]\ntipe = \"rails\"\n",
+            "vault.toml:3: servers.a.apps.x: the type is missing; did you mean \"type\" by \"tipe\"?",
+        ),
         ("[servers.a.apps.demo.example.org]\ntype = \"rails\"\n", "written in quotes"),
         ("[servers.a.apps.x]\ntype = \"rails\"\n", "vault.toml:3: servers.a.apps.x: root is missing: the files"),
         (
