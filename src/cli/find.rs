@@ -117,6 +117,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         older: args.older.as_deref().map(|text| when(text, now)).transpose()?,
         kinds: args.kinds.map(|kinds| kinds.0).unwrap_or_default(),
     })?;
+    let series_under = session.prefix(&repo, Some(args.series))?.unwrap_or_default();
     session.accept_rollback(&repo, None)?;
     let rollbacks = repo.look(None, false)?;
     let index = session.index(&repo)?;
@@ -147,7 +148,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         })
     };
     let progress = session.progress();
-    let scope = Scope { prefix: &args.series, latest: args.latest };
+    let scope = Scope { prefix: &series_under, latest: args.latest };
     let report = op::find(&repo, &reader, scope, &query, &mut each, progress.monitor());
     drop(progress);
     if let Some(error) = broken {

@@ -47,7 +47,10 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let repo = session.open()?;
     let address = Address::parse(args.address.as_bytes())?;
     let series = match (&address.series, &address.version) {
-        (Some(series), Version::Latest) => series.clone(),
+        (Some(series), Version::Latest) => {
+            let now = session.moved_to(&repo, series)?;
+            now.unwrap_or_else(|| series.clone())
+        }
         (Some(_), _) => {
             let what = "all versions are shown: give the series without a version, SERIES:PATH";
             return Err(Error::usage(what).into());

@@ -190,7 +190,8 @@ pub fn print_loaded(out: &mut dyn Write, loaded: &[crate::fleet::recovery::Loade
     for one in loaded {
         let name = crate::name::Shown(one.name.as_bytes());
         let tables = human::counted(one.tables, "table", "tables");
-        writeln!(out, "  {name} ({}) into {}: {tables}, {} rows", one.engine, one.into, human::count(one.rows))?;
+        let rows = human::counted(one.rows, "row", "rows");
+        writeln!(out, "  {name} ({}) into {}: {tables}, {rows}", one.engine, one.into)?;
     }
     Ok(())
 }

@@ -325,10 +325,8 @@ impl Session {
             }
             Err(Error::Usage { what }) => {
                 if let Some(series) = &address.series
-                    && let Some(now) = relocate::follow(repo, series)?
+                    && let Some(now) = self.moved_to(repo, series)?
                 {
-                    let (old, new) = (Shown(series.as_str().as_bytes()), Shown(now.as_str().as_bytes()));
-                    self.screen.note(&format!("{old} was moved to {new}"));
                     return self.resolve_address(repo, Address { series: Some(now), ..address });
                 }
                 let hint = address.series.and_then(|series| address::suggestion(repo, &series));
@@ -336,6 +334,22 @@ impl Session {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Where a series is now, if it was moved, which the user is told.
+    pub fn moved_to(&self, repo: &Repository, series: &Series) -> Result<Option<Series>> {
+        let now = relocate::follow(repo, series)?;
+        if let Some(now) = &now {
+            let (old, new) = (Shown(series.as_str().as_bytes()), Shown(now.as_str().as_bytes()));
+            self.screen.note(&format!("{old} was moved to {new}"));
+        }
+        Ok(now)
+    }
+
+    /// What series are to be under: where a whole name that was moved leads, else as it was given.
+    pub fn prefix(&self, repo: &Repository, given: Option<String>) -> Result<Option<String>> {
+        let Some(series) = given.as_deref().and_then(|text| Series::parse(text).ok()) else { return Ok(given) };
+        Ok(self.moved_to(repo, &series)?.map(|now| now.to_string()).or(given))
     }
 
     /// Says which series are not what they were.

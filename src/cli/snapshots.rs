@@ -72,6 +72,7 @@ impl Row<'_> {
 
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let repo = session.open()?;
+    let args = Args { prefix: session.prefix(&repo, args.prefix)?, ..args };
     let mut all = repo.snapshots(None)?;
     let annotations = repo.annotations(None)?;
     session.accept_rollback(&repo, None)?;

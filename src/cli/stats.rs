@@ -38,6 +38,7 @@ pub struct Args {
 
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let repo = session.open()?;
+    let args = Args { prefix: session.prefix(&repo, args.prefix)? };
     let progress = session.progress();
     let stats = op::stats(&repo, progress.monitor());
     drop(progress);

@@ -15,6 +15,13 @@ fn an_application_goes_on_under_its_new_name() {
     // The old name leads to the new one.
     let ran = world.run(&["dump", "alpha/-/src:src/a"]).expect(0).says("alpha/-/src was moved to beta/web1/src");
     assert_eq!(ran.out, "version 2");
+    let moved = "alpha/-/src was moved to beta/web1/src";
+    let ran = world.run(&["log", "alpha/-/src:src/a"]).expect(0).says(moved);
+    assert!(ran.out.contains("appeared"), "{}", ran.out);
+    let listed = world.run(&["snapshots", old]).expect(0).says(moved).out;
+    assert_eq!(listed.matches(new).count(), 3, "{listed}");
+    assert!(world.run(&["stats", old]).expect(0).says(moved).out.contains(new));
+    assert!(world.run(&["find", "a", "--series", old]).expect(0).says(moved).out.contains(new));
     world.file("src/a", "version 3", 0o644);
     world.run(&["snapshot", "src", "--as", new]).expect(0);
     let all = world.run(&["snapshots", "--json"]).expect(0).result();

@@ -50,6 +50,22 @@ fn outcome(jobs: &[(String, String)], name: &str) -> String {
 }
 
 #[test]
+fn what_was_moved_comes_back_by_its_recipe_before_its_first_night_there() {
+    let fleet = three();
+    fleet.run(&["run"]);
+    let (old, new) = ("alpha/web1/shop.example.org/shop", "gamma/-/shop");
+    fleet.0.run(&["move", old, new]).expect(0);
+    let ran = fleet.0.run(&["bootstrap", "--to", "bare"]).expect(0);
+    assert!(ran.out.contains(new) && !ran.out.contains(old) && !ran.err.contains(new), "{}{}", ran.out, ran.err);
+    let text = fs::read_to_string(fleet.path("bare/vault.toml")).unwrap();
+    assert!(text.contains("[servers.gamma.apps.shop]") && !text.contains("web1"), "{text}");
+    fleet.0.run(&["config", "check", "--config", "bare/vault.toml"]).expect(0);
+    fleet.0.run(&["restore", "--app", new, "--target", "back"]).expect(0);
+    fleet.0.run(&["restore", "--app", old, "--target", "again"]).expect(0).says("was moved to");
+    fleet.0.run(&["drill", new, "--scratch", fleet.0.folder().to_str().unwrap()]).expect(0);
+}
+
+#[test]
 fn one_that_is_broken_a_medium_and_a_place_that_are_away_stop_nothing_else() {
     let fleet = three();
     fleet.absent_medium("blue");

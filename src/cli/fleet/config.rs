@@ -4,6 +4,7 @@ use super::Which;
 use crate::{
     cli::{
         exit::{Done, Failure},
+        human,
         session::Session,
     },
     fleet::config::{self as conf, Select, check, json_schema, read, show},
@@ -133,7 +134,8 @@ fn check(which: &Which, session: &Session) -> Result<Done, Failure> {
         if faults.is_empty() {
             let path = which.path();
             let shown = Shown(path.as_os_str().as_bytes());
-            session.print_result(|| session.screen.print(&format!("{shown} is as it should be; {apps} applications")));
+            let apps = human::counted(apps as u64, "application", "applications");
+            session.print_result(|| session.screen.print(&format!("{shown} is as it should be; {apps}")));
         }
     }
     Ok(Done::unless(!faults.is_empty(), json!({ "faults": faults, "applications": apps })))

@@ -129,7 +129,7 @@ struct Add {
     /// Overdue when not synced for so long
     #[arg(long, value_name = "AGE", default_value = "8d", value_parser = age)]
     overdue_after: u64,
-    /// Keep no parity on it
+    /// Keep no parity on it; without this each sync makes sidecars (3 %) for what is new, and second copies of metadata
     #[arg(long)]
     no_parity: bool,
 }
@@ -328,7 +328,7 @@ fn sync(
     for medium in &chosen {
         match one(medium, bandwidth, catalogue, session) {
             Ok((report, took)) => {
-                bad |= report.damaged + report.failed > 0;
+                bad |= report.damaged + report.unfit + report.failed > 0;
                 session.print_result(|| print(session, medium, &report, took));
                 results.push(report_json(medium, &report, took));
             }
@@ -391,19 +391,38 @@ fn print(session: &Session, medium: &Medium, report: &Report, took: Duration) ->
                 human::counted(report.objects, "object", "objects")
             ),
         ),
-        ("free", human::bytes(report.space.0)),
-        ("time", human::duration(took)),
     ];
+    if report.parity.0 > 0 {
+        facts.push((
+            "parity",
+            format!(
+                "{} of it, {}",
+                human::bytes(report.parity.1),
+                human::counted(report.parity.0, "sidecar or second copy", "sidecars and second copies")
+            ),
+        ));
+    }
+    facts.push(("free", human::bytes(report.space.0)));
+    facts.push(("time", human::duration(took)));
     if report.damaged > 0 {
         facts.push((
             "damaged",
             format!("{} here, not copied: see `vault check`", human::counted(report.damaged, "object", "objects")),
         ));
     }
+    if report.unfit > 0 {
+        facts.push((
+            "damaged",
+            format!(
+                "{} on it, told above: see `vault repair --repo usb:{name}`",
+                human::counted(report.unfit, "object", "objects")
+            ),
+        ));
+    }
     if report.failed > 0 {
         facts.push(("failed", format!("{}, told above", human::counted(report.failed, "snapshot", "snapshots"))));
     }
-    let state = match report.damaged + report.failed {
+    let state = match report.damaged + report.unfit + report.failed {
         0 => "is up to date",
         _ => "has all that could be copied",
     };
@@ -423,8 +442,11 @@ fn report_json(medium: &Medium, report: &Report, took: Duration) -> Value {
         "held": report.held,
         "objects": report.objects,
         "bytes": report.bytes,
+        "parity_objects": report.parity.0,
+        "parity_bytes": report.parity.1,
         "read_back": report.read_back,
         "damaged": report.damaged,
+        "unfit": report.unfit,
         "failed": report.failed,
         "free": report.space.0,
         "generation": report.generation,

@@ -126,10 +126,14 @@ impl Look<'_> {
         let Some(named) = table.get("type") else {
             // `apps.demo.example.org` makes tables in tables.
             let dotted = holds_type(table);
-            let hint = if dotted {
-                "; a path with dots or slashes is written in quotes: apps.\"demo.example.org/shop\""
-            } else {
-                ""
+            let unknown = |key: &&String| find(schema::APP, key).is_none();
+            let meant = table.0.keys().filter(unknown).find(|key| nearest(key, ["type"]).is_some());
+            let hint = match meant {
+                _ if dotted => {
+                    "; a path with dots or slashes is written in quotes: apps.\"demo.example.org/shop\"".to_owned()
+                }
+                Some(key) => format!("; did you mean \"type\" by \"{}\"?", Shown(key.as_bytes())),
+                None => String::new(),
             };
             return self.add(stands, at, format!("the type is missing{hint}"));
         };

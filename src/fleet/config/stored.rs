@@ -63,6 +63,19 @@ fn sub<'a>(table: &'a mut Table, name: &str) -> Option<&'a mut Table> {
     }
 }
 
+/// Server, virtual machine and path of a series.
+fn parts(series: &Series) -> Option<(&str, &str, &str)> {
+    let mut parts = series.as_str().splitn(3, '/');
+    Some((parts.next()?, parts.next()?, parts.next()?))
+}
+
+/// The table of an application, made where it is missing.
+fn place<'a>(table: &'a mut Table, (server, vm, relpath): (&str, &str, &str)) -> Option<&'a mut Table> {
+    let own = sub(sub(table, "servers")?, server)?;
+    let level = if vm == "-" { own } else { sub(sub(own, "vms")?, vm)? };
+    sub(sub(level, "apps")?, relpath)
+}
+
 impl StoredConfig {
     /// What is to be stored for an application.
     pub fn of(fleet: &Fleet, service: &Service, facts: BTreeMap<String, String>) -> Self {
@@ -82,22 +95,16 @@ impl StoredConfig {
         let relpath = service.name().splitn(3, '/').nth(2).unwrap_or_default();
         let mut effective = service.effective.clone();
         effective.0.entry("repository".into()).or_insert_with(|| text(&service.repository));
-        if let Some(servers) = sub(&mut table, "servers")
-            && let Some(own) = sub(servers, server)
-        {
-            let known = said("servers", server).unwrap_or_default();
+        let known = said("servers", server).unwrap_or_default();
+        if let Some(own) = sub(&mut table, "servers").and_then(|servers| sub(servers, server)) {
             for key in ["site", "hosts"] {
                 if let Some(value) = known.get(key) {
                     own.0.insert(key.into(), value.clone());
                 }
             }
-            let level = match vm {
-                "-" => Some(own),
-                vm => sub(own, "vms").and_then(|vms| sub(vms, vm)),
-            };
-            if let Some(app) = level.and_then(|level| sub(level, "apps")).and_then(|apps| sub(apps, relpath)) {
-                *app = effective;
-            }
+        }
+        if let Some(app) = place(&mut table, (server, vm, relpath)) {
+            *app = effective;
         }
         StoredConfig { app: service.app.clone(), facts, text: show::render(&table, ""), table }
     }
@@ -135,18 +142,41 @@ impl StoredConfig {
             true => "",
             false => whole.split_once(&format!("\n{FACTS}\n")).map_or(whole, |(text, _)| text),
         };
-        let app = app_of(series, &table).ok_or_else(|| wrong("the application is not in it"))?;
-        Ok(StoredConfig { app, facts, text: text.to_owned(), table })
+        let absent = || wrong("the application is not in it");
+        if let Some(app) = app_of(series, &table) {
+            return Ok(StoredConfig { app, facts, text: text.to_owned(), table });
+        }
+        // A snapshot that was moved to this series holds what it held.
+        table = renamed(series, table).ok_or_else(absent)?;
+        let app = app_of(series, &table).ok_or_else(absent)?;
+        Ok(StoredConfig { app, facts, text: show::render(&table, ""), table })
     }
 }
 
+fn below<'a>(table: &'a Table, name: &str) -> Option<&'a Table> {
+    table.table(name).ok().flatten()
+}
+
+/// The same with its only application under another name. What was said of its server does not count for another one.
+fn renamed(series: &Series, mut table: Table) -> Option<Table> {
+    let tables = |table: &Table, name: &str| -> Vec<Table> {
+        let each = |table: &Table| table.0.keys().filter_map(|name| below(table, name).cloned()).collect();
+        below(table, name).map(each).unwrap_or_default()
+    };
+    let servers = tables(&table, "servers");
+    let machines = servers.iter().flat_map(|server| tables(server, "vms")).collect::<Vec<_>>();
+    let mut apps = servers.iter().chain(&machines).flat_map(|level| tables(level, "apps"));
+    let (app, None) = (apps.next()?, apps.next()) else { return None };
+    table.0.remove("servers");
+    *place(&mut table, parts(series)?)? = app;
+    Some(table)
+}
+
 fn app_of(series: &Series, table: &Table) -> Option<App> {
-    let mut parts = series.as_str().splitn(3, '/');
-    let (server, vm, relpath) = (parts.next()?, parts.next()?, parts.next()?);
-    let below = |table: &Table, name: &str| table.table(name).ok().flatten().cloned();
-    let server = below(&below(table, "servers")?, server)?;
-    let level = if vm == "-" { server } else { below(&below(&server, "vms")?, vm)? };
-    let app = below(&below(&level, "apps")?, relpath)?;
+    let (server, vm, relpath) = parts(series)?;
+    let server = below(below(table, "servers")?, server)?;
+    let level = if vm == "-" { server } else { below(below(server, "vms")?, vm)? };
+    let app = below(below(level, "apps")?, relpath)?.clone();
     let recipe = app.text("type").ok()??.to_owned();
     let exclude = app.texts("exclude").ok()?.unwrap_or_default().into_iter().map(str::to_owned).collect();
     let mut settings = app;

@@ -133,6 +133,10 @@ fn each_fault_is_told_with_its_place_and_what_was_meant() {
             "vault.toml:4: servers.a.apps.x.type: there is no recipe \"rials\"; did you mean \"rails\"?",
         ),
         ("[servers.a.apps.x]\nroot = \"/x\"\n", "vault.toml:3: servers.a.apps.x: the type is missing"),
+        (
+            "[servers.a.apps.x]\ntipe = \"rails\"\n",
+            "vault.toml:3: servers.a.apps.x: the type is missing; did you mean \"type\" by \"tipe\"?",
+        ),
         ("[servers.a.apps.demo.example.org]\ntype = \"rails\"\n", "written in quotes"),
         ("[servers.a.apps.x]\ntype = \"rails\"\n", "vault.toml:3: servers.a.apps.x: root is missing: the files"),
         (
@@ -217,9 +221,27 @@ fn what_a_snapshot_holds_is_a_configuration_again() {
         assert_eq!((one.slo, &one.retention, &one.hosts), (service.slo, &service.retention, &service.hosts));
         assert_eq!((&one.tags, &one.quiesce, &one.site), (&service.tags, &service.quiesce, &service.site));
     }
+    // One that was moved since: what was said of its old server does not count for the new one.
+    for name in ["gamma/-/other", "gamma/vm/a/b"] {
+        let other = Series::parse(name).unwrap();
+        for service in &fleet.services {
+            let stored = StoredConfig::of(&fleet, service, Clone::clone(&facts)).encode();
+            let moved = StoredConfig::decode(&other, &stored).unwrap();
+            assert_eq!((&moved.app.series, &moved.app.recipe), (&other, &service.app.recipe));
+            assert_eq!((&moved.app.exclude, &moved.facts), (&service.app.exclude, &facts));
+            let again = of_table(read::parse(&moved.text, &From::Snapshot).unwrap(), &Known).unwrap();
+            let names: Vec<&str> = again.services.iter().map(|one| one.name()).collect();
+            assert_eq!(names, [name], "{}", moved.text);
+            let servers = moved.table.table("servers").unwrap().unwrap();
+            let own = servers.table("gamma").unwrap().unwrap();
+            assert!(servers.0.len() == 1 && own.0.len() == 1, "{}", moved.text);
+        }
+    }
     let other = Series::parse("alpha/-/other").unwrap();
-    let stored = StoredConfig::of(&fleet, &fleet.services[0], Default::default()).encode();
-    assert!(matches!(StoredConfig::decode(&other, &stored), Err(Error::Corrupt { .. })));
+    let two = "[servers.a.apps]\nx = { type = \"rails\" }\ny = { type = \"rails\" }\n";
+    for text in [two, "version = 1\n", "servers = 1\n", "[servers.a.apps]\nx = 1\n"] {
+        assert!(matches!(StoredConfig::decode(&other, text.as_bytes()), Err(Error::Corrupt { .. })), "{text}");
+    }
     assert!(StoredConfig::decode(&other, b"\xff").is_err() && StoredConfig::decode(&other, b"= 1").is_err());
 }
 

@@ -1,6 +1,6 @@
 //! Copies to other repositories, and to media that are plugged in.
 
-use super::{Came, Going, What};
+use super::{Came, Going, What, keeping::many};
 use crate::{
     compress::Compression,
     error::{Error, Result},
@@ -44,7 +44,11 @@ impl Going<'_> {
                     Shown(object.as_bytes()),
                     Shown(what.as_bytes())
                 )),
-                None => Came::Good(format!("{} new snapshots, {} objects", report.snapshots, report.objects)),
+                None => Came::Good(format!(
+                    "{}, {}",
+                    many(report.snapshots as usize, "new snapshot", "new snapshots"),
+                    many(report.objects as usize, "object", "objects")
+                )),
             });
         }
         let source = self.open(&job.from)?;
@@ -92,7 +96,7 @@ impl Going<'_> {
                 Shown(object.as_bytes()),
                 Shown(what.as_bytes())
             )),
-            None => Came::Good(format!("{} new snapshots", report.copied.len())),
+            None => Came::Good(many(report.copied.len(), "new snapshot", "new snapshots")),
         })
     }
 
@@ -127,7 +131,14 @@ impl Going<'_> {
                 report.damaged + report.failed
             )));
         }
+        if report.unfit > 0 {
+            return Ok(Came::Failed(format!(
+                "{} on it: see `vault repair --repo usb:{name}`",
+                many(report.unfit as usize, "object is damaged", "objects are damaged")
+            )));
+        }
         let unmounted = if report.unmounted { ", unmounted" } else { "" };
-        Ok(Came::Good(format!("{} new snapshots, all read back{unmounted}", report.snapshots)))
+        let snapshots = many(report.snapshots as usize, "new snapshot", "new snapshots");
+        Ok(Came::Good(format!("{snapshots}, all read back{unmounted}")))
     }
 }

@@ -115,7 +115,8 @@ impl One<'_> {
                 false => database::differences(&self.dump.rows, &found, TOLD),
             };
             let rows: u64 = found.values().fold(0, |sum, rows| sum.saturating_add(*rows));
-            let what = format!("{}: {rows} rows in {} tables", self.shown, found.len());
+            let many = |n: u64, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+            let what = format!("{}: {} in {}", self.shown, many(rows, "row"), many(found.len() as u64, "table"));
             report.findings.push(Finding::unless(what, (!wrong.is_empty()).then(|| wrong.join("; "))));
         }
         Ok(())

@@ -16,19 +16,24 @@ use crate::{
             logical, replica,
             transfer::{Item, Transfer},
         },
-        naming::{Class, class, ends_with_sum},
+        naming::{Class, MIRROR, class, ends_with_sum},
+        parity,
     },
+    parity::Percent,
     repo::Repository,
     store::{Entry, ObjectName, SharedStore, Store, local::LocalStore},
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     os::unix::fs::MetadataExt,
     sync::{Arc, atomic::AtomicU64},
 };
 
 const PIECE: usize = 1 << 20;
 const MARKER: u8 = Kind::Medium as u8;
+const SIDECAR: u8 = Kind::Sidecar as u8;
+/// Parity of a medium, in hundredths of a per cent.
+const PARITY: u16 = 300;
 
 /// A sync.
 pub struct Request<'a> {
@@ -50,10 +55,14 @@ pub struct Report {
     /// Objects that are new on it, and their bytes.
     pub objects: u64,
     pub bytes: u64,
+    /// Of these, sidecars and second copies: objects and their bytes.
+    pub parity: (u64, u64),
     /// Bytes that were read back from it and are right.
     pub read_back: u64,
     /// Objects of the repository that are damaged and were not copied.
     pub damaged: u64,
+    /// Objects on the medium that are damaged, and so not covered by its parity.
+    pub unfit: u64,
     /// Snapshots that could not be copied.
     pub failed: u64,
     /// Snapshots that lie on it now.
@@ -112,10 +121,28 @@ fn run(
     right.retain(|name, len| before.get(name) == Some(len));
     catalogue.set_read_back(medium, &right)?;
     let mut report = copy(repo, request, local, monitor)?;
+    // What it makes up for is to be whole already: before it is read back, it is still in memory.
+    let covered = if medium.parity { cover(request, local, monitor) } else { Ok(0) };
+    // All that was copied counts, though parity finds no room.
+    let no_room = match covered {
+        Err(error) if error.is_store_full() => {
+            let name = Shown(medium.name.as_bytes());
+            monitor.note(&format!(
+                "all that was to be copied is on medium {name}; there is no room for all of its parity"
+            ));
+            Some(error)
+        }
+        covered => {
+            report.unfit = covered?;
+            None
+        }
+    };
     let mut unread = lengths(local)?;
     unread.retain(|name, len| right.get(name) != Some(len));
     let new = || unread.iter().filter(|(name, len)| before.get(*name) != Some(len));
+    let of_parity = || new().filter(|(name, _)| is_of_parity(name));
     (report.objects, report.bytes) = (new().count() as u64, new().map(|(_, len)| len).sum());
+    report.parity = (of_parity().count() as u64, of_parity().map(|(_, len)| len).sum());
     let wrong = read_back(local, &unread, monitor)?;
     report.read_back = unread.iter().filter(|(name, _)| !wrong.contains_key(*name)).map(|(_, len)| len).sum();
     right.extend(unread.iter().filter(|(name, _)| !wrong.contains_key(*name)).map(|(name, len)| (name.clone(), *len)));
@@ -171,7 +198,25 @@ fn run(
         let surplus = known.syncs.len().saturating_sub(catalogue::SYNCS_MAX);
         known.syncs.drain(..surplus);
     })?;
-    Ok(report)
+    match no_room {
+        None => Ok(report),
+        Some(error) => Err(error),
+    }
+}
+
+/// True for what makes up for losses of the others.
+fn is_of_parity(name: &ObjectName) -> bool {
+    name.as_str().starts_with(MIRROR) || class(name.as_str()).is_some_and(|(class, _)| class == Class::Sealed(SIDECAR))
+}
+
+/// Makes sidecars for what is new on a medium, and second copies of what everything else hangs on. Returns how much of it is damaged.
+fn cover(request: &Request<'_>, on_it: &LocalStore, monitor: &dyn Monitor) -> Result<u64> {
+    let percent = Percent::new(PARITY).ok_or_else(|| Error::usage("a share of parity is out of range"))?;
+    // Nothing but a prune of its own removes anything from it: else what is missing is a loss, and may be needed.
+    let drop_missing = replica::was_pruned(on_it)?;
+    let to = (request.around)(Arc::new(on_it.again()?.gathering()));
+    let request = parity::Addition { percent, mirror: true, drop_missing, replace: BTreeSet::new() };
+    Ok(parity::add(&*to, &request, monitor)?.unfit.len() as u64)
 }
 
 /// Copies what is new: whole objects, or, onto a medium that is pruned on its own, as a writer does.
@@ -180,8 +225,10 @@ fn copy(repo: &Repository, request: &Request<'_>, on_it: &LocalStore, monitor: &
         snapshots: 0,
         objects: 0,
         bytes: 0,
+        parity: (0, 0),
         read_back: 0,
         damaged: 0,
+        unfit: 0,
         failed: 0,
         held: 0,
         space: (0, 0),
@@ -283,7 +330,7 @@ fn answers(store: &LocalStore) -> bool {
     store.drop_cached(&config).and_then(|()| store.get_range(&config, 0, &mut [0; 8])).is_ok()
 }
 
-/// Removes what is wrong and the repository still has, so that the next sync brings it. Returns how many these are.
+/// Removes what is wrong and the repository still has, or is made anew, so that the next sync brings it. Returns how many these are.
 fn make_room(
     repo: &Repository,
     store: &LocalStore,
@@ -296,8 +343,11 @@ fn make_room(
     }
     let mut count = 0;
     for name in wrong.keys().filter(|name| name.as_str() != "config") {
-        let near = repo.store().stat(name)?;
-        if near.is_some_and(|near| lengths.get(name) == Some(&near.len)) {
+        let comes_again = || -> Result<bool> {
+            let near = repo.store().stat(name)?;
+            Ok(near.is_some_and(|near| lengths.get(name) == Some(&near.len)))
+        };
+        if is_of_parity(name) || comes_again()? {
             store.remove(name)?;
             count += 1;
         }

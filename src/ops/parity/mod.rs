@@ -28,18 +28,19 @@ pub use status::{Removed, Status, remove, status};
 use crate::{
     error::{Error, Result},
     id::RepoId,
+    object::Kind,
     ops::naming::{self, Class},
     parity::{self, Set},
     store::{Entry, ObjectName, Put, Store, Upload},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// True for what sidecars cover: all that a repository consists of, and nothing that comes and goes with the programs at work on it.
+/// True for what sidecars cover: all that a repository consists of, and nothing that comes and goes with the programs at work on it. A medium's
+/// marker is another one after each sync, and one that came back would tell of an older state.
 pub fn is_coverable(name: &str) -> bool {
-    let note = Class::Sealed(crate::object::Kind::Note as u8);
-    let sidecar = Class::Sealed(crate::object::Kind::Sidecar as u8);
+    let passing = [Kind::Note, Kind::Sidecar, Kind::Medium].map(|kind| Class::Sealed(kind as u8));
     !name.starts_with(naming::MIRROR)
-        && naming::class(name).is_some_and(|(class, _)| class != Class::Other && class != note && class != sidecar)
+        && naming::class(name).is_some_and(|(class, _)| class != Class::Other && !passing.contains(&class))
 }
 
 /// True for what sidecars are made for: all that, but for key slots. What a sidecar has nobody can take out of it, and a slot that was removed
