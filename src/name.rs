@@ -124,6 +124,31 @@ mod tests {
     }
 
     #[test]
+    fn names_keep_their_bytes_and_show_them_safely() {
+        let bytes = b"a\x1b\xff".to_vec();
+        let name = Name::new(bytes.clone()).unwrap();
+        assert_eq!((name.as_bytes(), name.as_os_str().as_bytes()), (&bytes[..], &bytes[..]));
+        assert_eq!((name.to_string(), format!("{name:?}")), ("a\\x1b\\xff".into(), "\"a\\x1b\\xff\"".into()));
+        assert!(Name::new(*b"a/\n").unwrap_err().to_string().starts_with("\"a/\\n\" "));
+    }
+
+    /// What comes out of a repository is held against the same rules.
+    #[test]
+    fn only_plain_components_are_decoded() {
+        let config = bincode::config::standard();
+        let decode = |bytes: &[u8]| {
+            let encoded = bincode::encode_to_vec(bytes, config).unwrap();
+            bincode::decode_from_slice::<Name, _>(&encoded, config).map(|(name, _)| name)
+        };
+        let name = Name::new(*b"a").unwrap();
+        assert_eq!(bincode::encode_to_vec(&name, config).unwrap(), [1, b'a']);
+        assert_eq!(decode(b"a").unwrap(), name);
+        for bad in [&b""[..], b".", b"..", b"a/b", b"a\0b", &[b'x'; 256]] {
+            assert!(decode(bad).is_err(), "{}", Shown(bad));
+        }
+    }
+
+    #[test]
     fn texts_are_cut_between_characters() {
         assert_eq!((cut_text("aä", 3), cut_text("aä", 2), cut_text("ä", 1), cut_text("a", 9)), ("aä", "a", "", "a"));
     }

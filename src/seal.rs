@@ -143,5 +143,6 @@ mod tests {
         assert!(open(&key, 5, b"ad"));
         assert!(!open(&other, 5, b"ad") && !open(&key, 6, b"ad") && !open(&key, 5, b"aD"));
         assert!(!open_segment(&key, 5, b"ad", &mut vec![0; 15]));
+        assert_eq!((other.expose(), format!("{key:?}").as_str()), (&[2; 32], "SealKey(secret)"));
     }
 }

@@ -152,3 +152,27 @@ pub fn unwrap(wrapped: &WrappedKey, secret: &SecretKey, psk: &SealKey, repo: Rep
     plain.zeroize();
     key
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::SeededEntropy;
+
+    /// An encapsulated key that came twice would give away what was sealed with it.
+    #[test]
+    fn each_wrap_is_another_and_opens_for_its_reader_kind_and_repository_alone() {
+        let (secret, psk, key) = (SecretKey::new([3; 32]), SealKey::new([2; 32]), SealKey::new([9; 32]));
+        let (repo, kind, entropy) = (RepoId([1; 16]), Kind::DataPack, SeededEntropy::new(1));
+        let wrap = || wrap(&key, &secret.public(), &psk, repo, kind, &entropy).unwrap();
+        let (one, other) = (wrap(), wrap());
+        assert!(one.enc != other.enc && one.sealed != other.sealed);
+        for wrapped in [&one, &other, &WrappedKey::from_bytes(&one.to_bytes())] {
+            let open = |repo, kind| unwrap(wrapped, &secret, &psk, repo, kind).map(|key| *key.expose());
+            assert_eq!(open(repo, kind), Some([9; 32]));
+            assert_eq!((open(repo, Kind::TreePack), open(RepoId([2; 16]), kind)), (None, None));
+        }
+        assert!(unwrap(&one, &SecretKey::new([4; 32]), &psk, repo, kind).is_none());
+        assert!(unwrap(&one, &secret, &SealKey::new([4; 32]), repo, kind).is_none());
+        assert_eq!(secret.expose(), &[3; 32]);
+    }
+}

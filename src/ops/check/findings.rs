@@ -62,6 +62,8 @@ struct Found {
     settled: Option<&'static str>,
     /// Of what is wrong, so many are harmless when nothing is lost by it.
     doubts: u64,
+    /// It lies beside the repository: no snapshot hangs on it.
+    beside: bool,
 }
 
 impl Found {
@@ -144,10 +146,22 @@ impl<'a> Findings<'a> {
         }
     }
 
+    /// True when something is wrong with an object already.
+    pub(super) fn is_told(&self, object: &str) -> bool {
+        lock(&self.list).by_object.contains_key(object)
+    }
+
     /// What was last added to the finding is none when nothing is lost by it.
     pub(super) fn doubt(&self, number: Number) {
         if let Some(found) = lock(&self.list).findings.get_mut(number) {
             found.doubts += 1;
+        }
+    }
+
+    /// The finding is on what no snapshot needs: it makes nothing else doubtful.
+    pub(super) fn beside(&self, number: Number) {
+        if let Some(found) = lock(&self.list).findings.get_mut(number) {
+            found.beside = true;
         }
     }
 
@@ -203,7 +217,7 @@ impl<'a> Findings<'a> {
         let list = self.list.into_inner().unwrap_or_else(|e| e.into_inner());
         let (mut findings, mut notes) = (Vec::new(), list.notes);
         // Where something else is wrong nobody knows what is lost.
-        let open = |found: &&Found| found.settled.is_none();
+        let open = |found: &&Found| found.settled.is_none() && !found.beside;
         let harmless = list.findings.iter().filter(open).all(|found| found.is_doubtful());
         for found in list.findings {
             let mut what = found.whats.join("; ");
@@ -212,7 +226,9 @@ impl<'a> Findings<'a> {
             }
             match found.settled {
                 Some(why) => notes.push(format!("{}: {what}; {why}", found.object)),
-                None if harmless => notes.push(format!("{}: {what}, and nothing needs it", found.object)),
+                None if harmless && !found.beside => {
+                    notes.push(format!("{}: {what}, and nothing needs it", found.object))
+                }
                 None => findings.push(Finding {
                     object: found.object,
                     what,

@@ -75,13 +75,19 @@ pub fn check(
 ) -> Result<Report> {
     monitor.phase(Phase::Opening);
     let mut report = Report::default();
-    let mut run = Run { store, monitor, repo: None, found: Mutex::default(), stop: AtomicBool::new(false) };
+    let findings: Mutex<Vec<Finding>> = Mutex::default();
+    let tell = |object: &str, what: String| {
+        monitor.problem(&format!("{object}: {what}"));
+        let finding = Finding { object: object.to_owned(), what, lost: Vec::new(), lost_count: 0 };
+        findings.lock().unwrap_or_else(|e| e.into_inner()).push(finding);
+    };
+    let mut repo = None;
     match Repository::identify(store) {
-        Ok(repo) => run.repo = Some(repo),
-        Err(Error::Corrupt { object, what }) => run.add(&object, what),
+        Ok(found) => repo = Some(found),
+        Err(Error::Corrupt { object, what }) => tell(&object, what),
         Err(error) => return Err(error),
     }
-    report.repository = run.repo;
+    report.repository = repo;
     let (mut objects, mut packs, mut foreign) = (Vec::new(), Vec::new(), 0);
     store.list("", &mut |entry| {
         match naming::class(entry.name.as_str()) {
@@ -100,7 +106,7 @@ pub fn check(
     if foreign > NOTES_MAX {
         report.notes.push(format!("and {} more", foreign - NOTES_MAX));
     }
-    let folder = around.cache.zip(run.repo).map(|(root, repo)| checked::folder_of(root, repo));
+    let folder = around.cache.zip(repo).map(|(root, repo)| checked::folder_of(root, repo));
     let mut dates = Checked::open(folder.as_deref());
     let exists: HashSet<PackId> = packs.iter().filter_map(pack_id).collect();
     let packs = choose(packs, read, &dates, around.entropy)?;
@@ -111,9 +117,10 @@ pub fn check(
     monitor.phase(Phase::Verifying);
     monitor.expect(Counter::Objects, objects.len() as u64);
     monitor.expect(Counter::Stored, objects.iter().map(|entry| entry.len).sum());
+    let mut run = Run::new(store, repo, monitor, &tell);
     let result = run.all(&objects, ops::threads(threads));
     let sec = around.clock.now().sec;
-    let found = run.found.into_inner().unwrap_or_else(|e| e.into_inner());
+    let found = std::mem::take(run.found.get_mut().unwrap_or_else(|e| e.into_inner()));
     // Only a client that opens the repository has this folder; dates are kept where there is one.
     if folder.is_some_and(|folder| folder.is_dir()) {
         let read = found.read.iter().map(|(id, whole)| (*id, Reading { sec, whole: *whole }));
@@ -122,7 +129,7 @@ pub fn check(
     result?;
     report.objects = found.objects;
     report.bytes = found.bytes;
-    report.findings = found.findings;
+    report.findings = findings.into_inner().unwrap_or_else(|e| e.into_inner());
     report.findings.sort_by(|a, b| a.object.cmp(&b.object));
     Ok(report)
 }
@@ -157,29 +164,37 @@ fn choose(mut packs: Vec<Entry>, read: ReadData, dates: &Checked, entropy: &dyn 
 
 #[derive(Default)]
 struct Found {
-    findings: Vec<Finding>,
     read: Vec<(PackId, bool)>,
     objects: u64,
     bytes: u64,
     failed: Option<Error>,
 }
 
-struct Run<'a> {
+/// Told of every object that is not what its name says, from any thread.
+type Tell<'a> = dyn Fn(&str, String) + Sync + 'a;
+
+/// Objects that are read whole, whoever asks for it.
+pub(super) struct Run<'a> {
     store: &'a dyn Store,
     monitor: &'a dyn Monitor,
     repo: Option<RepoId>,
+    tell: &'a Tell<'a>,
     found: Mutex<Found>,
     stop: AtomicBool,
 }
 
-impl Run<'_> {
-    fn add(&self, object: &str, what: String) {
-        self.monitor.problem(&format!("{object}: {what}"));
-        let finding = Finding { object: object.to_owned(), what, lost: Vec::new(), lost_count: 0 };
-        self.found.lock().unwrap_or_else(|e| e.into_inner()).findings.push(finding);
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        store: &'a dyn Store,
+        repo: Option<RepoId>,
+        monitor: &'a dyn Monitor,
+        tell: &'a Tell<'a>,
+    ) -> Self {
+        Run { store, monitor, repo, tell, found: Mutex::default(), stop: AtomicBool::new(false) }
     }
 
-    fn all(&self, objects: &[Entry], threads: usize) -> Result<()> {
+    /// Reads these objects, and tells of those that are damaged.
+    pub(super) fn all(&self, objects: &[Entry], threads: usize) -> Result<()> {
         let next = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..threads.min(objects.len()) {
@@ -263,7 +278,10 @@ impl Run<'_> {
                 faults.push(format!("it belongs to another repository ({})", hex(repo.as_bytes())));
             }
             Ok(_) => {}
-            Err(Error::Unsupported { object, what }) if faults.is_empty() => {
+            // The first of a second copy says itself when it is of a newer format.
+            Err(Error::Unsupported { object, what })
+                if faults.is_empty() && !entry.name.as_str().starts_with(naming::MIRROR) =>
+            {
                 return Err(Error::Unsupported { object, what });
             }
             // Said of `config` before anything else.
@@ -273,7 +291,7 @@ impl Run<'_> {
         }
         let whole = faults.is_empty();
         if !whole {
-            self.add(entry.name.as_str(), faults.join("; "));
+            (self.tell)(entry.name.as_str(), faults.join("; "));
         }
         self.count(entry, whole);
         Ok(())
@@ -285,9 +303,9 @@ impl Run<'_> {
         match error {
             // A prune has removed it since it was listed.
             Error::Missing { .. } => return Ok(()),
-            Error::Corrupt { what, .. } => self.add(name, what),
+            Error::Corrupt { what, .. } => (self.tell)(name, what),
             Error::Store { source, .. } if self.store.stat(&entry.name).is_ok() => {
-                self.add(name, format!("it cannot be read: {}", reason(&source)));
+                (self.tell)(name, format!("it cannot be read: {}", reason(&source)));
             }
             error => return Err(error),
         }

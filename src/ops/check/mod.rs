@@ -1,5 +1,6 @@
 //! Is everything there, and is it what it should be?
 
+mod beside;
 mod cost;
 mod data;
 mod findings;
@@ -72,10 +73,11 @@ pub struct Report {
 ///
 /// Fails when the store as a whole does, or with [`Unsupported`](crate::error::Error::Unsupported) when it holds objects of a newer format, of which nothing is
 /// assumed. `threads`: workers, 0 for one a core. Packs of the wrong length, and those that were damaged when this
-/// client read them last, are read whatever `read` says, to know what is left.
+/// client read them last, are read whatever `share` says, to know what is left. Of sidecars of parity and second copies of packs only the
+/// length is looked at without a share, and with one all are read: they are few.
 ///
 /// Order: snapshots are listed before the index is read, and packs after it, so that a snapshot that is taken meanwhile is no finding.
-pub fn check(repo: &Repository, read: ReadData, threads: usize, monitor: &dyn Monitor) -> Result<Report> {
+pub fn check(repo: &Repository, share: ReadData, threads: usize, monitor: &dyn Monitor) -> Result<Report> {
     repo.keys().expect(Role::Maintainer, "open snapshots, which a check does")?;
     let threads = ops::threads(threads);
     monitor.phase(Phase::Opening);
@@ -96,9 +98,10 @@ pub fn check(repo: &Repository, read: ReadData, threads: usize, monitor: &dyn Mo
     pages::check(&found, &reader, &snapshots, threads)?;
     objects::unlisted(&found, &packs, &stored)?;
     monitor.phase(Phase::Verifying);
-    let read = data::read(&found, &reader, &packs, &stored, read, threads)?;
+    let read = data::read(&found, &reader, &packs, &stored, share, threads)?;
     cost::name_losses(&found, &reader, &snapshots)?;
     superseded::settle(&found, &index, &packs, &stored, &named)?;
+    beside::check(&found, &stored, share, (read.packs, read.bytes), threads)?;
 
     let (findings, losses, notes) = found.finish();
     Ok(Report {

@@ -1,6 +1,7 @@
 //! Single objects: config, key slots, snapshots; and what else lies in the store.
 
 use super::{
+    beside,
     findings::{Findings, half},
     losses::SnapshotLoss,
     marks,
@@ -14,6 +15,7 @@ use crate::{
     ops::naming::{self, Class},
     pack,
     repo::snapshots::object_name,
+    store::Entry,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -113,16 +115,18 @@ pub(super) fn snapshots(found: &Findings<'_>) -> Result<Vec<Root>> {
     Ok(roots)
 }
 
-/// The packs in the store.
+/// What is in the store.
 pub(super) struct Stored {
-    /// Their lengths.
+    /// The packs, and their lengths.
     pub(super) packs: HashMap<PackId, u64>,
+    /// Markers of media, sidecars of parity, second copies.
+    pub(super) beside: Vec<Entry>,
 }
 
 impl Stored {
     /// Lists the whole store; what is no object of the repository is a note.
     pub(super) fn list(found: &Findings<'_>) -> Result<Self> {
-        let mut packs = HashMap::new();
+        let (mut packs, mut beside) = (HashMap::new(), Vec::new());
         found.repo.store().list("", &mut |entry| {
             let name = &entry.name;
             let class = naming::class(name.as_str());
@@ -135,9 +139,13 @@ impl Stored {
             if !known {
                 found.note(format!("{name}: no object of this repository, left alone"));
             }
+            if class.is_some() && beside::Class::of(name).is_some() {
+                beside.push(entry);
+            }
             Ok(())
         })?;
-        Ok(Stored { packs })
+        beside.sort();
+        Ok(Stored { packs, beside })
     }
 }
 

@@ -9,7 +9,13 @@ use crate::{
         medium::Marker,
         tombstone::{GoneHead, Tombstone},
     },
-    ops::walk::each_entry,
+    object,
+    ops::{
+        naming::{self, MIRROR},
+        parity::{self, Addition},
+        walk::each_entry,
+    },
+    parity::{Percent, SECTOR},
     repo::{BlobReader, Listed, session::intent_name},
     store::Put,
     world::Time,
@@ -31,6 +37,7 @@ const HEADER: [Region; 6] = [
 ];
 
 fn regions(class: &str, bytes: &[u8]) -> Vec<Region> {
+    let class = class.strip_prefix("copy of ").unwrap_or(class);
     let len = bytes.len();
     let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
     let rest: Vec<Region> = match class {
@@ -80,6 +87,23 @@ fn regions(class: &str, bytes: &[u8]) -> Vec<Region> {
                 ("footer: rest", len - 8, len),
             ]
         }
+        // One block of its table, recovery sectors, one recovery block.
+        "sidecar" => {
+            let last = len - SECTOR;
+            vec![
+                ("set", 32, 48),
+                ("number", 48, 52),
+                ("shape", 52, 68),
+                ("percentage", 68, 70),
+                ("more reserved", 70, 96),
+                ("table", 96, 400),
+                ("sum of block", SECTOR - 32, SECTOR),
+                ("recovery sectors", SECTOR, last),
+                ("second header", last, last + 32),
+                ("recovery block", last + 96, len - 32),
+                ("second sum", len - 32, len),
+            ]
+        }
         _ => vec![("nonce", 32, 56), ("ciphertext", 56, 156), ("padding", len - 116, len - 16), ("tag", len - 16, len)],
     };
     HEADER.into_iter().chain(rest).collect()
@@ -101,8 +125,8 @@ fn damage(bytes: &mut Vec<u8>, way: &str, (_, start, end): Region) {
 /// A repository with objects of every class, and what was removed from it.
 struct Sample {
     fixture: Fixture,
-    /// One object of each class.
-    classes: BTreeMap<&'static str, Vec<ObjectName>>,
+    /// Objects of each class, the oldest first.
+    classes: BTreeMap<String, Vec<ObjectName>>,
     contents: BTreeMap<String, Vec<u8>>,
 }
 
@@ -116,7 +140,23 @@ fn sample() -> Sample {
         let files = (0..12).map(|n| (format!("f{n}"), fixture::file(&fixture::noise(3000, 100 * version + n))));
         vec![("app", fixture::dir(files.collect())), ("db", fixture::file(&fixture::noise(9000, version)))]
     };
-    let listed: Vec<Listed> = (0..2).map(|n| fixture.snapshot(SERIES, n, sources(n as u64))).collect();
+    let percent = Percent::new(1000).unwrap();
+    let add_parity = || {
+        let addition = Addition { percent, mirror: true, drop_missing: false, replace: BTreeSet::new() };
+        parity::add(&fixture.store, &addition, &Silent).unwrap();
+    };
+    // In the order in which they came.
+    let mut aged: Vec<ObjectName> = Vec::new();
+    let mut age = || {
+        let new = fixture.store.names().into_iter().filter(|name| !aged.contains(name)).collect::<Vec<_>>();
+        aged.extend(new);
+    };
+    let mut listed: Vec<Listed> = Vec::new();
+    for n in 0..2 {
+        listed.push(fixture.snapshot(SERIES, n, sources(n as u64)));
+        add_parity();
+        age();
+    }
     let (series, time) = (fixture.tag(SERIES), Time::from_sec(9));
     for n in 0..2 {
         let gone = fixture.snapshot(SERIES, 9 + n, vec![("f", fixture::file(&[n as u8]))]);
@@ -127,15 +167,18 @@ fn sample() -> Sample {
         let snapshot = listed[n as usize].id;
         let note = Annotation { series, snapshot, counter: 1, time, host: text(), user: text(), changes };
         fixture.repo.annotate(&note).unwrap();
+        age();
     }
     fixture.as_maintainer();
     for one in &listed {
         let intent = fixture.store.get(&fixture.object(SERIES, &one.id), u64::MAX).unwrap();
         assert_eq!(fixture.store.put(&intent_name(&one.id), &intent).unwrap(), Put::Created);
+        age();
     }
     for _ in 0..2 {
         std::mem::forget(fixture.repo.begin("host", false, &Silent).unwrap());
         fixture.repo.note(Step::Mark, vec![PackId([7; 32])]).unwrap();
+        age();
     }
     for generation in 1..3 {
         let (medium, parity) = ([1; 16], false);
@@ -143,11 +186,15 @@ fn sample() -> Sample {
         let sealed = crate::repo::media::seal_marker(fixture.repo.keys(), &marker, fixture.repo.entropy()).unwrap();
         let id = crate::id::hex(&crate::hash::object_name(&sealed));
         fixture.store.put(&ObjectName::of_parts(&["media", &id]), &sealed).unwrap();
+        age();
     }
-    let mut classes: BTreeMap<&'static str, Vec<ObjectName>> = BTreeMap::new();
-    for name in fixture.store.names() {
+    add_parity();
+    age();
+    let mut classes: BTreeMap<String, Vec<ObjectName>> = BTreeMap::new();
+    for name in aged {
         let kind = fixture.store.get(&name, u64::MAX).unwrap()[10];
-        let class = match (name.as_str().split('/').next().unwrap(), kind) {
+        let first = name.as_str().strip_prefix(MIRROR);
+        let class = match (first.unwrap_or(name.as_str()).split('/').next().unwrap(), kind) {
             ("config", _) => "config",
             ("keys", _) => "slot",
             ("packs", 3) => "data pack",
@@ -160,11 +207,13 @@ fn sample() -> Sample {
             ("sessions", _) => "session",
             ("gc", _) => "note of prune",
             ("media", _) => "marker",
+            ("parity", _) => "sidecar",
             (folder, kind) => panic!("{folder} {kind}"),
         };
+        let class = if first.is_some() { format!("copy of {class}") } else { class.to_owned() };
         classes.entry(class).or_default().push(name);
     }
-    assert_eq!(classes.len(), 12, "{classes:?}");
+    assert_eq!(classes.len(), 13 + 8, "{classes:?}");
     let contents = contents(&fixture).into_iter().map(|(path, bytes)| (path, bytes.unwrap())).collect();
     Sample { fixture, classes, contents }
 }
@@ -218,22 +267,18 @@ fn judge(sample: &Sample, name: &ObjectName) -> std::result::Result<&'static str
             (if error.to_string().contains(name.as_str()) { "error" } else { "other error" }, BTreeSet::new())
         }
     };
-    // Markers of media are no business of a check with a key; the one without looks at all that has a name.
-    let by_name = || super::damage::keyless(fixture, ReadData::Percent(100.0)).map(|report| report.findings);
-    let how = match how {
-        "nothing" if by_name().is_ok_and(|all| all.iter().any(|finding| finding.object == name.as_str())) => "keyless",
-        how => how,
-    };
     if how == "nothing" || how == "other error" {
         return Err(format!("{how} is said"));
     }
     let found = contents(fixture);
+    let is_beside = name.as_str().starts_with(MIRROR) || name.as_str().starts_with("parity/");
     for (path, truth) in truth {
         let lost =
             || lost.iter().any(|one| path == one || path.starts_with(&format!("{}/", one.trim_end_matches('/'))));
         match found.get(path) {
             Some(Ok(bytes)) if bytes != truth => return Err(format!("{path} has other bytes")),
             Some(Ok(_)) => {}
+            Some(Err(_)) | None if is_beside => return Err(format!("{path} is lost")),
             // A snapshot that cannot be read, and all where config or index cannot, are lost as a whole.
             Some(Err(_)) | None if !lost() && how != "unsupported" && name.as_str().starts_with("packs/") => {
                 return Err(format!("{path} is lost, and not said to be"));
@@ -247,6 +292,32 @@ fn judge(sample: &Sample, name: &ObjectName) -> std::result::Result<&'static str
     }
 }
 
+/// A config under the same keys that says something else. None is ever written over, so nobody has an earlier one but who can seal it.
+fn earlier_config(fixture: &Fixture) -> Vec<u8> {
+    let mut config = fixture.repo.config().clone();
+    config.pack_target *= 2;
+    let keys = fixture.repo.keys();
+    let payload = crate::model::codec::encode(&config);
+    object::seal_envelope(Kind::Config, keys.repo(), &keys.config_key(), &payload, fixture.repo.entropy()).unwrap()
+}
+
+/// Another tombstone of the same snapshot says the same: which of both came first is nobody's business.
+#[test]
+fn an_earlier_tombstone_of_the_same_snapshot_is_as_good() {
+    let sample = sample();
+    let name = sample.classes["tombstone"].last().unwrap();
+    let parts: Vec<&str> = name.as_str().split('/').collect();
+    let (tag, id) = (sample.fixture.tag(SERIES), crate::id::SnapshotId::parse(parts[2]).unwrap());
+    let repo = &sample.fixture.repo;
+    let earlier = Tombstone { time: Time::from_sec(1), ..repo.tombstone(&tag, &id).unwrap() };
+    let sealed = crate::repo::tombstones::seal_tombstone(repo.keys(), &earlier, repo.entropy()).unwrap();
+    for name in [name, &ObjectName::new(format!("{MIRROR}{name}")).unwrap()] {
+        sample.fixture.store.tamper(name, |bytes| bytes.clone_from(&sealed));
+    }
+    assert_eq!(whole(&sample.fixture).findings, []);
+    assert_eq!(repo.tombstone(&tag, &id).unwrap().time, Time::from_sec(1));
+}
+
 #[test]
 fn the_matrix_of_damage() {
     let sample = sample();
@@ -254,7 +325,7 @@ fn the_matrix_of_damage() {
     assert_eq!(whole(fixture).findings, []);
     let (mut cells, mut missed) = (0, Vec::new());
     for (class, names) in &sample.classes {
-        let name = &names[0];
+        let name = names.last().unwrap();
         let before = bytes(fixture, name);
         let mut row = |region: &str, way: &str, changed: Vec<u8>| {
             assert_ne!(changed, before, "{class}: {region}: {way}");
@@ -262,7 +333,7 @@ fn the_matrix_of_damage() {
             let judged = judge(&sample, name);
             fixture.store.tamper(name, |bytes| bytes.clone_from(&before));
             cells += 1;
-            println!("{class:14} {region:18} {way:9} {}", judged.as_deref().unwrap_or_else(|why| why));
+            println!("{class:18} {region:18} {way:9} {}", judged.as_deref().unwrap_or_else(|why| why));
             if let Err(why) = judged {
                 missed.push(format!("{class}: {region}: {way}: {why}"));
             }
@@ -274,15 +345,20 @@ fn the_matrix_of_damage() {
                 row(region.0, way, changed);
             }
         }
-        if let Some(other) = names.get(1) {
-            row("whole", "swap", bytes(fixture, other));
+        for (way, other) in [("replay", names.first()), ("swap", names.iter().rev().nth(1))] {
+            if let Some(other) = other.filter(|other| *other != name) {
+                row("whole", way, bytes(fixture, other));
+            }
+        }
+        if matches!(naming::class(name.as_str()), Some((naming::Class::Config, _))) {
+            row("whole", "replay", earlier_config(fixture));
         }
         let mut longer = before.clone();
         longer.resize(before.len() + 4096, 0);
         row("end", "extend", longer);
     }
     println!("{cells} cells, {} missed", missed.len());
-    assert!(cells > 500, "{cells}");
+    assert!(cells > 900, "{cells}");
     assert!(missed.is_empty(), "{} of {cells} missed:\n{}", missed.len(), missed.join("\n"));
     assert_eq!(whole(fixture).findings, []);
 }

@@ -1,3 +1,4 @@
+mod beside;
 mod claims;
 mod damage;
 mod losses;

@@ -209,7 +209,9 @@ fn times_that_cannot_be_right_displace_nothing() {
     // Clocks of two machines are never quite the same.
     let mut near = series(&["2026-11-20T01:00:00", "2026-11-21T12:59:59"]);
     assert_eq!(judged(&near, &one).guards, []);
-    near[1].time += 2;
+    near[1].time += 1;
+    assert_eq!(judged(&near, &one).guards, []);
+    near[1].time += 1;
     assert_eq!((kept(&near, &one), judged(&near, &one).guards[0].suspicion), (vec![1, 2], Suspicion::Future));
 }
 
@@ -291,6 +293,13 @@ fn times_that_no_calendar_has_do_no_harm() {
             assert!(kept(&all, &policy(&[Rule { every, reach }])).contains(&3));
         }
     }
+    // The calendar's first year and its last.
+    let free = Policy { despite_clock: true, despite_shrink: true, ..policy(&[keep(Every::Year, 9)]) };
+    let period = |verdict: &Verdict| match &verdict.keep[..] {
+        [.., Reason::Rule { period, .. }] => period.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(judged(&all, &free).verdicts.iter().map(period).collect::<Vec<_>>(), ["-9999", "1970", "9999"]);
 }
 
 #[test]
@@ -301,6 +310,23 @@ fn no_rule_is_no_policy() {
     assert!(judged(&[], &policy(&[keep(Every::Day, 1)])).verdicts.is_empty());
     let text = policy(&[keep(Every::Snapshot, 3), within(Every::Snapshot, 2 * DAY), within(Every::Week, 14 * DAY)]);
     assert_eq!(text.to_string(), "last 3, within 2d, weekly within 2w");
+}
+
+#[test]
+fn spans_are_written_in_the_largest_unit_that_fits() {
+    for (seconds, text) in [
+        (0, "0s"),
+        (59, "59s"),
+        (120, "2m"),
+        (36 * 3600, "36h"),
+        (3 * 86400, "3d"),
+        (14 * 86400, "2w"),
+        (365 * 86400, "1y"),
+        (730 * 86400, "2y"),
+        (366 * 86400, "366d"),
+    ] {
+        assert_eq!(span(seconds), text);
+    }
 }
 
 /// One for each number, with all that is true of any of its twins.
