@@ -213,7 +213,7 @@ fn sample() -> Sample {
         let class = if first.is_some() { format!("copy of {class}") } else { class.to_owned() };
         classes.entry(class).or_default().push(name);
     }
-    assert_eq!(classes.len(), 13 + 8, "{classes:?}");
+    assert_eq!(classes.len(), 13 + 7, "{classes:?}");
     let contents = contents(&fixture).into_iter().map(|(path, bytes)| (path, bytes.unwrap())).collect();
     Sample { fixture, classes, contents }
 }
