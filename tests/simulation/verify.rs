@@ -9,7 +9,7 @@ use vault::{
     error::{Error, Result},
     monitor::Silent,
     ops::{
-        check::{ReadData, check},
+        check::{Finding, ReadData, check},
         prune::{self, Options},
     },
     repo::Repository,
@@ -58,7 +58,12 @@ pub fn holds(repo: &Repository, expected: &Expected) -> Verdict {
 /// A check finds nothing but what is known to be harmless.
 pub fn is_clean(repo: &Repository, harmless: &BTreeSet<String>) -> Verdict {
     let report = told("check", check(repo, ReadData::Percent(100.0), 1, &Silent))?;
-    let bad = report.findings.iter().find(|finding| !harmless.contains(&finding.object) || finding.lost_count > 0);
+    // A snapshot that was on its way and came to the disk damaged, under a name that was not flushed, costs itself: that nobody was
+    // told of it the check cannot know. Those of which somebody was told are looked at by themselves.
+    let only_itself = |finding: &Finding| finding.object.starts_with("snapshots/") && finding.lost_count == 1;
+    let is_harmless =
+        |finding: &Finding| harmless.contains(&finding.object) && (finding.lost_count == 0 || only_itself(finding));
+    let bad = report.findings.iter().find(|finding| !is_harmless(finding));
     match bad {
         Some(finding) => Err(format!("check: {}: {} ({:?})", finding.object, finding.what, finding.lost)),
         None => Ok(()),
@@ -86,9 +91,10 @@ pub fn survives_in(
     let mut expected = expected.clone();
     match around.open(store()) {
         Ok(repo) => {
-            holds(&repo, &expected).or_else(|why| if expected.damaged { Ok(()) } else { Err(why) })?;
+            let at_once = |why| format!("at once: {why}");
+            holds(&repo, &expected).or_else(|why| if expected.damaged { Ok(()) } else { Err(at_once(why)) })?;
             if !expected.damaged {
-                is_clean(&repo, harmless)?;
+                is_clean(&repo, harmless).map_err(at_once)?;
             }
             match (expected.second, around.open_with_second(store())) {
                 (Some(true), Err(error)) => return Err(format!("the second key: {error}")),

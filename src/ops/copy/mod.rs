@@ -17,4 +17,5 @@ pub mod replica;
 mod rewrite;
 #[cfg(test)]
 mod tests;
+mod torn;
 pub(in crate::ops) mod transfer;

@@ -7,6 +7,7 @@
 
 use super::{
     inventory::{Inventory, Objects, lacking},
+    torn,
     transfer::{Came, Item, Transfer},
 };
 use crate::{
@@ -86,11 +87,12 @@ pub fn replicate(request: &Request<'_>, monitor: &dyn Monitor) -> Result<Report>
     monitor.phase(Phase::Opening);
     let (from, to) = (request.from, request.to);
     let repository = Repository::identify(from)?;
-    let have = Inventory::of(to)?;
+    let mut have = Inventory::of(to)?;
     let created = expect_target(request, repository, &have)?;
     if !have.notes.is_empty() {
         return Err(pruned(to));
     }
+    torn::tell_apart(to, &mut have, created)?;
     let threads = match request.threads {
         0 => ops::threads(0).min(THREADS_MAX),
         n => n,
@@ -118,26 +120,33 @@ fn pruned(to: &dyn Store) -> Error {
 /// Makes sure that the copy may be there; true when it is still to be made.
 fn expect_target(request: &Request<'_>, repository: RepoId, have: &Inventory) -> Result<bool> {
     let place = request.to.place();
+    let ours = || have.keys.keys().any(|name| slot_of(request.to, name) == Some(repository));
+    if request.create
+        && have.config.is_some()
+        && ours()
+        && torn::is_stump(&config_of(request.to)?, &config_of(request.from)?)
+    {
+        // It comes last: the run that was to make the copy has not ended.
+        return Ok(true);
+    }
     match Repository::identify(request.to) {
         Ok(other) if other != repository => Err(Error::usage(format!(
             "{place} holds another repository ({other}), not a copy of {repository}: choose another place"
         ))),
         Ok(_) => {
-            let config = |store: &dyn Store| store.get(&ObjectName::of_parts(&["config"]), SMALL_MAX);
-            if config(request.from)? != config(request.to)? {
+            if config_of(request.from)? != config_of(request.to)? {
                 let what = format!("it differs from the one in {}: see `vault check` on both", request.from.place());
                 return Err(Error::corrupt(format!("the config in {place}"), what));
             }
             Ok(false)
         }
         Err(Error::NoRepository { .. }) | Err(Error::Corrupt { .. }) if request.create && have.config.is_none() => {
-            let ours = have.keys.keys().any(|name| slot_of(request.to, name) == Some(repository));
             if let Some(foreign) = &have.foreign {
                 return Err(Error::refused(format!(
                     "{place} holds other things ({foreign}) and no repository: choose an empty or a new folder"
                 )));
             }
-            if !have.is_empty() && !ours {
+            if !have.is_empty() && !ours() {
                 return Err(Error::refused(format!(
                     "{place} holds objects of another repository that has lost its config: choose an empty or a new folder"
                 )));
@@ -146,6 +155,10 @@ fn expect_target(request: &Request<'_>, repository: RepoId, have: &Inventory) ->
         }
         Err(error) => Err(error),
     }
+}
+
+fn config_of(store: &dyn Store) -> Result<Vec<u8>> {
+    store.get(&ObjectName::of_parts(&["config"]), SMALL_MAX)
 }
 
 fn slot_of(store: &dyn Store, name: &ObjectName) -> Option<RepoId> {
@@ -270,14 +283,17 @@ impl Run<'_> {
         let items = self.items(snapshots, &self.have.snapshots);
         self.transfer(items)?;
         let count = self.came.objects - before;
-        let config = self.items(there.config.iter().cloned().collect(), &Objects::new());
+        let torn = self.have.config.iter().map(|entry| (entry.name.clone(), entry.clone())).collect();
+        let config = self.items(there.config.iter().cloned().collect(), &torn);
         self.transfer(config)?;
         Ok(count)
     }
 
     /// Publishes snapshots beside whoever prunes the copy: as intents first. When no note of prune is there once these are durable,
     /// whoever sweeps from now on sees them.
-    fn publish(&mut self, snapshots: Vec<Entry>) -> Result<u64> {
+    fn publish(&mut self, mut snapshots: Vec<Entry>) -> Result<u64> {
+        // One comes after those before it, as far as can be told without a key.
+        snapshots.sort_by(|a, b| (a.stored, &a.name).cmp(&(b.stored, &b.name)));
         let (to, before) = (self.transfer.to, self.came.objects);
         let replaced: BTreeSet<ObjectName> = snapshots
             .iter()

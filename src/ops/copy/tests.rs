@@ -52,13 +52,13 @@ fn grown(night: u64) -> Vec<(&'static str, fixture::Item)> {
     vec![("app", fixture::dir(files)), ("db", fixture::file(&fixture::noise(5_000, 200 + night)))]
 }
 
-fn three_nights() -> Fixture {
+pub(super) fn three_nights() -> Fixture {
     let fixture = Fixture::new();
     (1..=3).for_each(|night| drop(fixture.snapshot(SERIES, 1_000 + night as i64, grown(night))));
     fixture
 }
 
-fn into<'a>(from: &'a dyn Store, to: &'a dyn Store) -> Request<'a> {
+pub(super) fn into<'a>(from: &'a dyn Store, to: &'a dyn Store) -> Request<'a> {
     Request { from, to, create: true, dry_run: false, threads: 2 }
 }
 
@@ -101,18 +101,18 @@ fn contents(repo: &Repository) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[track_caller]
-fn is_clean(repo: &Repository) {
+pub(super) fn is_clean(repo: &Repository) {
     let report = check::check(repo, ReadData::Percent(100.0), 1, &Silent).unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
 }
 
 /// Objects that a copy is made of.
-fn objects(store: &MemoryStore) -> BTreeMap<ObjectName, Vec<u8>> {
+pub(super) fn objects(store: &MemoryStore) -> BTreeMap<ObjectName, Vec<u8>> {
     let names = store.names().into_iter().filter(|name| !name.as_str().starts_with("sessions/"));
     names.map(|name| (name.clone(), store.get(&name, 1 << 30).unwrap())).collect()
 }
 
-fn reopened(fixture: &Fixture, store: &MemoryStore) -> Repository {
+pub(super) fn reopened(fixture: &Fixture, store: &MemoryStore) -> Repository {
     fixture.reopen(Arc::new(store.clone()))
 }
 
