@@ -25,11 +25,11 @@ use ratatui::{
     },
 };
 use serde_json::json;
-use state::Browser;
+use state::{Browser, Key};
 use std::{
     io,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
 const EXAMPLES: &str = "\
@@ -66,29 +66,75 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let index = session.index(&repo)?;
     let reader = BlobReader::new(&repo, &index);
     let protect = session.repository_identity().map(|(device, inode)| Identity { device, inode });
-    let monitor = Ends(session.interrupts.clone());
-    let mut browser = Browser::new(Shelves::new(&reader, all.listed, protect, &monitor));
-    let shown = FullScreen::enter(session).and_then(|screen| show(&mut browser, session, screen));
+    let ends = Ends::new(session.interrupts.clone());
+    let mut browser = Browser::new(Shelves::new(&reader, all.listed, protect, &ends));
+    let shown = FullScreen::enter(session).and_then(|screen| show(&mut browser, &ends, session, screen));
     shown?;
     Ok(Done::unless(!all.unreadable.is_empty(), json!({})).unless_rolled_back(&rollbacks))
 }
 
-/// Work in the browser ends when the program is asked to.
-struct Ends(Arc<super::signals::Interrupts>);
+/// Work in the browser ends when the program is asked to, and by a key: the terminal is in raw mode, where no key is a signal.
+struct Ends {
+    interrupts: Arc<super::signals::Interrupts>,
+    keys: Mutex<Keys>,
+}
 
-impl Monitor for Ends {
-    fn cancelled(&self) -> bool {
-        self.0.stop.load(Ordering::Relaxed)
+/// What was typed while it works.
+struct Keys {
+    looked: Instant,
+    stop: bool,
+}
+
+/// How often the terminal is asked.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Ends {
+    fn new(interrupts: Arc<super::signals::Interrupts>) -> Self {
+        Ends { interrupts, keys: Mutex::new(Keys { looked: Instant::now(), stop: false }) }
+    }
+
+    /// Other work begins.
+    fn begin(&self) {
+        if let Ok(mut keys) = self.keys.lock() {
+            *keys = Keys { looked: Instant::now(), stop: false };
+        }
     }
 }
 
-fn show(browser: &mut Browser<Shelves<'_>>, session: &Session, _screen: FullScreen<'_>) -> io::Result<()> {
+impl Keys {
+    /// Reads what was typed since. Other keys than those that stop are of no meaning meanwhile.
+    fn look(&mut self) -> io::Result<()> {
+        self.looked = Instant::now();
+        while event::poll(Duration::ZERO)? {
+            self.stop |= matches!(view::key(&event::read()?), Some(Key::Escape | Key::Interrupt));
+        }
+        Ok(())
+    }
+}
+
+impl Monitor for Ends {
+    fn cancelled(&self) -> bool {
+        if self.interrupts.stop.load(Ordering::Relaxed) {
+            return true;
+        }
+        // Who does not get in asks again soon.
+        let Ok(mut keys) = self.keys.try_lock() else { return false };
+        // A terminal that is gone ends the program elsewhere.
+        if !keys.stop && keys.looked.elapsed() >= LOOK {
+            let _ = keys.look();
+        }
+        keys.stop
+    }
+}
+
+fn show(browser: &mut Browser<Shelves<'_>>, ends: &Ends, session: &Session, _screen: FullScreen<'_>) -> io::Result<()> {
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
     let colours = session.screen.stdout_colours();
     while !browser.done {
         // Only what differs from what is there goes to the terminal, and nothing while nothing happens.
         terminal.draw(|frame| view::draw(browser, colours, frame))?;
         if browser.work.is_some() {
+            ends.begin();
             browser.run();
             continue;
         }

@@ -116,7 +116,7 @@ fn draw_list<L: Library>(browser: &Browser<L>, area: Rect, colours: bool, frame:
 /// The line above the keys.
 fn told<L: Library>(browser: &Browser<L>) -> String {
     if browser.work.is_some() {
-        return "reading …".into();
+        return "at work … (esc stops)".into();
     }
     if let Some((prompt, text)) = &browser.prompt {
         let what = match prompt {

@@ -128,7 +128,8 @@ impl StoredConfig {
             return Err(wrong("it is too long"));
         }
         let whole = std::str::from_utf8(bytes).map_err(|_| wrong("it is not text"))?;
-        let mut table = read::parse(whole, &From::Snapshot).map_err(|e| wrong(&e.to_string()))?;
+        let parsed = |text: &str| read::parse(text, &From::Snapshot).map_err(|e| wrong(&e.to_string()));
+        let mut table = parsed(whole)?;
         let mut facts = BTreeMap::new();
         if let Some(Value { kind: Kind::Table(stored), .. }) = table.0.remove("facts") {
             for (name, value) in stored.0 {
@@ -147,9 +148,10 @@ impl StoredConfig {
             return Ok(StoredConfig { app, facts, text: text.to_owned(), table });
         }
         // A snapshot that was moved to this series holds what it held.
-        table = renamed(series, table).ok_or_else(absent)?;
+        let text = show::render(&renamed(series, table).ok_or_else(absent)?, "");
+        let table = parsed(&text)?;
         let app = app_of(series, &table).ok_or_else(absent)?;
-        Ok(StoredConfig { app, facts, text: show::render(&table, ""), table })
+        Ok(StoredConfig { app, facts, text, table })
     }
 }
 

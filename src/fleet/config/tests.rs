@@ -229,6 +229,8 @@ fn what_a_snapshot_holds_is_a_configuration_again() {
             let moved = StoredConfig::decode(&other, &stored).unwrap();
             assert_eq!((&moved.app.series, &moved.app.recipe), (&other, &service.app.recipe));
             assert_eq!((&moved.app.exclude, &moved.facts), (&service.app.exclude, &facts));
+            // Found by a fuzzer: what was renamed is as if it had been read.
+            assert_eq!(StoredConfig::decode(&other, &moved.encode()).unwrap().table, moved.table);
             let again = of_table(read::parse(&moved.text, &From::Snapshot).unwrap(), &Known).unwrap();
             let names: Vec<&str> = again.services.iter().map(|one| one.name()).collect();
             assert_eq!(names, [name], "{}", moved.text);
