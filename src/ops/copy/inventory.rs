@@ -38,6 +38,12 @@ impl Inventory {
         Ok(out)
     }
 
+    /// The names of all that is copied but the config.
+    pub(in crate::ops) fn objects(&self) -> impl Iterator<Item = &ObjectName> {
+        let folders = [&self.keys, &self.snapshots, &self.index, &self.packs, &self.annotations, &self.tombstones];
+        folders.into_iter().flat_map(|objects| objects.keys())
+    }
+
     /// What is to be copied, such that all that the snapshots need is listed in the index objects and lies in the packs, whatever a
     /// prune does meanwhile: snapshots first; and no index object came or went while packs were listed (their names never come back).
     pub(in crate::ops) fn to_copy(store: &dyn Store) -> Result<Self> {

@@ -32,6 +32,8 @@ const ROUNDS: usize = 8;
 const THREADS_MAX: usize = 4;
 /// Longest `config` and key slot that is looked at, in bytes.
 const SMALL_MAX: u64 = 64 << 10;
+/// Objects of a copy without config that the source is asked for: a prune may have removed some of them there.
+const ASKED: usize = 64;
 
 /// What is to be copied.
 pub struct Request<'a> {
@@ -120,10 +122,9 @@ fn pruned(to: &dyn Store) -> Error {
 /// Makes sure that the copy may be there; true when it is still to be made.
 fn expect_target(request: &Request<'_>, repository: RepoId, have: &Inventory) -> Result<bool> {
     let place = request.to.place();
-    let ours = || have.keys.keys().any(|name| slot_of(request.to, name) == Some(repository));
     if request.create
         && have.config.is_some()
-        && ours()
+        && is_ours(request, repository, have)?
         && torn::is_stump(&config_of(request.to)?, &config_of(request.from)?)
     {
         // It comes last: the run that was to make the copy has not ended.
@@ -146,7 +147,7 @@ fn expect_target(request: &Request<'_>, repository: RepoId, have: &Inventory) ->
                     "{place} holds other things ({foreign}) and no repository: choose an empty or a new folder"
                 )));
             }
-            if !have.is_empty() && !ours() {
+            if !have.is_empty() && !is_ours(request, repository, have)? {
                 return Err(Error::refused(format!(
                     "{place} holds objects of another repository that has lost its config: choose an empty or a new folder"
                 )));
@@ -155,6 +156,20 @@ fn expect_target(request: &Request<'_>, repository: RepoId, have: &Inventory) ->
         }
         Err(error) => Err(error),
     }
+}
+
+/// True when what lies in the copy, whose config is missing or torn, is of this repository. A power cut at the beginning of a copy may have
+/// left any of it, and that torn: names are enough, since no other repository has the same.
+fn is_ours(request: &Request<'_>, repository: RepoId, have: &Inventory) -> Result<bool> {
+    if have.keys.keys().any(|name| slot_of(request.to, name) == Some(repository)) {
+        return Ok(true);
+    }
+    for name in have.objects().take(ASKED) {
+        if request.from.stat(name)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn config_of(store: &dyn Store) -> Result<Vec<u8>> {

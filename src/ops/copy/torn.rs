@@ -107,6 +107,22 @@ mod tests {
         }
     }
 
+    /// A power cut at its very beginning (seed 1005120 of the simulation).
+    #[test]
+    fn a_copy_that_has_neither_config_nor_key_slots_yet_is_gone_on_with() {
+        let (fixture, whole) = (three_nights(), MemoryStore::new());
+        replicate(&into(&fixture.store, &whole), &Silent).unwrap();
+        for folder in ["packs/", "index/", "snapshots/"] {
+            let to = MemoryStore::new();
+            for name in of(&whole, folder) {
+                to.put(&name, &whole.get(&name, u64::MAX).unwrap()).unwrap();
+                tear(&to, &name);
+            }
+            replicate(&into(&fixture.store, &to), &Silent).unwrap_or_else(|e| panic!("{folder}: {e}"));
+            assert_eq!(objects(&to), objects(&whole), "{folder}");
+        }
+    }
+
     #[test]
     fn what_is_torn_of_the_last_run_is_copied_again() {
         let (fixture, to) = (three_nights(), MemoryStore::new());
