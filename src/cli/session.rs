@@ -125,13 +125,15 @@ impl Session {
         self.open_store_by(place, None, None)
     }
 
-    /// The same, where another machine is reached in a way of its own: by this command, and with vault called this there.
+    /// The same, where another machine is reached in a way of its own, unless the command line says another: by this command, and with
+    /// vault called this there.
     pub fn open_store_by(&self, place: &Place, ssh: Option<&str>, program: Option<&str>) -> Result<SharedStore> {
         let default = Reach::default();
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let own = ssh.map(Into::into).or_else(|| self.global.ssh.clone());
-        let ssh = own.or_else(|| set("VAULT_SSH")).unwrap_or(default.ssh);
-        let program = program.map(Into::into).or_else(|| self.global.remote_vault.clone()).unwrap_or(default.program);
+        let said = self.global.ssh.clone().or_else(|| ssh.map(Into::into));
+        let ssh = said.or_else(|| set("VAULT_SSH")).unwrap_or(default.ssh);
+        let said = self.global.remote_vault.clone().or_else(|| program.map(Into::into));
+        let program = said.unwrap_or(default.program);
         let interrupts = self.interrupts.clone();
         let stop = Arc::new(move || interrupts.stop.load(Ordering::Relaxed));
         stores::open_by(place, Route { reach: Reach { ssh, program }, stop, sleep: self.sleeper() })

@@ -1,4 +1,5 @@
-//! Space that nothing needs any more is freed where something is forgotten: after the copies, so that they have had what there was.
+//! Space that nothing needs any more is freed where something is forgotten: after the copies, and not while one of them is behind, so that
+//! they have had what there was.
 
 use super::{Came, Going, What, keeping::many};
 use crate::{
@@ -21,7 +22,7 @@ impl Going<'_> {
                 None => continue,
             };
             let what = What::Prune(entry.name.clone());
-            if self.uses(&entry.name) && self.is_due(&what, every) {
+            if self.uses(&entry.name) && !self.is_behind(&entry.name) && self.is_due(&what, every) {
                 self.job(what, "what nothing needs any more", &mut |going, monitor| going.prune(&entry.name, monitor));
             }
         }
@@ -36,6 +37,17 @@ impl Going<'_> {
             here.any(|one| !one.retention.is_empty())
         };
         if entry.role == Role::Copy { !entry.retention.is_empty() } else { of_apps() }
+    }
+
+    /// True when a copy of a repository, or of it to a medium, was due in this run and did not come to its end.
+    fn is_behind(&self, name: &str) -> bool {
+        let media = &self.night.fleet.media;
+        let of_it = |what: &What| match what {
+            What::Copy { from, .. } => from == name,
+            What::Medium(medium) => media.get(medium).is_some_and(|medium| medium.repository == name),
+            _ => false,
+        };
+        self.report.jobs.iter().any(|job| of_it(&job.what) && job.came.wrong().is_some())
     }
 
     fn prune(&mut self, name: &str, monitor: &dyn Monitor) -> Result<Came> {

@@ -30,11 +30,14 @@ pub fn of_pulled(pull: &Pull, state: &State, now: i64) -> Holder {
         (_, None, _) => "it was never pulled".to_owned(),
         (Err(error), ..) => error.to_string(),
         (_, Some(time), _) if age(time) > pull.overdue => {
-            format!("overdue: it was last pulled {} ago", age_text(now - time))
+            format!("overdue: it was last pulled {} ago", age_text(now.saturating_sub(time)))
         }
         (_, _, None) => "it holds no snapshot".to_owned(),
         (_, _, Some(time)) if age(time) > pull.overdue => {
-            format!("no new snapshot has come for {}: is one made there each {limit}?", age_text(now - time))
+            format!(
+                "no new snapshot has come for {}: is one made there each {limit}?",
+                age_text(now.saturating_sub(time))
+            )
         }
         _ => String::new(),
     };

@@ -35,8 +35,7 @@ impl Class {
     fn advice(self) -> &'static str {
         match self {
             Class::Marker => {
-                "`vault repair` brings it back where parity covers it, and `vault media sync` replaces it while another one is whole; \
-                 else retire the medium and add it again"
+                "`vault media sync` replaces it while another one is whole; else retire the medium and add it again"
             }
             Class::Sidecar => "`vault repair --read-data` makes it anew",
             Class::Copy => "`vault repair` makes it anew",

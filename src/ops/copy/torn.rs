@@ -24,7 +24,8 @@ const COARSE: i64 = 2;
 pub(super) fn tell_apart(store: &dyn Store, have: &mut Inventory, unfinished: bool) -> Result<()> {
     // Whatever was stored before a snapshot was, was durable before it.
     let newest = have.snapshots.values().map(|entry| entry.stored).max().filter(|_| !unfinished);
-    let doubtful = |entry: &Entry| newest.is_none_or(|newest| entry.stored == 0 || entry.stored >= newest - COARSE);
+    let doubtful =
+        |entry: &Entry| newest.is_none_or(|newest| entry.stored == 0 || entry.stored >= newest.saturating_sub(COARSE));
     let parts = [&mut have.keys, &mut have.packs, &mut have.index, &mut have.tombstones, &mut have.annotations];
     for objects in parts {
         each(store, objects, doubtful)?;

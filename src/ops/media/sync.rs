@@ -123,18 +123,18 @@ fn run(
     let mut report = copy(repo, request, local, monitor)?;
     // What it makes up for is to be whole already: before it is read back, it is still in memory.
     let covered = if medium.parity { cover(request, local, monitor) } else { Ok(0) };
-    // All that was copied counts, though parity finds no room.
-    let no_room = match covered {
-        Err(error) if error.is_store_full() => {
-            let name = Shown(medium.name.as_bytes());
-            monitor.note(&format!(
-                "all that was to be copied is on medium {name}; there is no room for all of its parity"
-            ));
-            Some(error)
-        }
-        covered => {
-            report.unfit = covered?;
+    // All that was copied counts, and is read back, though parity finds no room or fails.
+    let uncovered = match covered {
+        Ok(unfit) => {
+            report.unfit = unfit;
             None
+        }
+        Err(error @ (Error::Cancelled | Error::Absent { .. })) => return Err(error),
+        Err(error) => {
+            let name = Shown(medium.name.as_bytes());
+            let why = if error.is_store_full() { "there is no room for" } else { "something kept it from making" };
+            monitor.note(&format!("all that was to be copied is on medium {name}; {why} all of its parity"));
+            Some(error)
         }
     };
     let mut unread = lengths(local)?;
@@ -198,7 +198,7 @@ fn run(
         let surplus = known.syncs.len().saturating_sub(catalogue::SYNCS_MAX);
         known.syncs.drain(..surplus);
     })?;
-    match no_room {
+    match uncovered {
         None => Ok(report),
         Some(error) => Err(error),
     }

@@ -2,7 +2,7 @@
 //!
 //! By tiers, each eight times as long as the next: only when a tier has eight packs are they, and all shorter ones, put together. What
 //! comes of it is at least a tier up, so each byte is written anew at most once a tier, five times from a 4 KiB pack to a full one, and
-//! never more than seven packs a tier stay.
+//! seven packs a tier stay where that may be written; packs that are too long for it wait until a run wins more, or the repository has grown.
 
 use super::{
     Options, Unused,

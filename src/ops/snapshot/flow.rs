@@ -254,7 +254,7 @@ impl<'m> Control<'m> {
         self.problem(&error.path, format!("cannot {} it: {}", error.doing, reason(&error.source)));
     }
 
-    /// Records that an entry could not be read: a problem, unless it is gone. Files come and go while a snapshot is made; what was
+    /// Records that an entry that is no directory could not be read: a problem, unless it is gone. Files come and go while a snapshot is made; what was
     /// removed before it was read is no part of it, as if the snapshot had begun a moment later.
     pub fn lost(&self, error: &PathError, habits: Habits) {
         if error.is_missing() && !habits.moves {
@@ -264,9 +264,9 @@ impl<'m> Control<'m> {
         }
     }
 
-    /// True when an entry was gone before it was read.
-    pub fn any_gone(&self) -> bool {
-        lock(&self.gone).is_some()
+    /// How many entries were gone before they were read.
+    pub fn gone(&self) -> u64 {
+        lock(&self.gone).as_ref().map_or(0, |(_, number)| *number)
     }
 
     /// The first entry that was gone before it was read, and the number of all.

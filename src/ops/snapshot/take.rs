@@ -206,6 +206,7 @@ impl Taker<'_> {
         habits: Habits,
     ) -> Result<Option<(DeviceClass, Taken)>, Stopped> {
         let control = self.job.control;
+        let gone_before = control.gone();
         let root = match open_root(path) {
             Ok(root) => root,
             Err(error) => {
@@ -250,7 +251,7 @@ impl Taker<'_> {
             // What is gone below a root was removed in time; a source that is gone itself was not taken.
             if let Err(error) = stat_path(path) {
                 control.path_problem(&error);
-            } else if taken.root.is_none() && control.any_gone() {
+            } else if taken.root.is_none() && control.gone() > gone_before {
                 control.problem(path, "it was removed and made again while it was read");
             }
             Some((class, Taken { bytes_new, ..taken }))

@@ -92,12 +92,12 @@ impl<'a> Looker<'a> {
         let mut frames = vec![self.enter(root.clone(), name, stat, true)?];
         while let Some(frame) = frames.last_mut() {
             self.rel.truncate(frame.rel_len);
-            let Some(entry) = frame.listing.name(frame.at) else {
+            let Some(entry) = frame.listing.get(frame.at) else {
                 frames.pop();
                 self.found(Seen::Leave)?;
                 continue;
             };
-            let entry = entry.to_vec();
+            let (entry, listed_as) = (entry.name.to_vec(), entry.kind);
             frame.at += 1;
             if frame.only_tag && entry != CACHE_TAG {
                 continue;
@@ -109,7 +109,7 @@ impl<'a> Looker<'a> {
                     None => continue,
                 },
             };
-            if let Some(below) = self.visit(&dir, entry, frames.len())? {
+            if let Some(below) = self.visit(&dir, entry, listed_as, frames.len())? {
                 frames.push(below);
                 let far = frames.len().checked_sub(OPEN_DIRS).filter(|&far| far > 0);
                 if let Some(frame) = far.and_then(|far| frames.get_mut(far)) {
@@ -144,7 +144,7 @@ impl<'a> Looker<'a> {
                 Some(dir)
             }
             Err(error) => {
-                self.control.lost(&error, self.habits);
+                self.control.path_problem(&error);
                 frame.at = frame.listing.len();
                 None
             }
@@ -152,7 +152,13 @@ impl<'a> Looker<'a> {
     }
 
     /// Looks at an entry; returns the directory that it turns out to be.
-    fn visit(&mut self, dir: &Arc<Dir>, entry: Vec<u8>, depth: usize) -> Result<Option<Frame>, Stopped> {
+    fn visit(
+        &mut self,
+        dir: &Arc<Dir>,
+        entry: Vec<u8>,
+        listed_as: Option<Kind>,
+        depth: usize,
+    ) -> Result<Option<Frame>, Stopped> {
         if !self.rel.is_empty() {
             self.rel.push(b'/');
         }
@@ -160,7 +166,14 @@ impl<'a> Looker<'a> {
         let stat = match dir.stat(&entry) {
             Ok(stat) => stat,
             // What would have been left out is no loss.
-            Err(error) if error.is_missing() && self.excludes.leaves_out(&self.rel, false) => return Ok(None),
+            Err(error) if error.is_missing() && self.excludes.leaves_out(&self.rel, listed_as == Some(Kind::Dir)) => {
+                return Ok(None);
+            }
+            // A whole tree may have got another name, where it was not looked for.
+            Err(error) if listed_as == Some(Kind::Dir) => {
+                self.control.path_problem(&error);
+                return Ok(None);
+            }
             Err(error) => return self.lost(&error).map(|()| None),
         };
         let is_dir = stat.kind == Kind::Dir;
@@ -191,7 +204,6 @@ impl<'a> Looker<'a> {
         let inside = !self.excludes.one_file_system() || stat.device == self.device;
         match dir.open_child(&name) {
             Ok(child) => self.enter(Arc::new(child), name, stat, inside).map(Some),
-            Err(error) if error.is_missing() && !self.habits.moves => self.lost(&error).map(|()| None),
             Err(error) => {
                 self.control.path_problem(&error);
                 // The directory itself is known; that its contents are not is recorded.
@@ -206,7 +218,7 @@ impl<'a> Looker<'a> {
         let listing = match if inside { dir.list() } else { Ok(Listing::default()) } {
             Ok(listing) => listing,
             Err(error) => {
-                self.control.lost(&error, self.habits);
+                self.control.path_problem(&error);
                 Listing::default()
             }
         };

@@ -233,9 +233,23 @@ fn a_source_that_vanishes_is_a_problem_and_what_vanishes_below_it_is_none() {
     make();
     let repo = repository(Arc::new(MemoryStore::default()));
     let below = root.clone();
-    let act = move || (1..40).for_each(|n| fs::remove_dir_all(below.join(format!("{n:02}"))).unwrap());
+    let act = move || {
+        for n in 1..40 {
+            for file in fs::read_dir(below.join(format!("{n:02}"))).unwrap() {
+                fs::remove_file(file.unwrap().path()).unwrap();
+            }
+        }
+    };
     let report = snapshot(&repo, request(&root), &After(Some(act).into())).unwrap();
     assert!(report.snapshot.head.complete, "{:?}", report.snapshot.problems);
+    // A whole tree that vanishes may have got another name.
+    make();
+    let below = root.clone();
+    let act =
+        move || (1..40).for_each(|n| fs::rename(below.join(format!("{n:02}")), below.join(format!("0-{n}"))).unwrap());
+    let report = snapshot(&repo, request(&root), &After(Some(act).into())).unwrap();
+    assert!(!report.snapshot.head.complete);
+    fs::remove_dir_all(&root).unwrap();
     make();
     let all = root.clone();
     let act = move || fs::remove_dir_all(&all).unwrap();
