@@ -11,6 +11,8 @@ pub mod find;
 pub(crate) mod fixture;
 pub mod forget;
 pub mod history;
+#[cfg(all(test, feature = "interleaved"))]
+mod interleaved;
 pub mod log;
 pub mod lookup;
 pub mod ls;

@@ -7,6 +7,7 @@ pub mod checked;
 pub mod files;
 pub mod gc;
 pub mod ground;
+pub(crate) mod handover;
 pub mod media;
 pub mod mover;
 pub mod reader;

@@ -7,6 +7,7 @@
 use super::{
     BlobReader, Repository, Session,
     ground::{Ground, Grounds},
+    handover::{self, Receiver, RecvTimeoutError, Sender, bounded},
 };
 use crate::{
     compress::Compression,
@@ -22,7 +23,6 @@ use crate::{
     seal::SealKey,
     segment::{BlobEntry, Envelope, Sealer},
 };
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -99,11 +99,10 @@ impl Session<'_> {
         work: impl FnOnce(&Writer<'_>) -> Result<T>,
     ) -> Result<(T, Written)> {
         let (send, receive) = bounded(WAITING);
-        std::thread::scope(|scope| {
-            let packer = std::thread::Builder::new()
-                .name("packer".into())
-                .spawn_scoped(scope, || Packer::new(self.repo(), index, monitor).run(self, receive))
-                .map_err(|e| Error::store("start a thread for", "packs", e))?;
+        handover::scope(|scope| {
+            let pack = || Packer::new(self.repo(), index, monitor).run(self, receive);
+            let packer =
+                handover::spawn(scope, "packer", pack).map_err(|e| Error::store("start a thread for", "packs", e))?;
             let writer =
                 Writer { repo: self.repo(), index, options, packer: send, bytes_new: AtomicU64::new(0), monitor };
             let result = work(&writer);

@@ -7,7 +7,10 @@ use crate::{
     world::{Op, Step, World, program},
 };
 use rustix::io::Errno;
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// Power cuts of one program.
 const CUTS: u64 = 64;
@@ -66,18 +69,42 @@ fn fingerprint(objects: &crate::disk::Objects) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// Runs seeds of which 64 share a program each. Ends early when so many failures are known.
+/// Failures after which a thread gives up.
+const ENOUGH: usize = 20;
+
+/// Runs seeds of which 64 share a program each, on all cores, a program on one of them. Ends early when so many failures are known.
 pub fn seeds(first: u64, count: u64, tally: &mut Tally) {
-    let mut done = None;
-    for seed in first..first + count {
-        let number = seed / CUTS;
-        let run = match &done {
-            Some((of, run)) if *of == number => run,
-            _ => {
-                tally.programs += 1;
-                &done.insert((number, run(number, &mut Chance::new(number)))).1
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let threads = crate::number("VAULT_THREADS", threads as u64);
+    let (next, end) = (AtomicU64::new(first / CUTS), first + count);
+    let work = || {
+        let mut own = Tally::default();
+        loop {
+            let program = next.fetch_add(1, Ordering::Relaxed);
+            let cuts = first.max(program * CUTS)..end.min((program + 1) * CUTS);
+            if cuts.is_empty() || own.failures.len() >= ENOUGH {
+                return own;
             }
-        };
+            cuts_of(program, cuts, &mut own);
+        }
+    };
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for own in all.into_iter().map(|one| one.join().unwrap()) {
+            tally.seeds += own.seeds;
+            tally.programs += own.programs;
+            // Keys differ from program to program, and so do all states.
+            tally.states.extend(own.states);
+            tally.failures.extend(own.failures);
+        }
+    });
+}
+
+/// These seeds, of one program.
+fn cuts_of(program: u64, cuts: std::ops::Range<u64>, tally: &mut Tally) {
+    tally.programs += 1;
+    let run = run(program, &mut Chance::new(program));
+    for seed in cuts {
         tally.seeds += 1;
         let chance = &mut Chance::new(seed.wrapping_mul(0x9e37_79b9) ^ 0xc0de);
         let kind = if chance.below(3) == 0 { Kind::Fat } else { Kind::Journal };
@@ -94,9 +121,6 @@ pub fn seeds(first: u64, count: u64, tally: &mut Tally) {
                 "VAULT_SEED={seed}: {kind:?}, {kept:?}, after {after} of {} changes, in {:?}: {why}",
                 run.trace.changes, step.op
             ));
-            if tally.failures.len() >= 20 {
-                return;
-            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A simulated disk under the real store: whatever fails, and whenever the power goes, nothing that was acknowledged is lost.
 //!
-//! `VAULT_SEEDS=1000000 VAULT_SEED=1 cargo test --release --test simulation -- --nocapture` runs a million power cuts.
+//! `VAULT_SEEDS=1000000 VAULT_SEED=1 cargo test --release --test simulation -- --nocapture` runs a million power cuts, on all cores or on
+//! `VAULT_THREADS`.
 
 mod chance;
 mod crashes;

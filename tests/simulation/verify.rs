@@ -2,7 +2,7 @@
 
 use crate::{
     disk::Crash,
-    world::{Around, Contents, DAY, Expected, Op, at_once, contents_in, memory, perform},
+    world::{Around, Contents, DAY, Expected, Op, at_once, contents_in, is_begun, memory, perform},
 };
 use std::{collections::BTreeSet, sync::Arc};
 use vault::{
@@ -117,7 +117,7 @@ pub fn survives_in(
     expected.gone.extend(done.removed);
     holds(&repo, &expected)?;
     is_clean(&repo, harmless)?;
-    if depth == Depth::Settled && !matches!(op, Op::Replicate { .. }) {
+    if depth == Depth::Settled && !matches!(op, Op::Replicate { .. }) && !is_begun(&*store()) {
         for day in 1..=4 {
             clock.set_now(1_000_000_000 + day * 2 * DAY);
             told("prune", prune::prune(&repo, &Options { max_unused: None, ..at_once() }, &Silent))?;

@@ -284,6 +284,14 @@ pub fn objects(store: &dyn Store) -> Objects {
     names.into_iter().map(|name| (name.to_string(), store.get(&name, u64::MAX).unwrap().into())).collect()
 }
 
+/// True where prune refuses, as it should: there are packs, of a first snapshot that was cut short, and no index that lists them, or neither
+/// snapshots nor tombstones. That these are there for all that was acknowledged shows when it is restored.
+pub fn is_begun(store: &dyn Store) -> bool {
+    let names = objects(store);
+    let any = |folder: &str| names.keys().any(|name| name.starts_with(folder));
+    any("packs/") && (!any("index/") || (!any("snapshots/") && !any("gone/")))
+}
+
 /// A store in memory that holds these.
 pub fn memory(objects: &Objects) -> MemoryStore {
     let store = MemoryStore::new();
@@ -366,7 +374,10 @@ pub fn perform(store: SharedStore, op: &Op, around: &Around) -> Result<Done> {
                 return Err(error);
             }
         }
-        Op::Prune => drop(prune::prune(&repo, &at_once(), &Silent)?),
+        Op::Prune => match prune::prune(&repo, &at_once(), &Silent) {
+            Err(Error::Refused { .. }) if is_begun(repo.store()) => {}
+            result => drop(result?),
+        },
         Op::Tag(n) => {
             let listed = repo.snapshots(None)?.listed;
             let changes = [Change::Tag { tag: format!("tag-{n}"), on: true }];

@@ -1,0 +1,104 @@
+//! Lanes, the claim table and the packer at work together, in many orders: `cargo test --lib --features interleaved interleaved`.
+
+use super::fixture::{self, Fixture};
+use crate::{
+    compress::Compression,
+    error::{Error, Result},
+    hash::BlobKind,
+    id::BlobId,
+    index::BlobIndex,
+    monitor::Silent,
+    object::Kind,
+    repo::{BlobReader, Repository, WriteOptions, Writer, Written, handover},
+    store::faulty::{Fault, FaultyStore, Op},
+};
+use shuttle::{
+    Config, Runner,
+    scheduler::{PctScheduler, RandomScheduler},
+};
+use std::{collections::BTreeSet, io::ErrorKind, sync::Arc};
+
+/// Orders that are tried, of each kind: each seals and opens.
+const ORDERS: usize = 300;
+
+fn in_many_orders(scene: impl Fn() + Send + Sync + Clone + 'static) {
+    let mut config = Config::new();
+    // What seals and compresses takes more than the little that threads are given there.
+    config.stack_size = 4 << 20;
+    Runner::new(RandomScheduler::new(ORDERS), config.clone()).run(scene.clone());
+    Runner::new(PctScheduler::new(3, ORDERS), config).run(scene);
+}
+
+/// Each of these fills a segment by itself.
+fn blob(n: u64) -> Vec<u8> {
+    fixture::noise(8192, n)
+}
+
+/// A lane that stores these.
+fn lane(writer: &Writer<'_>, numbers: std::ops::Range<u64>) -> Result<Vec<BlobId>> {
+    let mut lane = writer.lane(Kind::DataPack)?;
+    let ids = numbers.map(|n| lane.store(BlobKind::Data, &blob(n))).collect::<Result<Vec<_>>>()?;
+    lane.flush()?;
+    Ok(ids)
+}
+
+/// Two lanes store blobs of which they have two in common.
+fn write(repo: &Repository, index: &BlobIndex) -> Result<((Vec<BlobId>, Vec<BlobId>), Written)> {
+    let session = repo.begin("host", false, &Silent)?;
+    let options = WriteOptions { compression: Compression::None, pretend: false };
+    session.write(index, options, &Silent, |writer| {
+        handover::scope(|scope| {
+            let other = handover::spawn(scope, "lane", || lane(writer, 0..4)).unwrap();
+            let own = lane(writer, 2..6);
+            let other = other.join().map_err(|_| Error::Cancelled)?;
+            Ok((own?, other?))
+        })
+    })
+}
+
+#[test]
+fn each_blob_is_stored_once_and_listed() {
+    in_many_orders(|| {
+        let fixture = Fixture::new();
+        let ((own, other), written) = write(&fixture.repo, &BlobIndex::empty(None)).unwrap();
+        let ids: BTreeSet<BlobId> = own.into_iter().chain(other).collect();
+        assert_eq!((ids.len(), written.bytes_new), (6, 6 * 8192));
+        let packs = fixture::listed_packs(&fixture.repo);
+        let segments = packs.iter().flat_map(|pack| &pack.directory.segments);
+        let listed: Vec<BlobId> = segments.flat_map(|segment| &segment.blobs).map(|blob| blob.id).collect();
+        assert_eq!((listed.len(), listed.into_iter().collect::<BTreeSet<_>>()), (6, ids));
+        assert!(packs.len() > 1 && packs.len() as u64 == written.data_packs, "{written:?}");
+        let (index, _) = fixture.repo.load_index(false).unwrap();
+        let reader = BlobReader::new(&fixture.repo, &index);
+        let namer = fixture.repo.namer();
+        (0..6).for_each(|n| {
+            let id = namer.name(BlobKind::Data, &blob(n));
+            assert_eq!(*reader.blob(BlobKind::Data, &id).unwrap(), *blob(n));
+        });
+    });
+}
+
+/// Lanes that wait for a packer which has given up must not wait for ever, and its error is the one that is told.
+#[test]
+fn a_store_that_fails_ends_all_of_them() {
+    for (op, nth) in [(Op::Upload, 1), (Op::Append, 2), (Op::Finish, 1), (Op::Sync, 1)] {
+        in_many_orders(move || {
+            let fixture = Fixture::new();
+            let store = Arc::new(FaultyStore::new(fixture.store.clone()));
+            let repo = fixture.reopen(store.clone());
+            // The session's own object is stored before.
+            let past = if op == Op::Sync { 1 } else { nth + 1 };
+            store.plan(Fault::on(op, past, ErrorKind::StorageFull).lasting());
+            let error = write(&repo, &BlobIndex::empty(None)).unwrap_err();
+            assert!(error.is_store_full(), "{op:?}: {error}");
+            // What was listed is whole all the same.
+            let (index, unreadable) = fixture.repo.load_index(true).unwrap();
+            assert!(unreadable.is_empty());
+            let reader = BlobReader::new(&fixture.repo, &index);
+            let ids = (0..6).map(|n| fixture.repo.namer().name(BlobKind::Data, &blob(n)));
+            for id in ids.filter(|id| index.place(id).is_some()) {
+                reader.blob(BlobKind::Data, &id).unwrap();
+            }
+        });
+    }
+}
