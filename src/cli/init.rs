@@ -110,7 +110,10 @@ pub fn check_place(place: &Place) -> Result<()> {
     };
     for entry in entries {
         let entry = entry.map_err(|e| Error::store("look into", place, e))?;
-        if !["keys", "tmp", "lost+found"].iter().any(|known| entry.file_name() == *known) {
+        // Where the power went on FAT.
+        let is_hollow =
+            entry.file_name() == "config" && entry.metadata().is_ok_and(|found| found.is_file() && found.len() == 0);
+        if !is_hollow && !["keys", "tmp", "lost+found"].iter().any(|known| entry.file_name() == *known) {
             return Err(Error::refused(format!(
                 "{place} is not empty and holds no vault repository: choose an empty or a new folder"
             )));

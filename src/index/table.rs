@@ -104,7 +104,10 @@ impl BlobIndex {
     ) -> Result<(Self, Unreadable)> {
         let mut wanted = HashSet::new();
         store.list("index/", &mut |entry| {
-            if let Ok(id) = IndexId::parse(entry.name.leaf()) {
+            // The power went before the bytes of one without any came: nothing relies on it.
+            if let Ok(id) = IndexId::parse(entry.name.leaf())
+                && entry.len > 0
+            {
                 wanted.insert(Source { id, len: entry.len });
             }
             Ok(())

@@ -63,6 +63,8 @@ pub struct Notes {
     pub foreign: Vec<(ObjectName, Error)>,
     /// Objects that cannot be read.
     pub damaged: Vec<Damaged>,
+    /// Names without bytes.
+    pub hollow: Vec<ObjectName>,
 }
 
 /// An object of which nobody knows what it said.
@@ -106,6 +108,8 @@ pub(super) enum Told<T> {
     Foreign(Error),
     /// It cannot be read, or its bytes are not those of its name: what it said may matter.
     Damaged(Error),
+    /// It has no bytes: the power went before they came, and so before anybody was told of it.
+    Hollow,
 }
 
 impl Repository {
@@ -119,6 +123,9 @@ impl Repository {
             Err(error @ Error::Store { .. }) if self.is_there() => return Ok(Told::Damaged(error)),
             Err(error) => return Err(error),
         };
+        if bytes.is_empty() {
+            return Ok(Told::Hollow);
+        }
         if crate::id::hex(&hash::object_name(&bytes)) != name.leaf() {
             return Ok(Told::Damaged(Error::corrupt(name, "its bytes are not those of its name")));
         }
@@ -155,6 +162,10 @@ impl Repository {
                     Told::Damaged(error) => {
                         notes.names.pop();
                         notes.damaged.push(Damaged { name, stored, error });
+                    }
+                    Told::Hollow => {
+                        notes.names.pop();
+                        notes.hollow.push(name);
                     }
                     // A sweep goes on: what it has begun meanwhile stands in a note that was not listed.
                     Told::Gone => continue 'again,
@@ -213,7 +224,7 @@ impl Repository {
                 Told::Is(note) if note.step == Step::Notice => {
                     packs.get_or_insert_with(HashSet::new).extend(note.packs);
                 }
-                Told::Is(_) | Told::Foreign(_) => {}
+                Told::Is(_) | Told::Foreign(_) | Told::Hollow => {}
                 // It may name anything.
                 Told::Damaged(error) => return Err(error),
                 // A notice goes when its packs have gone, which shows in the list of packs.
@@ -234,7 +245,7 @@ impl Repository {
             match self.tell(&name, |bytes| open_note(self.keys(), bytes, &name))? {
                 Told::Is(note) => packs.extend(note.packs),
                 // It goes when the packs have gone that it named.
-                Told::Foreign(_) | Told::Gone => {}
+                Told::Foreign(_) | Told::Gone | Told::Hollow => {}
                 Told::Damaged(_) => return Ok(None),
             }
         }

@@ -93,6 +93,10 @@ fn read_config(store: &dyn Store) -> Result<(Vec<u8>, RepoId)> {
         none("its config is not a vault repository's; choose another folder, or make one with `vault init`")
     };
     let bytes = match store.get(&config_name(), CONFIG_MAX) {
+        // The power went while it was made: nothing has been stored yet.
+        Ok(bytes) if bytes.is_empty() && !holds_any(store, "snapshots/") && !holds_any(store, "packs/") => {
+            return Err(none("what was begun there was cut off; make one with `vault init`"));
+        }
         Ok(bytes) => bytes,
         Err(Error::Missing { .. }) => {
             return Err(none("it holds none; choose another folder, or make one with `vault init`"));
@@ -105,6 +109,11 @@ fn read_config(store: &dyn Store) -> Result<(Vec<u8>, RepoId)> {
         Err(Error::Corrupt { .. }) => Err(foreign()),
         Err(error) => Err(error),
     }
+}
+
+/// True unless nothing is listed there.
+fn holds_any(store: &dyn Store, prefix: &str) -> bool {
+    store.list(prefix, &mut |_| Err(Error::Cancelled)).is_err()
 }
 
 fn open_config(payload: &[u8]) -> Result<Config> {
@@ -124,7 +133,7 @@ impl Repository {
         config: Config,
         around: Surroundings,
     ) -> Result<Self> {
-        if store.stat(&config_name())?.is_some() {
+        if store.stat(&config_name())?.is_some_and(|entry| entry.len > 0) {
             return Err(Error::refused(format!("there is a repository at {} already", store.place())));
         }
         let created = around.clock.now().sec;

@@ -118,6 +118,8 @@ pub enum Stay {
     },
     /// An object that cannot be read: it may be either.
     Damaged(Damaged),
+    /// A name without bytes: the power went before they came.
+    Hollow(ObjectName),
 }
 
 impl Repository {
@@ -148,9 +150,18 @@ impl Repository {
                 Told::Gone => {}
                 Told::Foreign(error) => monitor.note(&format!("{error}; it is left alone")),
                 Told::Damaged(error) => stays.push(Stay::Damaged(Damaged { name, stored, error })),
+                Told::Hollow => stays.push(Stay::Hollow(name)),
             }
         }
         Ok(stays)
+    }
+
+    /// True when the intent of a snapshot is there and whole: if the snapshot is not, nobody was told of it, and prune publishes it.
+    pub fn is_on_its_way(&self, id: &SnapshotId) -> Result<bool> {
+        match self.tell(&intent_name(id), |_| Ok(())) {
+            Ok(told) => Ok(matches!(told, Told::Is(()))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Begins a stay (W1, W2). `host` is the machine. One who only pretends stores no session.

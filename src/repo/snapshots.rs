@@ -235,7 +235,11 @@ impl Repository {
     pub fn snapshots(&self, series: Option<&Series>) -> Result<Snapshots> {
         let Living { names, leftovers, doubtful } = self.living(series)?;
         let mut out = Snapshots { leftovers, doubtful, ..Snapshots::default() };
-        for (tag, id, _) in names {
+        for (tag, id, len) in names {
+            // The power went before its bytes came, and so before anybody was told of it.
+            if len == 0 && self.is_on_its_way(&id)? {
+                continue;
+            }
             match self.read_snapshot(&tag, &id) {
                 Ok(listed) => out.listed.push(listed),
                 // Forgotten since it was listed.

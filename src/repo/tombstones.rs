@@ -124,10 +124,11 @@ pub fn open_tombstone(
 }
 
 impl Repository {
-    /// Names of all snapshots of which somebody says that they were forgotten, of one series or of all; to be proved.
+    /// Names of all snapshots of which somebody says that they were forgotten, of one series or of all; to be proved. One without bytes
+    /// says nothing: the power went before they came.
     pub fn tombstone_names(&self, series: Option<&Series>) -> Result<BTreeSet<(SeriesTag, SnapshotId)>> {
         let names = self.names_below("gone", series)?;
-        Ok(names.into_iter().map(|(tag, id, _)| (tag, SnapshotId(id))).collect())
+        Ok(names.into_iter().filter(|(.., len)| *len > 0).map(|(tag, id, _)| (tag, SnapshotId(id))).collect())
     }
 
     fn tombstone_bytes(&self, name: &ObjectName) -> Result<Vec<u8>> {

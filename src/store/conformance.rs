@@ -64,7 +64,7 @@ const CASES: &[(&str, Case)] = &[
     ("the folder `conformance` is empty at the start", starts_empty),
     ("a name that is taken is never written again", create_only),
     ("an upload that is dropped leaves nothing", dropped),
-    ("an upload of no bytes is an object of no bytes", nothing_uploaded),
+    ("an upload of no bytes is a name that the next takes", nothing_uploaded),
     ("an upload in odd pieces is whole", pieces),
     ("of many puts of one name one is whole and first", race),
     ("different names do not disturb one another", crowd),
@@ -225,7 +225,7 @@ fn listing(behind: &dyn Store, store: &dyn Store) -> Outcome {
 
 fn listing_stops(behind: &dyn Store, store: &dyn Store) -> Outcome {
     for text in ["stop/a", "stop/b", "stop/c"] {
-        behind.put(&name(text)?, b"")?;
+        behind.put(&name(text)?, b"stop")?;
     }
     let mut calls = 0;
     let ended = store.list("conformance/stop/", &mut |_| {
@@ -274,6 +274,8 @@ fn nothing_uploaded(store: &dyn Store) -> Outcome {
     ensure!(store.upload()?.finish(&name)? == Put::Created, "not told Created");
     ensure!(store.get(&name, 0)?.is_empty(), "bytes came from nowhere");
     ensure!(store.stat(&name)?.is_some_and(|s| s.len == 0), "stat does not show an empty object");
+    ensure!(store.put(&name, b"bytes")? == Put::Created, "the name is taken by nothing");
+    ensure!(store.get(&name, 5)? == b"bytes", "nothing came back");
     Ok(())
 }
 

@@ -36,7 +36,7 @@ use std::{
     fs::{DirBuilder, File},
     io::{self, Read},
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{
             ffi::OsStrExt,
             fs::{DirBuilderExt, FileExt},
@@ -312,6 +312,12 @@ impl Store for LocalStore {
             }
             done => done,
         };
+        let put = match put {
+            Err(Errno::EXIST) if stands_hollow(new.as_fd(), to.leaf()) => {
+                self.disk.rename(here, there, RenameFlags::empty())
+            }
+            done => done,
+        };
         match put {
             Err(Errno::EXIST) => Ok(Put::Existed),
             Err(e) => Err(failed(e)),
@@ -388,6 +394,16 @@ fn is_reserved(name: &ObjectName) -> bool {
 
 fn is_file(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+/// True for a name whose bytes never came.
+fn is_hollow(stat: &Stat) -> bool {
+    is_file(stat) && stat.st_size == 0
+}
+
+/// True when such a name is there.
+fn stands_hollow(folder: BorrowedFd<'_>, leaf: &str) -> bool {
+    rustix::fs::statat(folder, leaf, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| is_hollow(&stat))
 }
 
 #[allow(clippy::unnecessary_cast, reason = "the widths of these fields depend on the architecture")]

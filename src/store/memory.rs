@@ -147,7 +147,7 @@ impl Upload for MemoryUpload<'_> {
 
     fn finish(self: Box<Self>, name: &ObjectName) -> Result<Put> {
         let mut state = lock(&self.store.0);
-        if state.objects.contains_key(name) {
+        if state.objects.get(name).is_some_and(|object| !object.bytes.is_empty()) {
             return Ok(Put::Existed);
         }
         let stored = if state.capabilities.clock { state.now } else { 0 };

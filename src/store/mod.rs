@@ -84,7 +84,8 @@ pub struct Entry {
 pub enum Put {
     /// The object is there now, durable after the next [`Store::sync`].
     Created,
-    /// An object of that name was there before; it was not touched.
+    /// An object of that name was there before; it was not touched. (A file without bytes is none: whoever stores one of its name
+    /// replaces it. A power cut leaves such names on FAT, where a name gets its file's length and blocks after it is there.)
     Existed,
 }
 

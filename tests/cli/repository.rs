@@ -30,6 +30,26 @@ fn what_is_no_repository_is_said_to_be_none() {
     assert_eq!(ran.result()["error"]["kind"], "no-repository");
 }
 
+/// As the power leaves it on FAT: a name gets its bytes after it is there.
+#[test]
+fn an_init_that_was_cut_off_is_done_again() {
+    let world = World::with_repository();
+    let config = world.repo().join("config");
+    let whole = fs::read(&config).unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&config, "").unwrap();
+    world.run(&["snapshots"]).expect(10).says("vault init");
+    world.run(&["init", "--kdf", "low"]).expect(0);
+    world.run(&["snapshot", "/etc/hostname"]).expect(0);
+    world.run(&["check", "--read-data"]).expect(0);
+    // Once something lies there, it is damage.
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&config, "").unwrap();
+    world.run(&["snapshots"]).expect(1).says("key slots lie beside it");
+    world.run(&["init", "--kdf", "low"]).expect(1);
+    assert_ne!(whole, b"");
+}
+
 #[test]
 fn a_missing_repository_is_told_before_a_passphrase_is_asked_for() {
     let world = World::new();

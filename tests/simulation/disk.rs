@@ -327,8 +327,13 @@ impl Trace {
     ) -> Crash {
         let mut folders: HashMap<Node, BTreeMap<&str, (Node, bool)>> = HashMap::new();
         let mut bytes: HashMap<Node, Vec<Arc<[u8]>>> = HashMap::new();
+        // Files with bytes that were not flushed.
+        let mut soft: BTreeSet<Node> = BTreeSet::new();
         for (entry, chosen) in past.iter().zip(chosen) {
             let flushed = entry.durable <= after;
+            if let (Atom::Append(file, _), false) = (&entry.atom, flushed) {
+                soft.insert(*file);
+            }
             match &entry.atom {
                 Atom::Append(file, part) => bytes.entry(*file).or_default().push(match (chosen, flushed, kept) {
                     (true, true, _) | (true, false, Kept::All) => part.clone(),
@@ -367,7 +372,9 @@ impl Trace {
                     many => many.concat().into(),
                 };
                 if !flushed && kind == Kind::Fat && kept == Kept::Some && chance.below(2) == 0 {
-                    whole = torn(&whole, chance);
+                    // A rename writes the new entry without blocks and length first, which follow with the inode: all or nothing
+                    // of what was flushed.
+                    whole = if soft.contains(node) { torn(&whole, chance) } else { [].into() };
                 }
                 if !flushed {
                     crash.unflushed.insert(name.clone());

@@ -6,6 +6,7 @@ use crate::{
     id::{PackId, SeriesTag, SnapshotId},
     model::snapshot::Head,
     repo::{annotations, session::Stay, tombstones},
+    store::ObjectName,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -23,6 +24,11 @@ pub(super) fn tombstones(found: &Findings<'_>) -> Result<Gone> {
         }
     }
     Ok(gone)
+}
+
+/// A name without bytes, which nobody relies on.
+pub(super) fn hollow(found: &Findings<'_>, name: &ObjectName) {
+    found.add(name.as_str(), "it has no bytes, as a power cut may leave it; prune takes it away");
 }
 
 /// Reads all annotations.
@@ -53,6 +59,7 @@ pub(super) fn of_prune(found: &Findings<'_>) -> Result<()> {
     match found.repo.notes() {
         Ok(notes) => {
             notes.foreign.iter().for_each(|(_, error)| found.note(format!("{error}; it is left alone")));
+            notes.hollow.iter().for_each(|name| hollow(found, name));
             notes.damaged.into_iter().try_for_each(|damaged| one(found, damaged.error))?;
         }
         Err(error) => one(found, error)?,
@@ -60,6 +67,10 @@ pub(super) fn of_prune(found: &Findings<'_>) -> Result<()> {
     match found.repo.stays(found.monitor) {
         Ok(stays) => stays.into_iter().try_for_each(|stay| match stay {
             Stay::Damaged(damaged) => one(found, damaged.error),
+            Stay::Hollow(name) => {
+                hollow(found, &name);
+                Ok(())
+            }
             _ => Ok(()),
         }),
         Err(error) => one(found, error),

@@ -15,7 +15,7 @@ use crate::{
     ops::naming::{self, Class},
     pack,
     repo::snapshots::object_name,
-    store::Entry,
+    store::{Entry, ObjectName},
 };
 use std::collections::{HashMap, HashSet};
 
@@ -62,11 +62,20 @@ pub(super) fn snapshots(found: &Findings<'_>) -> Result<Vec<Root>> {
     let names = found.repo.snapshot_names(None)?;
     // Listed after the snapshots: what is forgotten meanwhile is in one of the lists at least.
     let gone = marks::tombstones(found)?;
-    for (tag, id, _) in &names {
+    let on_its_way = |object: &ObjectName| {
+        found.note(format!(
+            "{object}: it was on its way, and its intent is there: prune, or the next copy, publishes it"
+        ));
+    };
+    for (tag, id, len) in &names {
         found.monitor.check()?;
         let object = object_name(tag, id).to_string();
         if gone.contains_key(&(*tag, *id)) {
             found.note(format!("{object}: it was forgotten; the next `vault forget` takes it away"));
+            continue;
+        }
+        if *len == 0 && found.repo.is_on_its_way(id)? {
+            on_its_way(&object_name(tag, id));
             continue;
         }
         match found.repo.read_snapshot(tag, id) {
@@ -96,6 +105,10 @@ pub(super) fn snapshots(found: &Findings<'_>) -> Result<Vec<Root>> {
     predecessors.sort();
     for (tag, id, after) in predecessors {
         if !there.contains(&(tag, id)) && !gone.contains_key(&(tag, id)) {
+            if found.repo.is_on_its_way(&id)? {
+                on_its_way(&object_name(&tag, &id));
+                continue;
+            }
             let what = format!("it is not in the store, but {after} of the series says that it came before");
             unreadable.push((tag, id, found.add(object_name(&tag, &id).as_str(), what)));
         }
@@ -138,6 +151,10 @@ impl Stored {
             let known = class.is_some() || name.as_str().starts_with(naming::DAMAGED);
             if !known {
                 found.note(format!("{name}: no object of this repository, left alone"));
+            }
+            // Whoever reads these passes over names without bytes.
+            if entry.len == 0 && class.is_some() && ["index/", "gone/"].iter().any(|of| name.as_str().starts_with(of)) {
+                marks::hollow(found, name);
             }
             if class.is_some() && beside::Class::of(name).is_some() {
                 beside.push(entry);

@@ -203,6 +203,12 @@ pub(super) fn tidy(repo: &Repository, plan: &Plan, report: &mut Report, monitor:
     for name in &plan.expired {
         store.remove(name)?;
     }
+    for name in &plan.hollow {
+        // Somebody may have stored it by now.
+        if store.stat(name)?.is_some_and(|entry| entry.len == 0) {
+            store.remove(name)?;
+        }
+    }
     Ok(())
 }
 

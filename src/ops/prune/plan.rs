@@ -100,6 +100,8 @@ pub struct Plan {
     pub(super) leftovers: Vec<(SeriesTag, SnapshotId)>,
     /// Sessions that are not alive, and damaged objects that nobody is at work with any more.
     pub(super) expired: Vec<ObjectName>,
+    /// Names without bytes.
+    pub(super) hollow: Vec<ObjectName>,
     /// Index objects to replace because they are small and many; those that list what was removed are replaced too.
     pub(super) merge: BTreeSet<IndexId>,
     /// Packs that the index lists and that are not in the store.
@@ -113,7 +115,7 @@ pub struct Plan {
 impl Plan {
     /// True when nothing is to be done.
     pub fn is_empty(&self) -> bool {
-        let Plan { moves, dead, publish, drop, leftovers, expired, .. } = self;
+        let Plan { moves, dead, publish, drop, leftovers, expired, hollow, .. } = self;
         !self.sweeps()
             && moves.is_empty()
             && dead.is_empty()
@@ -121,6 +123,7 @@ impl Plan {
             && drop.is_empty()
             && leftovers.is_empty()
             && expired.is_empty()
+            && hollow.is_empty()
     }
 
     /// True when packs or index objects are to be removed, which a notice has to tell of.
@@ -336,10 +339,11 @@ fn stays(repo: &Repository, survey: &Survey, options: &Options, plan: &mut Plan)
                 }
             }
             // Told apart when the scene was looked at.
-            Stay::Damaged(_) => {}
+            Stay::Damaged(_) | Stay::Hollow(_) => {}
         }
     }
     plan.expired.extend(scene.damaged.iter().cloned());
+    plan.hollow.extend(scene.hollow.iter().cloned());
     plan.leftovers = scene.leftovers.clone();
 }
 

@@ -8,6 +8,7 @@ use crate::{
     model::snapshot::Snapshot,
     monitor::Monitor,
     object::{self, HEADER_LEN, Kind},
+    ops::naming,
     pack,
     repo::{
         Listed, Repository,
@@ -33,6 +34,8 @@ pub(super) struct Scene {
     pub notes: Notes,
     /// Sessions, intents and notes whose bytes are lost, from times when nobody was at work who is now.
     pub damaged: Vec<ObjectName>,
+    /// Names without bytes: the power went before these came, and so before anybody relied on them.
+    pub hollow: Vec<ObjectName>,
     /// These, and those that the store could not read.
     pub passed_over: Vec<ObjectName>,
     /// Snapshots that are there and were not forgotten; by series, oldest first.
@@ -51,16 +54,27 @@ pub(super) struct Scene {
     pub unlisted: BTreeMap<PackId, u64>,
 }
 
+/// Sessions and intents.
+#[derive(Default)]
+pub(super) struct Stays {
+    pub stays: Vec<Stay>,
+    /// What cannot be read.
+    pub damaged: Vec<Damaged>,
+    /// Names without bytes.
+    pub hollow: Vec<ObjectName>,
+}
+
 /// Sessions and intents, and what of them cannot be read.
-pub(super) fn stays(repo: &Repository, monitor: &dyn Monitor) -> Result<(Vec<Stay>, Vec<Damaged>)> {
-    let (mut stays, mut damaged) = (Vec::new(), Vec::new());
+pub(super) fn stays(repo: &Repository, monitor: &dyn Monitor) -> Result<Stays> {
+    let mut out = Stays::default();
     for stay in repo.stays(monitor)? {
         match stay {
-            Stay::Damaged(one) => damaged.push(one),
-            stay => stays.push(stay),
+            Stay::Damaged(one) => out.damaged.push(one),
+            Stay::Hollow(name) => out.hollow.push(name),
+            stay => out.stays.push(stay),
         }
     }
-    Ok((stays, damaged))
+    Ok(out)
 }
 
 impl Scene {
@@ -69,12 +83,21 @@ impl Scene {
     pub(super) fn look(repo: &Repository, before: Option<Scene>, alone: bool, monitor: &dyn Monitor) -> Result<Scene> {
         repo.keys().expect(Role::Maintainer, "open snapshots, which pruning does")?;
         let (now, _) = repo.store_time()?;
-        let (stays, mut damaged) = stays(repo, monitor)?;
+        let Stays { stays, mut damaged, mut hollow } = stays(repo, monitor)?;
         let mut notes = repo.notes()?;
         damaged.append(&mut notes.damaged);
+        hollow.append(&mut notes.hollow);
         repo.pass_over(&damaged, alone, monitor)?;
         let passed_over = damaged.iter().map(|damaged| damaged.name.clone()).collect();
         let damaged = damaged.into_iter().filter(Damaged::is_lost).map(|damaged| damaged.name).collect();
+        for folder in ["index/", "gone/"] {
+            repo.store().list(folder, &mut |entry| {
+                if entry.len == 0 && naming::class(entry.name.as_str()).is_some() {
+                    hollow.push(entry.name);
+                }
+                Ok(())
+            })?;
+        }
         for (_, error) in &notes.foreign {
             monitor.note(&format!("{error}; it is left alone"));
         }
@@ -109,6 +132,7 @@ impl Scene {
             stays,
             notes,
             damaged,
+            hollow,
             passed_over,
             snapshots,
             leftovers,
@@ -143,7 +167,9 @@ impl Scene {
 fn sources_of(repo: &Repository) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     repo.store().list("index/", &mut |entry| {
-        if let Ok(id) = IndexId::parse(entry.name.leaf()) {
+        if let Ok(id) = IndexId::parse(entry.name.leaf())
+            && entry.len > 0
+        {
             sources.push(Source { id, len: entry.len });
         }
         Ok(())

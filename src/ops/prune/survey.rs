@@ -3,7 +3,7 @@
 use super::{
     Options,
     live::{Live, Standing, Walked},
-    scene::{Scene, stays},
+    scene::{Scene, Stays, stays},
     walk::{self, Ended, Root},
 };
 use crate::{
@@ -33,7 +33,7 @@ impl Sweepable {
     /// Looks which notes are ripe.
     pub(super) fn find(repo: &Repository, options: &Options, monitor: &dyn Monitor) -> Result<Sweepable> {
         let mut notes = repo.notes()?;
-        let (stays, mut damaged) = stays(repo, monitor)?;
+        let Stays { stays, mut damaged, .. } = stays(repo, monitor)?;
         damaged.append(&mut notes.damaged);
         // What is passed over is told by the survey.
         repo.pass_over(&damaged, options.alone, &Silent)?;

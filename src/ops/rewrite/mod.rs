@@ -266,7 +266,7 @@ fn survey(
     let stays = repo.stays(monitor)?;
     let intents = stays.iter().filter_map(|stay| match stay {
         Stay::Intent { listed, .. } => Some(&**listed),
-        Stay::Session { .. } | Stay::Damaged(_) => None,
+        Stay::Session { .. } | Stay::Damaged(_) | Stay::Hollow(_) => None,
     });
     for listed in all.iter().chain(intents) {
         let is_original = originals.contains(&listed.id);

@@ -318,3 +318,21 @@ fn objects_change_their_names_in_one_step() {
     assert!(store.exchange(&name("a/x"), &name("b/z")).is_err());
     assert_eq!(store.get(&name("a/x"), 9).unwrap(), b"other");
 }
+
+#[test]
+fn what_is_stored_takes_the_place_of_a_file_without_bytes() {
+    let (dir, store) = store();
+    store.put(&name("gc/kept"), b"kept").unwrap();
+    for leaf in ["gc/put", "gc/gathered", "gc/moved"] {
+        fs::write(dir.path().join(leaf), "").unwrap();
+    }
+    assert_eq!(store.put(&name("gc/put"), b"put").unwrap(), Put::Created);
+    assert_eq!(store.get(&name("gc/put"), 9).unwrap(), b"put");
+    assert_eq!(store.rename(&name("gc/kept"), &name("gc/moved")).unwrap(), Put::Created);
+    assert_eq!(store.get(&name("gc/moved"), 9).unwrap(), b"kept");
+    let gathering = LocalStore::open(dir.path()).unwrap().gathering();
+    gathering.put(&name("gc/gathered"), b"gathered").unwrap();
+    gathering.sync().unwrap();
+    assert_eq!(store.get(&name("gc/gathered"), 9).unwrap(), b"gathered");
+    assert_eq!(leftovers(&dir), 0);
+}

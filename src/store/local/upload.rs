@@ -5,7 +5,7 @@ use super::{
     disk::{At, Disk},
     folder,
     gather::Waiting,
-    is_file, is_reserved,
+    is_file, is_hollow, is_reserved, stands_hollow,
 };
 use crate::{
     error::{Error, Result},
@@ -93,6 +93,17 @@ impl Draft {
 
     /// Gives the file this name, unless it is taken.
     pub(super) fn name(&mut self, folder: BorrowedFd<'_>, leaf: &str) -> rustix::io::Result<Put> {
+        let put = self.name_if_free(folder, leaf)?;
+        if put == Put::Existed && stands_hollow(folder, leaf) {
+            // As with the last way above, two at the same time do no harm.
+            self.disk.rename(self.at(), At { folder, leaf }, RenameFlags::empty())?;
+            self.renamed = true;
+            return Ok(Put::Created);
+        }
+        Ok(put)
+    }
+
+    fn name_if_free(&mut self, folder: BorrowedFd<'_>, leaf: &str) -> rustix::io::Result<Put> {
         if let Some(put) = self.rename_if_free(folder, leaf)? {
             return Ok(put);
         }
@@ -197,8 +208,8 @@ impl Upload for LocalUpload<'_> {
             folder::make(&store.disk, store.root.as_fd(), name.folder()).map_err(|e| store.object("store", name, e))?;
         let stands = || rustix::fs::statat(&folder, name.leaf(), AtFlags::SYMLINK_NOFOLLOW);
         let put = match stands() {
-            Ok(_) => Put::Existed,
-            Err(_) => match &store.gathered {
+            Ok(stat) if !is_hollow(&stat) => Put::Existed,
+            _ => match &store.gathered {
                 Some(gathered) => {
                     gathered.add(store, Waiting { draft: self.draft, name: name.clone(), len: self.written })?;
                     return Ok(Put::Created);

@@ -150,7 +150,7 @@ fn a_snapshot_whose_writer_died_at_the_last_moment_is_finished() {
         let stays = world.repo().stays(&Silent).unwrap();
         let intent = stays.into_iter().find_map(|stay| match stay {
             Stay::Intent { listed, .. } => Some(listed.id),
-            Stay::Session { .. } | Stay::Damaged(_) => None,
+            Stay::Session { .. } | Stay::Damaged(_) | Stay::Hollow(_) => None,
         });
         if let Some(id) = intent {
             break id;

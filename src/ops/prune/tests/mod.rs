@@ -1,5 +1,6 @@
 mod crashes;
 mod damage;
+mod hollow;
 mod merging;
 mod overtaken;
 mod plans;

@@ -1,0 +1,92 @@
+//! Names without bytes, as a power cut leaves them on FAT: what nobody was told of is in nobody's way, and what somebody was told of
+//! is missed.
+
+use super::*;
+use crate::{id::SeriesTag, model::gc::Step, pack, repo::session::intent_name, repo::snapshots, series::Series};
+
+fn hollow(world: &World, name: &ObjectName) {
+    world.fixture.store.remove(name).unwrap();
+    world.fixture.store.put(name, b"").unwrap();
+}
+
+fn tag(world: &World) -> SeriesTag {
+    world.repo().keys().series_tag(&Series::parse(SERIES).unwrap())
+}
+
+#[test]
+fn what_was_on_its_way_stops_nobody_is_told_and_goes() {
+    for class in ["gc", "sessions", "index", "gone"] {
+        let mut world = World::new();
+        world.snapshot(&[(1, 0), (2, 0)]);
+        let id = "ab".repeat(32);
+        let name = match class {
+            "gone" => ObjectName::of_parts(&["gone", &tag(&world).to_string(), &id]),
+            folder => ObjectName::of_parts(&[folder, &id]),
+        };
+        hollow(&world, &name);
+        let report = check::check(world.repo(), ReadData::Percent(100.0), 1, &Silent).unwrap();
+        // An index object of which nothing is missed is no more than a note.
+        let told = report.findings.iter().map(|of| of.object.as_str()).chain(report.notes.iter().map(String::as_str));
+        assert_eq!(told.filter(|told| told.starts_with(name.as_str())).count(), 1, "{report:?}");
+        assert!(report.losses.is_empty(), "{report:?}");
+        world.snapshot(&[(1, 1), (2, 0)]);
+        world.prune();
+        assert_eq!(world.fixture.store.stat(&name).unwrap(), None, "{class}");
+        world.settle();
+    }
+}
+
+#[test]
+fn a_snapshot_without_bytes_is_published_from_its_intent() {
+    let mut world = World::new();
+    world.snapshot(&[(1, 0)]);
+    let contents: Contents = [(1, 1), (2, 0)].into_iter().collect();
+    let id = take(world.repo(), &contents).unwrap();
+    let name = snapshots::object_name(&tag(&world), &id);
+    let bytes = world.fixture.store.get(&name, 1 << 20).unwrap();
+    world.fixture.store.put(&intent_name(&id), &bytes).unwrap();
+    hollow(&world, &name);
+    assert_eq!(world.repo().snapshots(None).unwrap().listed.len(), 1);
+    world.verify();
+    world.held.insert(id, contents);
+    world.pass(2 * DAY);
+    assert_eq!(world.prune().1.published, [id]);
+    assert_eq!(world.fixture.store.get(&name, 1 << 20).unwrap(), bytes);
+    world.settle();
+}
+
+#[test]
+fn nothing_is_pruned_when_what_somebody_was_told_of_has_lost_its_bytes() {
+    for class in ["snapshots/", "index/"] {
+        let mut world = World::new();
+        world.snapshot(&[(1, 0), (2, 0)]);
+        world.snapshot(&[(3, 0), (4, 0)]);
+        let packs = world.names("packs/");
+        for name in world.names(class) {
+            let bytes = world.fixture.store.get(&name, 1 << 20).unwrap();
+            hollow(&world, &name);
+            world.pass(2 * DAY);
+            for options in [at_once(), Options { force: false, ..at_once() }] {
+                assert!(prune(world.repo(), &options, &Silent).is_err(), "{name}");
+            }
+            let report = check::check(world.repo(), ReadData::None, 1, &Silent).unwrap();
+            assert!(report.findings.iter().any(|of| of.object == name.as_str()), "{name}: {:?}", report.findings);
+            assert!(report.findings.iter().any(|of| of.lost_count > 0), "{name}: {:?}", report.findings);
+            assert_eq!(world.names("packs/"), packs);
+            world.fixture.store.put(&name, &bytes).unwrap();
+        }
+        world.settle();
+    }
+}
+
+#[test]
+fn a_pack_without_bytes_is_missed() {
+    let mut world = World::new();
+    let id = world.snapshot(&[(1, 0), (2, 0)]);
+    let pack = *world.repo().list_packs().unwrap().keys().next().unwrap();
+    hollow(&world, &pack::object_name(&pack));
+    world.pass(2 * DAY);
+    assert!(prune(world.repo(), &at_once(), &Silent).is_err());
+    assert!(!world.repo().notes().unwrap().noted.iter().any(|noted| noted.note.step == Step::Notice));
+    assert!(world.repo().snapshots(None).unwrap().listed.iter().any(|listed| listed.id == id));
+}
