@@ -6,6 +6,7 @@
 //! ```
 
 mod address;
+mod allocator;
 mod args;
 mod board;
 mod bootstrap;
@@ -68,6 +69,7 @@ use std::{
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    allocator::set_up();
     let Cli { global, command } = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -29,7 +29,7 @@ pub type Claim = (BlobKind, BlobId, u32, u32);
 
 /// Buffers that wait to be used again take at most a 16th of the cache's bound, or this many bytes where that is more, but never
 /// more than half. They are counted in it.
-const SPARE: usize = 12 << 20;
+const SPARE: usize = 6 << 20;
 /// The same in number: each is looked at when one is wanted.
 const SPARES: usize = 64;
 

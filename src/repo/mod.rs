@@ -94,8 +94,10 @@ fn read_config(store: &dyn Store) -> Result<(Vec<u8>, RepoId)> {
     };
     let bytes = match store.get(&config_name(), CONFIG_MAX) {
         // The power went while it was made: nothing has been stored yet.
-        Ok(bytes) if bytes.is_empty() && !holds_any(store, "snapshots/") && !holds_any(store, "packs/") => {
-            return Err(none("what was begun there was cut off; make one with `vault init`"));
+        Ok(bytes) if bytes.is_empty() && !holds_any(store, "snapshots/") => {
+            return Err(none(
+                "what was begun there was cut off; begin again, with `vault init` or the copy that it was to be",
+            ));
         }
         Ok(bytes) => bytes,
         Err(Error::Missing { .. }) => {

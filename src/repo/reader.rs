@@ -26,7 +26,7 @@ use std::{
 };
 
 /// Opened segments that are kept, in bytes.
-const CACHE_BYTES: usize = 32 << 20;
+const CACHE_BYTES: usize = 44 << 20;
 /// How long it takes, in seconds, until the store is asked again whether its index is another one.
 const INDEX_LOOK: i64 = 10;
 
@@ -278,6 +278,14 @@ impl<'r> BlobReader<'r> {
         })?;
         effort.opened.insert(at, plain.clone());
         Ok(plain)
+    }
+
+    /// An opened segment, which is kept for a while. Its blobs are not yet verified.
+    pub fn segment_in_place(&self, located: &Located) -> Result<Arc<Opened>> {
+        match self.opened.get(&(located.pack, located.offset)) {
+            Some(opened) => Ok(opened),
+            None => self.segment(located, &mut Effort::default()),
+        }
     }
 
     /// A blob's verified bytes. Another place is tried when one is damaged.

@@ -190,6 +190,10 @@ pub(super) fn tidy(repo: &Repository, plan: &Plan, report: &mut Report, monitor:
         store.remove(&intent)?;
         report.published.push(*id);
     }
+    if !plan.drop.is_empty() {
+        // The snapshots of most of them were listed; now these last.
+        store.sync()?;
+    }
     for id in &plan.drop {
         store.remove(&session::intent_name(id))?;
     }

@@ -54,7 +54,7 @@ impl Collector<'_> {
         let job = self.job;
         let runs = job.reader.index().runs();
         let mut wants = std::mem::take(&mut self.window.wants);
-        let (needed, reads) = reads(&mut wants, &runs, &job.limits);
+        let (needed, reads) = reads(&mut wants, &runs, job.reader.index(), &job.limits);
         if let (true, Some(item)) = (goes_on, self.window.items.last_mut()) {
             item.more = true;
         }

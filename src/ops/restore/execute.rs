@@ -116,7 +116,9 @@ impl<'w> Fetch<'w> {
         while !self.job.tally.stop() {
             let Some(read) = self.reads.get(self.next.fetch_add(1, Ordering::Relaxed)) else { return };
             self.budget.take(read.cost);
-            let bytes = self.bytes(read.parts.start, read.offset, read.len);
+            let is_shared = self.needed.get(read.parts.start).is_some_and(|needed| needed.shared);
+            // Who opens it may find it opened.
+            let bytes = if is_shared { Ok(Vec::new()) } else { self.bytes(read.parts.start, read.offset, read.len) };
             if send.send((read, bytes)).is_err() {
                 self.budget.give(read.cost);
                 return;
@@ -153,6 +155,9 @@ impl<'w> Fetch<'w> {
     }
 
     fn take(&self, read: &Read, bytes: Result<Vec<u8>>, scratch: &mut Scratch) {
+        if let Some(needed) = self.needed.get(read.parts.start).filter(|needed| needed.shared) {
+            return self.take_shared(needed);
+        }
         let alone = read.parts.len() == 1;
         let mut bytes = match bytes {
             Ok(bytes) => Some(bytes),
@@ -187,9 +192,29 @@ impl<'w> Fetch<'w> {
                 opened
             });
             match opened {
-                Ok(()) => self.write(needed, &scratch.plain),
+                Ok(()) => self.write(needed, |want| {
+                    let start = want.offset as usize;
+                    let bytes = scratch.plain.get(start..start + want.len as usize)?;
+                    self.is(&want.id, bytes).then_some(bytes)
+                }),
                 Err(error) => self.elsewhere(needed, &error),
             }
+        }
+    }
+
+    /// One that others lean on, or that leans on others: kept by the reader for a while.
+    fn take_shared(&self, needed: &Needed) {
+        let located = self.locate(needed).ok_or_else(|| Error::Missing { object: "a segment".into() });
+        match located.and_then(|located| self.job.reader.segment_in_place(&located)) {
+            Ok(opened) => {
+                count(&self.job.tally.bytes_fetched, needed.stored.into());
+                self.job.monitor.add(Counter::Stored, needed.stored.into());
+                self.write(needed, |want| {
+                    let claim = (BlobKind::Data, want.id, want.offset, want.offset.saturating_add(want.len));
+                    opened.bytes().get(opened.prove(claim, |bytes| self.is(&want.id, bytes))?)
+                });
+            }
+            Err(error) => self.elsewhere(needed, &error),
         }
     }
 
@@ -197,15 +222,14 @@ impl<'w> Fetch<'w> {
         self.wants.get(needed.wants.clone()).unwrap_or_default()
     }
 
-    /// Writes what is wanted of an opened segment.
-    fn write(&self, needed: &Needed, plain: &[u8]) {
+    /// Writes what is wanted of an opened segment, which `proven` gives the bytes of.
+    fn write<'p>(&self, needed: &Needed, proven: impl Fn(&Want) -> Option<&'p [u8]>) {
         // Sorted, so what goes to several places is verified once.
         for same in self.wants(needed).chunk_by(|a, b| (a.offset, a.len, a.id) == (b.offset, b.len, b.id)) {
             let Some(first) = same.first() else { continue };
-            let start = first.offset as usize;
-            match plain.get(start..start + first.len as usize) {
-                Some(bytes) if self.is(&first.id, bytes) => same.iter().for_each(|want| self.files.write(want, bytes)),
-                _ => {
+            match proven(first) {
+                Some(bytes) => same.iter().for_each(|want| self.files.write(want, bytes)),
+                None => {
                     let error = Error::corrupt(format!("data {}", first.id.short()), "it has other bytes");
                     self.blob_elsewhere(same, &error);
                 }

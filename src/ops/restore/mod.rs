@@ -139,8 +139,8 @@ impl Default for Limits {
         Limits {
             files: 64 << 10,
             extents: 256 << 10,
-            plan: 24 << 20,
-            read: 4 << 20,
+            plan: 16 << 20,
+            read: 2 << 20,
             gap: 32 << 10,
             in_flight: 20 << 20,
             open: 192,

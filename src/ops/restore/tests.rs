@@ -4,5 +4,6 @@ mod build;
 mod filter;
 mod hostile;
 mod in_place;
+mod leaning;
 mod plain;
 mod random;

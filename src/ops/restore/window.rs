@@ -3,11 +3,14 @@
 use super::{Limits, dirs::DirId, files::Item};
 use crate::{
     id::BlobId,
-    index::Runs,
+    index::{BlobIndex, Runs},
     model::node::{Body, Content, Meta, Node},
     name::Name,
 };
-use std::ops::Range;
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 /// A stretch of a file that is to be fetched, and where it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,6 +97,10 @@ pub(super) struct Needed {
     pub offset: u64,
     pub stored: u32,
     pub raw: u32,
+    /// It leans on others, or one that is needed leans on it: the reader opens it, and keeps it for those.
+    pub shared: bool,
+    /// The first place that it is wanted in: which file, and where in it.
+    pub first: (u32, u64),
     /// Which of the wants.
     pub wants: Range<usize>,
 }
@@ -109,10 +116,13 @@ pub(super) struct Read {
     pub cost: usize,
 }
 
-/// Sorts what is wanted and says what to read for it: each segment once, neighbours together.
-pub(super) fn reads(wants: &mut [Want], runs: &Runs, limits: &Limits) -> (Vec<Needed>, Vec<Read>) {
+/// Sorts what is wanted and says what to read for it: each segment once, neighbours together, in the order of the packs. Those that lean
+/// on one another come last, in the order of the files: there, a segment and what it leans on lie beside one another in all versions, and
+/// little need be kept for each to be opened once.
+pub(super) fn reads(wants: &mut [Want], runs: &Runs, index: &BlobIndex, limits: &Limits) -> (Vec<Needed>, Vec<Read>) {
     wants.sort_unstable();
     let mut needed: Vec<Needed> = Vec::new();
+    let mut bases = Vec::new();
     let mut start = 0;
     for group in wants.chunk_by(|a, b| (a.run, a.segment) == (b.run, b.segment)) {
         let range = start..start + group.len();
@@ -123,15 +133,25 @@ pub(super) fn reads(wants: &mut [Want], runs: &Runs, limits: &Limits) -> (Vec<Ne
         let located = found.and_then(|(run, segment)| run.locate(segment));
         let (offset, stored, raw) = located.as_ref().map_or((0, 0, 0), |l| (l.offset, l.stored, l.recipe.raw));
         let pack = pack.filter(|_| located.is_some());
-        needed.push(Needed { run: first.run, segment: first.segment, pack, offset, stored, raw, wants: range });
+        let leans = located.map(|located| located.bases).filter(|bases| !bases.is_empty());
+        let shared = leans.is_some();
+        bases.extend(leans.into_iter().flatten());
+        let (run, segment) = (first.run, first.segment);
+        let first = group.iter().map(|want| (want.item, want.at)).min().unwrap_or_default();
+        needed.push(Needed { run, segment, pack, offset, stored, raw, shared, first, wants: range });
     }
-    needed.sort_unstable_by_key(|segment| (segment.run, segment.pack, segment.offset));
+    share(&mut needed, bases, runs, index);
+    needed.sort_unstable_by_key(|segment| {
+        let in_files = segment.shared.then_some(segment.first);
+        (in_files, segment.run, segment.pack, segment.offset)
+    });
     let mut reads: Vec<Read> = Vec::new();
     for (at, segment) in needed.iter().enumerate() {
         let (end, cost) = (segment.offset + u64::from(segment.stored), segment.stored as usize + segment.raw as usize);
         if let (Some(read), Some(before)) = (reads.last_mut(), at.checked_sub(1).and_then(|before| needed.get(before)))
             && (before.run, before.pack) == (segment.run, segment.pack)
             && segment.pack.is_some()
+            && !(before.shared || segment.shared)
             && segment.offset >= read.offset + read.len as u64
             && segment.offset - (read.offset + read.len as u64) <= limits.gap
             && end - read.offset <= limits.read
@@ -146,4 +166,26 @@ pub(super) fn reads(wants: &mut [Want], runs: &Runs, limits: &Limits) -> (Vec<Ne
         }
     }
     (needed, reads)
+}
+
+/// Marks the segments that these blobs lie in, and that those lean on in turn.
+fn share(needed: &mut [Needed], mut bases: Vec<BlobId>, runs: &Runs, index: &BlobIndex) {
+    if bases.is_empty() {
+        return;
+    }
+    let positions: HashMap<(u32, u32), usize> =
+        needed.iter().enumerate().map(|(at, segment)| ((segment.run, segment.segment), at)).collect();
+    let mut seen = HashSet::new();
+    while let Some(base) = bases.pop() {
+        let Some(place) = index.place(&base) else { continue };
+        let at = (place.run, place.row.segment);
+        if !seen.insert(at) {
+            continue;
+        }
+        if let Some(segment) = positions.get(&at).and_then(|at| needed.get_mut(*at)) {
+            segment.shared = true;
+        }
+        let located = runs.resolve(place.run, place.row.segment).and_then(|(run, segment)| run.locate(segment));
+        bases.extend(located.into_iter().flat_map(|located| located.bases));
+    }
 }

@@ -41,6 +41,11 @@ use std::{
     },
 };
 
+/// Opened segments of trees that are kept while the walk compares with them, in bytes.
+const PAGES_CACHE: usize = 12 << 20;
+/// Opened segments that are kept for what leans on them, in bytes.
+const DATA_CACHE: usize = 24 << 20;
+
 /// Where a source comes from.
 pub enum Input {
     /// A file or directory.
@@ -232,7 +237,7 @@ fn attempt(
     }
     let index = usable.index;
 
-    let pages = BlobReader::new(repo, &index);
+    let pages = BlobReader::with_cache(repo, &index, PAGES_CACHE);
     let parent = before.as_ref().map(|listed| Parent {
         snapshot: &listed.snapshot,
         pages: &pages,
@@ -264,7 +269,7 @@ fn attempt(
         (u64::from(rustix::fs::major(device)) << 32 | u64::from(rustix::fs::minor(device)), inode)
     });
     // Readers of their own: what data leans on would drive the pages out that the walk reads.
-    let data = BlobReader::new(repo, &index);
+    let data = BlobReader::with_cache(repo, &index, DATA_CACHE);
     let role = if request.delta { repo.keys().role() } else { Role::Writer };
     let bases =
         Bases { data: (role >= Role::Owner).then_some(&data), pages: (role >= Role::Maintainer).then_some(&pages) };
