@@ -570,6 +570,10 @@ impl World {
 
     /// Takes away what a repair brings back: an index object, or a byte of a pack.
     fn damage(&mut self, packs: bool) {
+        // A repair that was killed is tried again on the same damage, with the same copy.
+        if self.expected.damaged {
+            return;
+        }
         let objects = self.objects();
         let folder = if packs { "packs/" } else { "index/" };
         let Some((name, bytes)) = objects.iter().find(|(name, _)| name.starts_with(folder)) else { return };
