@@ -135,7 +135,14 @@ impl<'a> Going<'a> {
                 _ => None,
             })
             .collect();
-        let still = quiesce::Still::begin(&service.quiesce, service.name(), night.scratch, &mut trees, monitor)?;
+        let still = quiesce::Still::begin(
+            &service.quiesce,
+            service.name(),
+            night.scratch,
+            !service.one_file_system,
+            &mut trees,
+            monitor,
+        )?;
         let request = Request {
             excludes: ExcludeOptions { one_file_system: service.one_file_system, ..ExcludeOptions::default() },
             compression: service.compression,
