@@ -1,6 +1,9 @@
 //! A USB disk that loses its power at random moments of a sync: a file system in a loop device, on which what had not reached the
 //! device is lost. `VAULT_MOMENTS=100` looks at so many; takes root, losetup and mkfs.ext4, and says so where it cannot run.
 
+#[path = "common/stick.rs"]
+mod stick;
+
 use serde_json::Value;
 use std::{
     fs,
@@ -8,14 +11,10 @@ use std::{
     process::{Command, Output, Stdio},
     time::Duration,
 };
+use stick::{Stick, run};
 
 struct World {
     dir: tempfile::TempDir,
-}
-
-fn run(program: &str, args: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Bytes that do not compress.
@@ -51,34 +50,6 @@ impl World {
     fn result(&self, args: &[&str]) -> Value {
         let out = self.good(&[args, &["--json"]].concat());
         serde_json::from_str(out.lines().last().unwrap()).unwrap()
-    }
-}
-
-/// A file system in a file. Unmounted, and detached, when it goes.
-struct Stick {
-    device: String,
-    point: PathBuf,
-}
-
-impl Stick {
-    fn plug(image: &Path, point: &Path) -> Option<Stick> {
-        let device = run("losetup", &["-f", "--show", image.to_str()?])?;
-        Some(Stick { device, point: point.to_owned() })
-    }
-
-    fn mount(&self) {
-        assert!(run("mount", &[&self.device, self.point.to_str().unwrap()]).is_some());
-    }
-
-    fn unmount(&self) {
-        run("umount", &[self.point.to_str().unwrap()]);
-    }
-}
-
-impl Drop for Stick {
-    fn drop(&mut self) {
-        self.unmount();
-        run("losetup", &["-d", &self.device]);
     }
 }
 

@@ -50,3 +50,8 @@ fn stopped_snapshots_are_whole_or_refused() {
 fn a_crowd_loses_nothing() {
     few("crowd", "1x");
 }
+
+#[test]
+fn files_stand_still_while_they_are_read() {
+    few("quiesce", "3x");
+}

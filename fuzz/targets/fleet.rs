@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
         // What was read is written as it was.
         Ok(stored) => {
             let again = StoredConfig::decode(&series, &stored.encode()).unwrap();
-            assert_eq!((again.facts, again.table), (stored.facts, stored.table));
+            assert_eq!((again.facts, again.table, again.recipe), (stored.facts, stored.table, stored.recipe));
         }
         Err(error) => assert!(!error.to_string().chars().any(char::is_control)),
     }

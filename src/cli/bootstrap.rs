@@ -12,7 +12,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 const EXAMPLES: &str = "\
@@ -28,9 +28,13 @@ pub struct Args {
     /// The repository: a folder, or usb:NAME
     #[arg(value_name = "REPO", value_hint = ValueHint::DirPath)]
     address: Option<OsString>,
-    /// The folder to write vault.toml to; made when it is not there
+    /// The folder to write vault.toml and recipes.d to; made when it is not there
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     to: PathBuf,
+}
+
+fn shown(path: &Path) -> String {
+    Shown(path.as_os_str().as_encoded_bytes()).to_string()
 }
 
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
@@ -61,7 +65,8 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     let report = recovery::bootstrap(&newest, &args.to, progress.monitor());
     progress.end();
     let report = report?;
-    let file = Shown(report.file.as_os_str().as_encoded_bytes()).to_string();
+    let file = shown(&report.file);
+    let recipes: Vec<String> = report.recipes.iter().map(|path| shown(path)).collect();
     session.print_result(|| {
         let out = &mut io::stdout().lock();
         let count = human::counted(report.applications.len() as u64, "application", "applications");
@@ -69,17 +74,36 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
         for series in &report.applications {
             writeln!(out, "  {series}")?;
         }
+        for recipe in &recipes {
+            writeln!(out, "{recipe} written")?;
+        }
         writeln!(out, "\nnext:")?;
         writeln!(out, "  look at the places in {file}: they are those of the machine that is gone")?;
+        let mut named = String::new();
+        if let Some(folder) = report.recipes.first().and_then(|recipe| recipe.parent()) {
+            let folder = shown(folder);
+            writeln!(out, "  look at the recipes in {folder}: they name commands that will be run")?;
+            named = format!(" --recipes {folder}");
+        }
         if let Some(series) = report.applications.first() {
-            writeln!(out, "  vault restore --app {series} --target DIR --database-server postgresql://USER@HOST")?;
+            writeln!(
+                out,
+                "  vault restore --app {series} --target DIR --database-server postgresql://USER@HOST{named}"
+            )?;
         }
         writeln!(out, "  vault drill: prove that all of them come back")
     });
     for (series, why) in &report.without {
         session.screen.note(&format!("{series}: {why}"));
     }
+    for note in &report.notes {
+        session.screen.warn(note);
+    }
     let without: Vec<_> = report.without.iter().map(|(series, why)| json!({ "series": series, "why": why })).collect();
     let applications: Vec<String> = report.applications.iter().map(ToString::to_string).collect();
-    Ok(Done::unless(damaged, json!({ "file": file, "applications": applications, "without": without })))
+    let (notes, without) = (&report.notes, &without);
+    Ok(Done::unless(
+        damaged,
+        json!({ "file": file, "applications": applications, "recipes": recipes, "without": without, "notes": notes }),
+    ))
 }

@@ -8,14 +8,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    fleet::{
-        app::App,
-        config::{Select, StoredConfig},
-        drill as op,
-        night::drills,
-        recipe::Recipe,
-        recovery::promised,
-    },
+    fleet::{config::Select, drill as op, night::drills, recovery::Means},
     name::Shown,
     repo::{BlobReader, Listed},
     series::{Series, parse_age},
@@ -115,20 +108,16 @@ fn of_repository(args: &Args, session: &Session, held: &mut Held) -> Result<(), 
     for (name, versions) in by_series {
         let Ok(series) = Series::parse(&name) else { continue };
         let Some(listed) = args.choose(versions)? else { continue };
-        let stored = listed.snapshot.configuration.as_deref().map(|bytes| StoredConfig::decode(&series, bytes));
-        let kind = stored.as_ref().and_then(|stored| Some(stored.as_ref().ok()?.app.recipe.clone()));
+        let means = Means::of(&listed, &recipes, None).transpose();
+        let kind = means.as_ref().and_then(|means| Some(means.as_ref().ok()?.app.recipe.clone()));
         if !is_selected(&args.select, &series, kind.as_deref()) {
             continue;
         }
-        let Some(stored) = stored else {
+        let Some(means) = means else {
             session.screen.note(&format!("{series}: its snapshot holds no configuration of an application"));
             continue;
         };
-        let done = stored.and_then(|stored| {
-            let promises = promised(&stored);
-            let recipe = recipes.find(&stored.app.recipe)?;
-            args.hold(session, &reader, &listed, &stored.app, &*recipe, promises)
-        });
+        let done = means.and_then(|means| args.hold(session, &reader, &listed, &means, means.promised));
         if let (Ok(report), Some(state)) = (&done, session.state_folder()) {
             note(session, drills::record(&state, None, report, &jiff::tz::TimeZone::system()));
         }
@@ -162,9 +151,10 @@ fn of_configuration(args: &Args, session: &Session, held: &mut Held) -> Result<(
             let listed = args.choose(all.listed)?.ok_or_else(|| Error::refused("there is no snapshot of it"))?;
             let index = session.index(&repo)?;
             let reader = BlobReader::new(&repo, &index);
-            let recipe = loaded.recipes.find(&service.app.recipe)?;
-            let promises = (service.slo.rto, Some(service.slo.rpo));
-            args.hold(session, &reader, &listed, &service.app, &*recipe, promises)
+            // As the night does it: by what the snapshot holds, against what is promised today.
+            let means = Means::of(&listed, &loaded.recipes, Some(&service.app))?;
+            let means = means.ok_or_else(|| Error::refused("it has no configuration"))?;
+            args.hold(session, &reader, &listed, &means, (service.slo.rto, Some(service.slo.rpo)))
         });
         if let Ok(report) = &done {
             note(session, drills::record(&state, Some(&loaded.fleet.history), report, &zone));
@@ -201,8 +191,7 @@ impl Args {
         session: &Session,
         reader: &BlobReader<'_>,
         listed: &Listed,
-        app: &App,
-        recipe: &dyn Recipe,
+        means: &Means,
         (rto, rpo): (Option<u64>, Option<u64>),
     ) -> Result<op::Report, Error> {
         let request = op::Request {
@@ -212,7 +201,10 @@ impl Args {
             rpo: if self.at == At::Latest { self.rpo.or(rpo) } else { None },
         };
         let progress = session.progress();
-        let report = op::drill(reader, listed, app, recipe, request, &SystemClock, progress.monitor());
+        if let Some(note) = &means.note {
+            session.screen.note(&format!("{}: {note}", means.app.series));
+        }
+        let report = op::drill(reader, listed, &means.app, &*means.recipe, request, &SystemClock, progress.monitor());
         progress.end();
         report
     }

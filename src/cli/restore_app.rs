@@ -8,9 +8,8 @@ use super::{
 use crate::{
     error::Error,
     fleet::{
-        config::StoredConfig,
         database::{Server, credential::Credential},
-        recovery::{self as op, parse_server},
+        recovery::{self as op, Means, parse_server},
     },
     fs::target::Identity,
     name::Shown,
@@ -73,22 +72,23 @@ pub fn run(
 ) -> Result<Done, Failure> {
     let begun = Instant::now();
     let series = Series::parse(&listed.snapshot.series)?;
-    let Some(configuration) = &listed.snapshot.configuration else {
+    let Some(means) = Means::of(listed, &args.recipes.recipes()?, None)? else {
         let what = format!(
             "snapshot {} holds no configuration of an application: restore it without --app",
             Session::name_of(listed)
         );
         return Err(Error::usage(what).into());
     };
-    let stored = StoredConfig::decode(&series, configuration)?;
-    let recipe = args.recipes.recipes()?.find(&stored.app.recipe)?;
+    if let Some(note) = &means.note {
+        session.screen.note(note);
+    }
     let mut servers = args.servers()?;
     let progress = session.progress();
     let report = op::restore_app(
         reader,
         listed,
-        &stored.app,
-        &*recipe,
+        &means.app,
+        &*means.recipe,
         op::Request {
             target,
             databases: &mut servers,

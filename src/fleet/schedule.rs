@@ -17,6 +17,9 @@ const TIMER: &str = "etc/systemd/system/vault.timer";
 const WANTED: &str = "etc/systemd/system/timers.target.wants/vault.timer";
 const CRON: &str = "etc/cron.d/vault";
 
+/// The variable that says which configuration it is.
+pub const CONFIG: &str = "VAULT_CONFIG";
+
 /// Who runs the night.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheduler {
@@ -162,6 +165,14 @@ pub fn installed(root: &Path) -> Result<Vec<(PathBuf, String)>> {
     Ok(found)
 }
 
+/// True when one of these files runs the night of this configuration.
+pub fn runs(found: &[(PathBuf, String)], config: &str) -> bool {
+    let unit = unit_assignment(CONFIG, config);
+    let cron = format!(" {CONFIG}={} ", cron_word(config));
+    let is = |line: &str| line == unit.trim_end() || (!line.starts_with('#') && line.contains(&cron));
+    found.iter().any(|(_, text)| text.lines().any(is))
+}
+
 /// Takes all parts away; what was there.
 pub fn remove(root: &Path) -> Result<Vec<PathBuf>> {
     let mut gone = Vec::new();
@@ -234,6 +245,19 @@ mod tests {
         let text = &found[0].1;
         assert!(text.lines().any(|one| one == line), "{text}");
         assert!(text.lines().any(|one| one.starts_with("@reboot root ") && one.ends_with("--if-older 24h")), "{text}");
+    }
+
+    #[test]
+    fn whose_night_it_is_can_be_told() {
+        let dir = tempfile::tempdir().unwrap();
+        for scheduler in [Scheduler::Systemd, Scheduler::Cron] {
+            install(dir.path(), &schedule(), scheduler).unwrap();
+            let found = installed(dir.path()).unwrap();
+            assert!(runs(&found, "/etc/100%/it's $x.toml"), "{found:?}");
+            for other in ["/etc/vault/vault.toml", "/etc/100%/it's $x", "", "$x.toml"] {
+                assert!(!runs(&found, other), "{other}");
+            }
+        }
     }
 
     #[test]

@@ -177,7 +177,14 @@ fn a_schedule_is_installed_shown_and_removed() {
     ] {
         assert!(shown.contains(words), "{words}\n{shown}");
     }
+    // Of another configuration nothing is installed.
+    let config = fleet.path("etc/vault.toml");
+    let of = |config: &str| fleet.0.run(&["schedule", "show", "--root", root, "--config", config]).expect(0).out;
+    assert!(of(config.to_str().unwrap()).contains("OnCalendar") && of("etc/vault.toml").contains("OnCalendar"));
+    let other = of("etc/other.toml");
+    assert!(other.contains("nothing is installed for etc/other.toml") && !other.contains("OnCalendar"), "{other}");
     fleet.run(&["schedule", "install", "--root", root]).expect(0);
+    assert!(of("etc/vault.toml").contains("30 1 * * * ") && of("etc/other.toml").contains("another configuration"));
     let shown = fleet.0.run(&["schedule", "show", "--root", root]).expect(0).out;
     assert!(shown.contains("30 1 * * * ") && !shown.contains("OnCalendar"), "{shown}");
     fleet.0.run(&["schedule", "remove", "--root", root]).expect(0);

@@ -324,6 +324,34 @@ fn each_snapshot_holds_the_configuration_of_its_application() {
 }
 
 #[test]
+fn a_drill_goes_by_what_the_snapshot_holds_whoever_holds_it() {
+    let text = "[defaults]\nslo = { drill = \"90d\" }\n[repositories.local]\npath = \"{dir}/repo\"\n\
+                [servers.alpha.apps]\none = { type = \"generic\", root = \"{dir}/one\" }\n[[drill]]\nscratch = \"{dir}\"\n";
+    let fleet = Fleet::new(text);
+    fleet.files("one", &[("a", "b")]);
+    fleet.run(&["run", "alpha/-/one"]).expect(0);
+    // A bare machine would know nothing of what is written here today: as a mailbox, the snapshot would not do.
+    fleet.write(&text.replace("generic\", root", "generic\", every = \"1d\", root").replace("generic", "mbox"));
+    let night = fleet.run(&["run", "--json"]);
+    assert_eq!(outcome(&jobs(&night.result()), "drill alpha/-/one"), "done", "{}{}", night.out, night.err);
+    let scratch = fleet.0.folder().to_str().unwrap().to_owned();
+    let drill = ["drill", "--scratch", &scratch];
+    let of_configuration = |fleet: &Fleet| {
+        fleet.0.run_with(&fleet.args(&drill), |command| {
+            command.env_remove("VAULT_REPO");
+        })
+    };
+    for ran in [of_configuration(&fleet), fleet.0.run(&drill)] {
+        assert!(ran.code == 0 && ran.out.contains("passed alpha/-/one"), "{}{}", ran.out, ran.err);
+    }
+
+    // What is promised is what is promised today.
+    fleet.write(&text.replace("drill = \"90d\"", "rto = \"0s\""));
+    let ran = of_configuration(&fleet);
+    assert!(ran.code == 3 && ran.out.contains("(RTO)"), "{}{}", ran.out, ran.err);
+}
+
+#[test]
 fn drills_that_are_due_are_held_and_counted() {
     let fleet = Fleet::new(
         "[defaults]\nslo = { drill = \"90d\", rto = \"1h\" }\n[repositories.local]\npath = \"{dir}/repo\"\n\

@@ -4,9 +4,13 @@ use crate::{postgresql::psql, world::World};
 use serde_json::Value;
 use std::{fs, process::Command};
 use vault::{
-    fleet::config::{self, StoredConfig},
+    fleet::{
+        config::{self, StoredConfig},
+        recipe::Recipes,
+    },
     monitor::Silent,
     ops::snapshot::{Request, snapshot},
+    series::Series,
 };
 
 fn vault(world: &World, words: &[&str]) -> (i32, String, String) {
@@ -29,7 +33,8 @@ fn night(world: &World, lines: &str) {
     let fleet = world.fleet(lines);
     let service = &fleet.services[0];
     let plan = world.plan(&service.app);
-    let stored = StoredConfig::of(&fleet, service, plan.facts.clone()).encode();
+    let recipe = world.recipes.find(&service.app.recipe).unwrap();
+    let stored = StoredConfig::of(&fleet, service, recipe.own(), plan.facts.clone()).encode();
     let sources = plan.sources(&service.app.exclude, &world.scratch()).unwrap();
     let request = Request {
         configuration: Some(stored),
@@ -134,4 +139,93 @@ fn recipes_are_shown() {
     let (code, _, err) = vault(&world, &["recipe", "show", "wordpres"]);
     assert_eq!(code, 2);
     assert!(err.contains("did you mean"), "{err}");
+}
+
+/// Its check leaves a trace when it is run.
+const TICKETS: &str = "about = \"tickets\"\n[[tree]]\nname = \"app\"\npath = \"{root}\"\n\
+    [[verify]]\nwhat = \"the schema is there\"\nrun = [\"sh\", \"-c\", \"touch TRACE; test -s app/schema\"]\n";
+
+#[test]
+fn a_recipe_of_the_users_own_comes_back_with_its_application() {
+    let mut world = World::on_disk();
+    let (folder, trace) = (world.folder("old/recipes.d"), world.path("trace"));
+    let text = TICKETS.replace("TRACE", trace.to_str().unwrap());
+    fs::write(folder.join("tickets.toml"), &text).unwrap();
+    world.recipes = Recipes::builtin().with_folder(&folder).unwrap();
+    let root = world.folder("srv/tickets");
+    fs::write(root.join("schema"), "x").unwrap();
+    night(&world, &format!("type = \"tickets\"\nroot = \"{}\"", root.display()));
+    fs::remove_dir_all(world.path("old")).unwrap();
+    fs::remove_dir_all(world.path("srv")).unwrap();
+
+    // On a machine that knows nothing, the snapshot's own recipe is used, without the commands in it.
+    let (code, out, err) = vault(&world, &["restore", "--app", "alpha/-/it", "--target", "back"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(world.path("back/app/schema").is_file() && !trace.exists());
+    assert!(err.contains("the recipe \"tickets\" is the snapshot's"), "{err}");
+    assert!(out.contains("was not run: its commands are those of whoever wrote the snapshot"), "{out}");
+    let scratch = world.scratch();
+    let drill = ["drill", "--scratch", scratch.to_str().unwrap()];
+    let (code, out, err) = vault(&world, &drill);
+    assert!(code == 0 && out.contains("was not run") && !trace.exists(), "{out}{err}");
+
+    // Written back, it is the machine's own again, as a night needs it.
+    let (code, out, err) = vault(&world, &["bootstrap", "--to", "etc"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("tickets.toml written") && out.contains("--recipes etc/recipes.d"), "{out}");
+    assert_eq!(fs::read_to_string(world.path("etc/recipes.d/tickets.toml")).unwrap(), text);
+    assert_eq!(vault(&world, &["config", "check", "--config", "etc/vault.toml"]).0, 0);
+    let (code, out, err) = vault(&world, &[&drill[..], &["--recipes", "etc/recipes.d"]].concat());
+    assert!(code == 0 && !out.contains("was not run") && trace.exists(), "{out}{err}");
+    assert!(!err.contains("the recipe"), "{err}");
+
+    // What somebody has written here counts, and stays.
+    let mended = text.replace("test -s app/schema", "false");
+    fs::write(world.path("etc/recipes.d/tickets.toml"), &mended).unwrap();
+    let (code, _, err) = vault(&world, &[&drill[..], &["--recipes", "etc/recipes.d"]].concat());
+    assert_eq!(code, 3);
+    assert!(err.contains("the recipe \"tickets\" is this machine's"), "{err}");
+    fs::remove_file(world.path("etc/vault.toml")).unwrap();
+    let (code, out, err) = vault(&world, &["bootstrap", "--to", "etc"]);
+    assert!(code == 0 && !out.contains("tickets.toml written"), "{out}");
+    assert!(err.contains("tickets.toml is there already, and is not as the snapshot has it"), "{err}");
+    assert_eq!(fs::read_to_string(world.path("etc/recipes.d/tickets.toml")).unwrap(), mended);
+}
+
+#[test]
+fn what_a_snapshot_calls_a_recipe_leaves_its_folder_alone() {
+    let world = World::on_disk();
+    let root = world.folder("srv/it");
+    fs::write(root.join("file"), "x").unwrap();
+    let fleet = world.fleet(&format!("type = \"generic\"\nroot = \"{}\"", root.display()));
+    let service = &fleet.services[0];
+    // A second one is good, so that there is something to write.
+    for (series, name, recipe) in [
+        ("alpha/-/up", "../../escaped", TICKETS),
+        ("alpha/-/root", "/escaped", TICKETS),
+        ("alpha/-/nonsense", "nonsense", "colour = 1"),
+        ("alpha/-/good", "good", TICKETS),
+    ] {
+        let stored = StoredConfig::of(&fleet, service, Some(recipe), Default::default());
+        let text = String::from_utf8(stored.encode()).unwrap();
+        let text = text.replace("type = \"generic\"", &format!("type = \"{name}\""));
+        let sources = world.sources(&service.app);
+        let request = Request {
+            configuration: Some(text.into_bytes()),
+            threads: 2,
+            ..Request::new(Series::parse(series).unwrap(), sources, "alpha", "root")
+        };
+        snapshot(&world.repo, request, &Silent).unwrap();
+    }
+    let (code, out, err) = vault(&world, &["bootstrap", "--to", "etc"]);
+    assert_eq!(code, 0, "{out}{err}");
+    for said in ["alpha/-/up: ", "alpha/-/root: ", "its recipe's name is none", "alpha/-/nonsense: "] {
+        assert!(err.contains(said), "{said}: {err}");
+    }
+    let names: Vec<_> =
+        fs::read_dir(world.path("etc/recipes.d")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["good.toml"]);
+    assert!(!world.path("escaped.toml").exists() && !std::path::Path::new("/escaped.toml").exists());
+    let (code, _, err) = vault(&world, &["restore", "--app", "alpha/-/up", "--target", "back"]);
+    assert!(code != 0 && err.contains("its recipe's name is none"), "{err}");
 }

@@ -134,3 +134,86 @@ fn wordpress_comes_back_with_its_database() {
     let listed = world.snapshot(&app);
     world.fails(&app, &listed, "table options: it is not in the dump");
 }
+
+const ACCOUNTS: &str = r#"
+CREATE ROLE reader; CREATE ROLE boss; GRANT SELECT ON blog.wp_posts TO reader; GRANT reader TO boss;
+CREATE USER app@localhost IDENTIFIED BY 'geheim' WITH MAX_QUERIES_PER_HOUR 900;
+GRANT ALL ON blog.* TO app@localhost WITH GRANT OPTION; GRANT boss TO app@localhost; SET DEFAULT ROLE boss FOR app@localhost;
+CREATE USER 'we`ird''x\\y'@'10.%' IDENTIFIED VIA mysql_native_password USING '*81F5E21E35407D884A6CD4A731AEBFB6AF209E1B' OR unix_socket;
+GRANT SELECT (v), UPDATE (v) ON blog.wp_posts TO 'we`ird''x\\y'@'10.%';
+GRANT EXECUTE ON PROCEDURE blog.p TO 'we`ird''x\\y'@'10.%'; GRANT RELOAD ON *.* TO 'we`ird''x\\y'@'10.%' WITH GRANT OPTION;
+CREATE USER locked@'%' IDENTIFIED VIA ed25519 USING PASSWORD('x') ACCOUNT LOCK;
+CREATE USER shared@localhost IDENTIFIED BY 'old'; GRANT ALL ON *.* TO shared@localhost;
+"#;
+
+/// How an account is made, and all that it may do.
+fn rights(server: &Server, account: &str) -> String {
+    let create = if account.contains('@') { format!("SHOW CREATE USER {account};") } else { String::new() };
+    mysql(server, "", &format!("{create} SHOW GRANTS FOR {account};"))
+}
+
+#[test]
+fn accounts_come_back_with_what_they_may_do_and_those_that_are_there_stay() {
+    let world = World::new();
+    let scratch = world.server("mysql");
+    let server = scratch.server("");
+    mysql(&server, "", SCHEMA);
+    mysql(&server, "", ACCOUNTS);
+    let app = world.app(&lines(&server));
+    let listed = world.snapshot(&app);
+    let dump = String::from_utf8(world.bytes(&listed, "db-accounts.sql")).unwrap();
+    assert!(!dump.contains("mariadb.sys") && !dump.contains("PUBLIC"), "{dump}");
+    assert!(dump.lines().all(|line| !line.starts_with("GRANT") || !line.contains("IDENTIFIED")), "{dump}");
+    assert!(
+        world.bytes(&world.snapshot(&app), "db-accounts.sql") == dump.as_bytes(),
+        "it differs from one night to the next"
+    );
+    let all = ["app@localhost", r"'we`ird''x\\y'@'10.%'", "locked@'%'", "reader", "boss"];
+    let before = all.map(|account| rights(&server, account));
+    drop(scratch);
+
+    let other = world.server("mysql");
+    let at = other.server("");
+    let own = "CREATE USER shared@localhost IDENTIFIED BY 'new'; GRANT SELECT ON mysql.* TO shared@localhost;";
+    mysql(&at, "", own);
+    let kept = ["shared@localhost", "root@localhost"].map(|account| rights(&at, account));
+    world.restore(&app, &listed, "back", Some(("mysql", at.clone())));
+    assert_eq!(all.map(|account| rights(&at, account)), before);
+    for (account, kept) in ["shared@localhost", "root@localhost"].iter().zip(kept) {
+        // Who makes a role may hand it on.
+        let now = rights(&at, account);
+        let now: Vec<&str> = now.lines().filter(|line| !line.contains("WITH ADMIN OPTION")).collect();
+        assert_eq!(now, kept.lines().collect::<Vec<_>>());
+    }
+    let socket = format!("--socket={}", at.host.as_deref().unwrap());
+    let words = ["mariadb", "--no-defaults", &socket, "-u", "app", "-pgeheim", "-N", "blog"];
+    assert_eq!(feed(&words, "SELECT count(*) FROM wp_posts").trim(), "20000");
+    world.passes(&app, &listed);
+
+    // One that cannot be made stops none of the others, and is told, without its password.
+    let listed = world.damaged(&app, &listed, "db-accounts.sql", |bytes| {
+        let text = String::from_utf8(bytes).unwrap();
+        text.replacen("IDENTIFIED VIA ed25519", "IDENTIFIED VIA no_such", 1).into_bytes()
+    });
+    let told = format!("{:?}", world.drill(&app, &listed).wrong);
+    assert!(told.contains("Plugin 'no_such' is not loaded") && !told.contains("USING"), "{told}");
+    let listed = world.damaged(&app, &listed, "db-accounts.sql", |bytes| bytes[..bytes.len() - 40].to_vec());
+    world.fails(&app, &listed, "the dump was cut short");
+}
+
+#[test]
+fn whoever_may_not_see_the_accounts_leaves_them_out() {
+    let world = World::new();
+    let scratch = world.server("mysql");
+    let server = scratch.server("");
+    let few = "CREATE DATABASE blog; CREATE TABLE blog.t(x int); CREATE USER few@localhost; GRANT ALL ON blog.* TO few@localhost;";
+    mysql(&server, "", few);
+    let lines = lines(&server).replace("\"root\"", "\"few\"");
+    let app = world.app(&lines);
+    let listed = world.take(&app, world.sources(&app));
+    let told = format!("{:?}", listed.snapshot.problems);
+    assert!(!listed.snapshot.head.complete && told.contains("roles = false leaves them out"), "{told}");
+    let app = world.app(&format!("{lines}\nroles = false"));
+    let listed = world.snapshot(&app);
+    assert_eq!(listed.snapshot.sources.len(), 2, "a dump and the facts");
+}

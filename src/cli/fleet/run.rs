@@ -14,7 +14,7 @@ use crate::{
         config::{self as conf, Role, Select},
         night::{self, Around, Came, Job, Night, Report, What},
         notify::{self, Event, Speaker},
-        recipe::Recipe,
+        recipe::Recipes,
         state::{State, due},
     },
     monitor::Monitor,
@@ -92,8 +92,8 @@ impl Around for World<'_> {
         Ok(pull::pull(&asked, self.session, monitor)?.report)
     }
 
-    fn recipe(&self, name: &str) -> Option<&dyn Recipe> {
-        self.loaded.recipes.iter().find(|recipe| recipe.name() == name)
+    fn recipes(&self) -> &Recipes {
+        &self.loaded.recipes
     }
 
     fn cache(&self) -> Option<PathBuf> {

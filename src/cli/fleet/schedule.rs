@@ -43,8 +43,11 @@ enum Verb {
     )]
     Install(Install),
     /// Show what is installed
-    #[command(after_help = "Example:\n  vault schedule show")]
+    #[command(after_help = "Examples:\n  vault schedule show\n  vault schedule show --config /srv/other/vault.toml")]
     Show {
+        /// Only when it runs this configuration
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        config: Option<PathBuf>,
         #[command(flatten)]
         root: Root,
     },
@@ -109,18 +112,35 @@ fn shown(path: &Path) -> String {
     Shown(path.as_os_str().as_bytes()).to_string()
 }
 
+/// A path as a schedule has it.
+fn text(path: &Path) -> Result<String> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    path.to_str().map(str::to_owned).ok_or_else(|| Error::usage(format!("{} is not UTF-8", shown(&path))))
+}
+
 pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
     match args.verb {
         Verb::Install(args) => install(args, session),
-        Verb::Show { root } => {
-            let found = op::installed(&root.root)?;
+        Verb::Show { config, root } => {
+            let mut found = op::installed(&root.root)?;
+            let mut nothing = "nothing is installed: see `vault schedule install`".to_owned();
+            if let Some(config) = &config
+                && !found.is_empty()
+                && !op::runs(&found, &text(config)?)
+            {
+                nothing = format!(
+                    "nothing is installed for {}: what is installed runs another configuration, see `vault schedule show`",
+                    shown(config)
+                );
+                found.clear();
+            }
             if !session.screen.json {
                 let out = &mut io::stdout().lock();
                 for (path, text) in &found {
                     writeln!(out, "## {}\n{text}", shown(path))?;
                 }
                 if found.is_empty() {
-                    writeln!(out, "nothing is installed: see `vault schedule install`")?;
+                    writeln!(out, "{nothing}")?;
                 }
             }
             let files: Vec<_> = found.iter().map(|(path, text)| json!({ "path": shown(path), "text": text })).collect();
@@ -159,11 +179,7 @@ fn install(args: Install, session: &Session) -> Result<Done, Failure> {
     let program =
         std::env::current_exe().map_err(|e| Error::refused(format!("where this program lies is not known: {e}")))?;
     let mut environment = Vec::new();
-    let text = |path: &Path| {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        path.to_str().map(str::to_owned).ok_or_else(|| Error::usage(format!("{} is not UTF-8", shown(&path))))
-    };
-    environment.push(("VAULT_CONFIG".to_owned(), text(&args.which.path())?));
+    environment.push((op::CONFIG.to_owned(), text(&args.which.path())?));
     // Where a run by hand remembers things, the night is to as well.
     for (name, given) in
         [("VAULT_STATE_DIR", &session.global.state_dir), ("VAULT_CACHE_DIR", &session.global.cache_dir)]

@@ -1,7 +1,8 @@
 //! The configuration of an application that each of its snapshots holds, so that repository and key are enough to bring it back.
 //!
 //! It is TOML, a part of a `vault.toml`: the application's table with all that it inherited, each value with the place that it came
-//! from as a comment, its server's site and names, and its repository; then `[facts]`, what was known of the application when the snapshot was made.
+//! from as a comment, its server's site and names, and its repository; then `[recipe]`, when its recipe is none of the program's, and
+//! `[facts]`, what was known of the application when the snapshot was made.
 //!
 //! ```toml
 //! version = 1
@@ -14,6 +15,9 @@
 //!
 //! [servers.alpha.vms.web1.apps.shop]
 //! type = "rails"       # /etc/vault/vault.d/alpha.toml:3
+//!
+//! [recipe]
+//! text = "about = \"our shop\"\n[[tree]]\n…"
 //!
 //! [facts]
 //! "rows db.sql orders" = "1234"
@@ -28,14 +32,18 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    fleet::app::{App, Service},
+    fleet::{
+        app::{App, Service},
+        recipe::{RECIPE_MAX, is_recipe_name},
+    },
     series::Series,
 };
 use std::collections::BTreeMap;
 
 /// Longest in bytes.
 const MAX: usize = 8 << 20;
-/// Begins the part that is no configuration.
+/// Begin the parts that are no configuration.
+const RECIPE: &str = "[recipe]";
 const FACTS: &str = "[facts]";
 
 /// What a snapshot holds of its application's configuration.
@@ -43,6 +51,8 @@ const FACTS: &str = "[facts]";
 pub struct StoredConfig {
     /// The application.
     pub app: App,
+    /// The text of its recipe, when that is one of a user's own.
+    pub recipe: Option<String>,
     /// What the plan knew when the snapshot was made.
     pub facts: BTreeMap<String, String>,
     /// All of the configuration: a part of a `vault.toml`, which may be written to `vault.d` again as it is.
@@ -77,8 +87,8 @@ fn place<'a>(table: &'a mut Table, (server, vm, relpath): (&str, &str, &str)) ->
 }
 
 impl StoredConfig {
-    /// What is to be stored for an application.
-    pub fn of(fleet: &Fleet, service: &Service, facts: BTreeMap<String, String>) -> Self {
+    /// What is to be stored for an application; `recipe` is the text of one of a user's own.
+    pub fn of(fleet: &Fleet, service: &Service, recipe: Option<&str>, facts: BTreeMap<String, String>) -> Self {
         let mut table = Table::default();
         table.put("version", Value { kind: Kind::Integer(1), origin: Origin::Default });
         let said = |section: &str, name: &str| {
@@ -106,12 +116,16 @@ impl StoredConfig {
         if let Some(app) = place(&mut table, (server, vm, relpath)) {
             *app = effective;
         }
-        StoredConfig { app: service.app.clone(), facts, text: show::render(&table, ""), table }
+        let recipe = recipe.map(str::to_owned);
+        StoredConfig { app: service.app.clone(), recipe, facts, text: show::render(&table, ""), table }
     }
 
     /// As it is stored.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = self.text.clone();
+        if let Some(recipe) = &self.recipe {
+            out.push_str(&format!("\n{RECIPE}\ntext = {}\n", quoted(recipe)));
+        }
         if !self.facts.is_empty() {
             out.push_str(&format!("\n{FACTS}\n"));
             for (name, fact) in &self.facts {
@@ -139,19 +153,44 @@ impl StoredConfig {
                 }
             }
         }
-        let text = match whole.strip_prefix(FACTS).is_some() {
-            true => "",
-            false => whole.split_once(&format!("\n{FACTS}\n")).map_or(whole, |(text, _)| text),
-        };
+        let recipe = table.0.remove("recipe").map(recipe_of).transpose().map_err(wrong)?;
         let absent = || wrong("the application is not in it");
-        if let Some(app) = app_of(series, &table) {
-            return Ok(StoredConfig { app, facts, text: text.to_owned(), table });
+        let (app, text, table) = match app_of(series, &table) {
+            Some(app) => {
+                let text = first_part(whole);
+                // Parts may stand in another order.
+                let is_all = parsed(text).is_ok_and(|first| first == table);
+                (app, if is_all { text.to_owned() } else { show::render(&table, "") }, table)
+            }
+            // A snapshot that was moved to this series holds what it held.
+            None => {
+                let text = show::render(&renamed(series, table).ok_or_else(absent)?, "");
+                let table = parsed(&text)?;
+                (app_of(series, &table).ok_or_else(absent)?, text, table)
+            }
+        };
+        if recipe.is_some() && !is_recipe_name(&app.recipe) {
+            return Err(wrong("its recipe's name is none"));
         }
-        // A snapshot that was moved to this series holds what it held.
-        let text = show::render(&renamed(series, table).ok_or_else(absent)?, "");
-        let table = parsed(&text)?;
-        let app = app_of(series, &table).ok_or_else(absent)?;
-        Ok(StoredConfig { app, facts, text, table })
+        Ok(StoredConfig { app, recipe, facts, text, table })
+    }
+}
+
+/// What stands before the parts that are no configuration.
+fn first_part(whole: &str) -> &str {
+    let begin = |part: &str| if whole.starts_with(part) { Some(0) } else { whole.find(&format!("\n{part}\n")) };
+    let end = [RECIPE, FACTS].into_iter().filter_map(begin).min();
+    whole.get(..end.unwrap_or(whole.len())).unwrap_or(whole)
+}
+
+/// The text of a recipe; why it is none.
+fn recipe_of(value: Value) -> Result<String, &'static str> {
+    let Kind::Table(mut part) = value.kind else { return Err("its recipe is no text") };
+    let text = part.0.remove("text").map(|value| value.kind);
+    match text {
+        Some(Kind::Text(text)) if part.0.is_empty() && text.len() <= RECIPE_MAX => Ok(text),
+        Some(Kind::Text(_)) if part.0.is_empty() => Err("its recipe is too long"),
+        _ => Err("its recipe is no text"),
     }
 }
 

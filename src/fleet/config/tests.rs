@@ -7,7 +7,7 @@ use super::{
     *,
 };
 use crate::{
-    fleet::app::Quiesce,
+    fleet::{app::Quiesce, recipe::RECIPE_MAX},
     ops::forget::policy::{Every, Reach, Rule},
     series::Series,
 };
@@ -207,7 +207,7 @@ fn what_a_snapshot_holds_is_a_configuration_again() {
     let fleet = fleet(WHOLE).unwrap();
     let facts = [("rows db.sql \"x\"".to_owned(), "12\n".to_owned())].into();
     for service in &fleet.services {
-        let stored = StoredConfig::of(&fleet, service, Clone::clone(&facts));
+        let stored = StoredConfig::of(&fleet, service, None, Clone::clone(&facts));
         let back = StoredConfig::decode(&service.app.series, &stored.encode()).unwrap();
         assert_eq!(back.facts, facts);
         assert_eq!((&back.app.recipe, &back.app.exclude), (&service.app.recipe, &service.app.exclude));
@@ -225,7 +225,7 @@ fn what_a_snapshot_holds_is_a_configuration_again() {
     for name in ["gamma/-/other", "gamma/vm/a/b"] {
         let other = Series::parse(name).unwrap();
         for service in &fleet.services {
-            let stored = StoredConfig::of(&fleet, service, Clone::clone(&facts)).encode();
+            let stored = StoredConfig::of(&fleet, service, None, Clone::clone(&facts)).encode();
             let moved = StoredConfig::decode(&other, &stored).unwrap();
             assert_eq!((&moved.app.series, &moved.app.recipe), (&other, &service.app.recipe));
             assert_eq!((&moved.app.exclude, &moved.facts), (&service.app.exclude, &facts));
@@ -245,6 +245,38 @@ fn what_a_snapshot_holds_is_a_configuration_again() {
         assert!(matches!(StoredConfig::decode(&other, text.as_bytes()), Err(Error::Corrupt { .. })), "{text}");
     }
     assert!(StoredConfig::decode(&other, b"\xff").is_err() && StoredConfig::decode(&other, b"= 1").is_err());
+}
+
+#[test]
+fn a_recipe_of_the_users_own_is_stored_whole_and_nothing_else_in_its_place() {
+    let fleet = fleet(WHOLE).unwrap();
+    let service = &fleet.services[1];
+    let series = &service.app.series;
+    let own = "about = \"x\"\n[facts]\n\"\"\"\r\t\u{1b}\u{202e}ä\n";
+    let facts: std::collections::BTreeMap<_, _> = [("a".to_owned(), "b".to_owned())].into();
+    let stored = StoredConfig::of(&fleet, service, Some(own), facts.clone());
+    let back = StoredConfig::decode(series, &stored.encode()).unwrap();
+    assert_eq!((back.recipe.as_deref(), &back.facts, &back.text), (Some(own), &facts, &stored.text));
+    let moved = StoredConfig::decode(&Series::parse("gamma/-/other").unwrap(), &stored.encode()).unwrap();
+    assert_eq!(moved.recipe.as_deref(), Some(own));
+    assert_eq!(StoredConfig::decode(&moved.app.series, &moved.encode()).unwrap().recipe.as_deref(), Some(own));
+
+    // In whatever order its parts stand, all of it is kept.
+    let rest = stored.text.split_once('[').unwrap().1;
+    let turned = format!("[facts]\na = \"b\"\n[recipe]\ntext = \"c\"\n[{rest}");
+    let turned = StoredConfig::decode(series, turned.as_bytes()).unwrap();
+    let again = StoredConfig::decode(series, &turned.encode()).unwrap();
+    assert_eq!((again.table, again.recipe, again.facts), (turned.table, Some("c".into()), facts));
+
+    let long = format!("[recipe]\ntext = \"{}\"", "x".repeat(RECIPE_MAX + 1));
+    for part in ["recipe = 1", "[recipe]", "[recipe]\ntext = 1", "[recipe]\ntext = \"\"\nname = \"../x\"", &long] {
+        let hostile = format!("{part}\n[servers.alpha.vms.web1.apps.shop]\ntype = \"rails\"\n");
+        assert!(matches!(StoredConfig::decode(series, hostile.as_bytes()), Err(Error::Corrupt { .. })), "{part:.60}");
+    }
+    for name in ["../../etc/cron.d/x", "/x", ".x", "a\\u0000b", ""] {
+        let hostile = format!("[servers.alpha.vms.web1.apps.shop]\ntype = \"{name}\"\n[recipe]\ntext = \"\"\n");
+        assert!(matches!(StoredConfig::decode(series, hostile.as_bytes()), Err(Error::Corrupt { .. })), "{name}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! dump   client's output ─▶ looked at (its end, its rows) ─▶ snapshot        no temporary file, bounded memory; SQLite excepted
 //! facts  rows of each table, in the dump's own state of the database ─▶ a source of their own in the same snapshot
 //! load   snapshot ─▶ client's input, into a server that the user names or into a scratch server
+//! roles  statements that make them again: those of PostgreSQL before its databases, those of MySQL when the tables are there
 //! count  rows of each table in that server ─▶ compared with the facts
 //! ```
 //!
@@ -53,6 +54,8 @@ pub enum Engine {
     PostgresqlRoles(Server),
     /// MySQL and MariaDB, by `mariadb-dump` and `mariadb`.
     Mysql(Server),
+    /// Accounts and roles of a MySQL or MariaDB server, with their passwords as it keeps them, and what they may do.
+    MysqlRoles(Server),
     /// A file.
     Sqlite(PathBuf),
 }
@@ -81,6 +84,7 @@ impl Engine {
             Engine::Postgresql(_) => "postgresql",
             Engine::PostgresqlRoles(_) => "postgresql-roles",
             Engine::Mysql(_) => "mysql",
+            Engine::MysqlRoles(_) => "mysql-roles",
             Engine::Sqlite(_) => "sqlite",
         }
     }
@@ -91,12 +95,14 @@ impl Engine {
             let at = server.host.as_deref().map(|host| format!(" at {}", Shown(host.as_bytes())));
             format!("{kind} database {}{}", Shown(server.database.as_bytes()), at.unwrap_or_default())
         };
+        let roles = |what: &str, server: &Server| {
+            let at = server.host.as_deref().map(|host| format!(" at {}", Shown(host.as_bytes())));
+            format!("{what}{}", at.unwrap_or_default())
+        };
         match self {
             Engine::Postgresql(at) => server("PostgreSQL", at),
-            Engine::PostgresqlRoles(at) => {
-                let host = at.host.as_deref().map(|host| format!(" at {}", Shown(host.as_bytes())));
-                format!("roles of the PostgreSQL server{}", host.unwrap_or_default())
-            }
+            Engine::PostgresqlRoles(at) => roles("roles of the PostgreSQL server", at),
+            Engine::MysqlRoles(at) => roles("accounts of the MySQL server", at),
             Engine::Mysql(at) => server("MySQL", at),
             Engine::Sqlite(path) => format!("SQLite database {}", Shown(path.as_os_str().as_encoded_bytes())),
         }
@@ -110,6 +116,7 @@ pub fn dump(database: &Database, scratch: &Path, facts: &SharedFacts) -> Arc<dyn
     match &database.engine {
         Engine::Postgresql(server) => Arc::new(postgresql::Dump { server: server.clone(), name, facts }),
         Engine::PostgresqlRoles(server) => Arc::new(postgresql::Roles { server: server.clone(), name, facts }),
+        Engine::MysqlRoles(server) => Arc::new(mysql::Accounts { server: server.clone(), name, facts }),
         Engine::Mysql(server) => Arc::new(mysql::Dump { server: server.clone(), name, facts }),
         Engine::Sqlite(path) => Arc::new(sqlite::Dump { path: path.clone(), scratch: scratch.to_owned(), name, facts }),
     }
@@ -132,6 +139,7 @@ pub fn load(facts: &DumpFacts, target: &Target, contents: Contents<'_>, monitor:
     match (facts.engine.as_str(), target) {
         ("postgresql", Target::Server(server)) => postgresql::load(server, facts, contents, monitor),
         ("postgresql-roles", Target::Server(server)) => postgresql::load_roles(server, contents, monitor),
+        ("mysql-roles", Target::Server(server)) => mysql::load_accounts(server, contents, monitor),
         ("mysql", Target::Server(server)) => mysql::load(server, facts, contents, monitor),
         ("sqlite", Target::File(path)) => sqlite::load(path, contents),
         (engine, _) => {
@@ -154,7 +162,7 @@ pub fn count(engine: &str, target: &Target, monitor: &dyn Monitor) -> Result<BTr
 pub fn list(engine: &Engine, monitor: &dyn Monitor) -> Result<Vec<String>> {
     match engine {
         Engine::Postgresql(server) | Engine::PostgresqlRoles(server) => postgresql::list(server, monitor),
-        Engine::Mysql(server) => mysql::list(server, monitor),
+        Engine::Mysql(server) | Engine::MysqlRoles(server) => mysql::list(server, monitor),
         Engine::Sqlite(_) => Ok(Vec::new()),
     }
 }

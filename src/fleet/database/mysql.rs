@@ -1,6 +1,10 @@
 //! MySQL and MariaDB, by their own clients. The rows are counted in the dump itself while it goes by: neither server can let a second
 //! session look at the same state without a lock on all tables, which would stop the application.
 
+mod accounts;
+
+pub(super) use accounts::{Accounts, load as load_accounts};
+
 use super::{
     Contents, Server,
     client::{Client, Look, Output, Tail, feed, is_installed},

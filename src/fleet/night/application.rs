@@ -116,15 +116,12 @@ impl<'a> Going<'a> {
 
     fn snapshot(&mut self, repo: &Repository, service: &Service, monitor: &dyn Monitor) -> Result<Report> {
         let night = self.night;
-        let recipe = night
-            .around
-            .recipe(&service.app.recipe)
-            .ok_or_else(|| Error::usage(format!("there is no recipe \"{}\"", Shown(service.app.recipe.as_bytes()))))?;
+        let recipe = night.around.recipes().find(&service.app.recipe)?;
         let plan = recipe.plan(&service.app)?;
         for note in &plan.notes {
             monitor.note(note);
         }
-        let stored = StoredConfig::of(night.fleet, service, plan.facts.clone()).encode();
+        let stored = StoredConfig::of(night.fleet, service, recipe.own(), plan.facts.clone()).encode();
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -138,7 +135,14 @@ impl<'a> Going<'a> {
                 _ => None,
             })
             .collect();
-        let still = quiesce::Still::begin(&service.quiesce, service.name(), night.scratch, &mut trees, monitor)?;
+        let still = quiesce::Still::begin(
+            &service.quiesce,
+            service.name(),
+            night.scratch,
+            !service.one_file_system,
+            &mut trees,
+            monitor,
+        )?;
         let request = Request {
             excludes: ExcludeOptions { one_file_system: service.one_file_system, ..ExcludeOptions::default() },
             compression: service.compression,

@@ -5,9 +5,10 @@ use crate::{
     error::{Error, Result},
     fleet::{
         app::Service,
-        config::{DrillJob, Select, StoredConfig},
+        config::{DrillJob, Select},
         drill::{self, Report},
         history::{self, Entry, Kind, Outcome},
+        recovery::Means,
         state::State,
     },
     keys::Role,
@@ -72,15 +73,13 @@ impl<'a> Going<'a> {
         unreadable.iter().for_each(|(_, error)| monitor.note(&error.to_string()));
         let reader = BlobReader::new(&repo, &index);
         // As it was when the snapshot was made: by this it would come back on a bare machine.
-        let stored = listed.snapshot.configuration.as_deref();
-        let stored = stored.map(|bytes| StoredConfig::decode(&service.app.series, bytes)).transpose()?;
-        let app = stored.as_ref().map_or(&service.app, |stored| &stored.app);
-        let recipe = night
-            .around
-            .recipe(&app.recipe)
-            .ok_or_else(|| Error::usage(format!("there is no recipe \"{}\"", Shown(app.recipe.as_bytes()))))?;
+        let means = Means::of(listed, night.around.recipes(), Some(&service.app))?;
+        let means = means.ok_or_else(|| Error::refused("it has no configuration"))?;
+        if let Some(note) = &means.note {
+            monitor.note(note);
+        }
         let request = drill::Request { scratch, rto: service.slo.rto, rpo: Some(service.slo.rpo) };
-        let report = drill::drill(&reader, listed, app, recipe, request, night.clock, monitor)?;
+        let report = drill::drill(&reader, listed, &means.app, &*means.recipe, request, night.clock, monitor)?;
         history::append(&night.fleet.history, Kind::Drill, &entry(&report), night.zone)?;
         Ok(match why(&report) {
             Some(why) => Came::Failed(why),

@@ -28,7 +28,7 @@ use crate::{
     fleet::{
         app::Service,
         config::{self, Fleet},
-        recipe::Recipe,
+        recipe::Recipes,
         state::State,
     },
     monitor::Monitor,
@@ -52,8 +52,8 @@ pub trait Around: Sync {
     fn store(&self, repository: &config::Repository) -> Result<SharedStore>;
     /// Brings the repository of another server here.
     fn pull(&self, pull: &config::Pull, monitor: &dyn Monitor) -> Result<ops::pull::Report>;
-    /// The recipe of this name.
-    fn recipe(&self, name: &str) -> Option<&dyn Recipe>;
+    /// The recipes of this machine.
+    fn recipes(&self) -> &Recipes;
     /// The folder for derived tables.
     fn cache(&self) -> Option<PathBuf>;
     /// Shows that a job begins, and does it.

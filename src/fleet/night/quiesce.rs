@@ -1,25 +1,31 @@
 //! Files that stand still while they are read: a snapshot of the file system, read in the place of the files themselves.
 //!
+//! A snapshot is one of a single file system or subvolume: in the place of another that lies within it there is an empty folder. So all
+//! of a tree has to lie on the one that holds it.
+//!
 //! What is made has a name that follows from the application, so that a run can remove what one that was killed has left.
 
-use super::hooks::SECRETS;
+mod machine;
+mod nested;
+#[cfg(test)]
+mod tests;
+
 use crate::{
     error::{Error, Result},
     fleet::app::Quiesce,
     monitor::Monitor,
-    name::Shown,
-    ops::{
-        media::{Host, System},
-        snapshot::TreeInput,
-    },
+    ops::snapshot::TreeInput,
 };
+use machine::Machine;
 use std::{
     ffi::{OsStr, OsString},
     fs,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
+
+/// Begins the names of what is made.
+const OURS: &str = "vault-";
 
 /// What was made, to be removed again: the last first.
 pub struct Still {
@@ -32,54 +38,32 @@ pub trait Runner {
     fn run(&self, words: &[&OsStr]) -> Result<String>;
     /// The file system that holds a path: what it is mounted from, and where.
     fn holding(&self, path: &Path) -> Result<(PathBuf, PathBuf)>;
+    /// The btrfs subvolume that holds a path: its root.
+    fn subvolume(&self, path: &Path) -> Result<PathBuf>;
+    /// Subvolumes that lie directly in a subvolume, wherever below its root.
+    fn subvolumes_in(&self, root: &Path) -> Result<Vec<PathBuf>>;
+    /// Where something is mounted below a folder.
+    fn mounts_below(&self, folder: &Path) -> Result<Vec<PathBuf>>;
 }
 
-struct Real;
-
-impl Runner for Real {
-    fn run(&self, words: &[&OsStr]) -> Result<String> {
-        let (Some(program), args) = (words.first(), words.get(1..).unwrap_or_default()) else {
-            return Ok(String::new());
-        };
-        let named = words.iter().map(|word| Shown(word.as_bytes()).to_string()).collect::<Vec<_>>().join(" ");
-        let mut command = Command::new(program);
-        for secret in SECRETS {
-            command.env_remove(secret);
-        }
-        let output = command.args(args).stdin(Stdio::null()).output();
-        let output = output.map_err(|e| Error::Command { command: named.clone(), why: e.to_string() })?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let why = format!("{} ({})", Shown(said.trim().as_bytes()), output.status);
-        Err(Error::Command { command: named, why })
-    }
-
-    fn holding(&self, path: &Path) -> Result<(PathBuf, PathBuf)> {
-        let failed = |e| Error::store("look at", path.display(), e);
-        let whole = path.canonicalize().map_err(failed)?;
-        let device = std::os::unix::fs::MetadataExt::dev(&fs::metadata(&whole).map_err(failed)?);
-        let mounts = System.mounts()?;
-        let found = mounts.into_iter().rev().filter(|one| whole.starts_with(&one.point));
-        let found = found.max_by_key(|one| (one.device == device, one.point.as_os_str().len()));
-        let found =
-            found.ok_or_else(|| Error::usage(format!("{} lies on no file system that can be told", path.display())))?;
-        Ok((found.source, found.point))
-    }
+/// Where a tree lies, without links.
+fn real(tree: &TreeInput) -> Result<PathBuf> {
+    let given = Path::new(OsStr::from_bytes(&tree.path));
+    given.canonicalize().map_err(|e| Error::store("look at", given.display(), e))
 }
 
 impl Still {
     /// Makes snapshots of the file systems that hold the trees, and lets the trees be read from there. `series` names them, `scratch` is
-    /// where they are mounted.
+    /// where they are mounted. `whole`: what else lies on other file systems below the trees is wanted, too.
     pub fn begin(
         how: &Quiesce,
         series: &str,
         scratch: &Path,
+        whole: bool,
         trees: &mut [&mut TreeInput],
         monitor: &dyn Monitor,
     ) -> Result<Still> {
-        Still::begin_with(&Real, how, series, scratch, trees, monitor)
+        Still::begin_with(&Machine, how, series, scratch, whole, trees, monitor)
     }
 
     fn begin_with(
@@ -87,6 +71,7 @@ impl Still {
         how: &Quiesce,
         series: &str,
         scratch: &Path,
+        whole: bool,
         trees: &mut [&mut TreeInput],
         monitor: &dyn Monitor,
     ) -> Result<Still> {
@@ -94,10 +79,15 @@ impl Still {
         if *how == Quiesce::None {
             return Ok(still);
         }
+        if whole {
+            for tree in trees.iter() {
+                nested::refuse(runner, how, tree)?;
+            }
+        }
         let mut made: Vec<(PathBuf, PathBuf)> = Vec::new();
         for (number, tree) in trees.iter_mut().enumerate() {
             let name =
-                format!("vault-{}-{number}", blake3::hash(series.as_bytes()).to_hex().get(..12).unwrap_or_default());
+                format!("{OURS}{}-{number}", blake3::hash(series.as_bytes()).to_hex().get(..12).unwrap_or_default());
             let one = still.tree(runner, how, &name, scratch, tree, &mut made);
             if let Err(error) = one {
                 // The error is what counts.
@@ -117,9 +107,11 @@ impl Still {
         tree: &mut TreeInput,
         made: &mut Vec<(PathBuf, PathBuf)>,
     ) -> Result<()> {
-        let given = Path::new(OsStr::from_bytes(&tree.path));
-        let whole = given.canonicalize().map_err(|e| Error::store("look at", given.display(), e))?;
-        let (source, point) = runner.holding(&whole)?;
+        let whole = real(tree)?;
+        let (source, point) = match how {
+            Quiesce::Btrfs => (PathBuf::new(), runner.subvolume(&whole)?),
+            _ => runner.holding(&whole)?,
+        };
         let place = match made.iter().find(|(known, _)| *known == point) {
             Some((_, place)) => place.clone(),
             None => {
@@ -194,7 +186,7 @@ impl Still {
 
     /// Removes what was made.
     pub fn end(self, monitor: &dyn Monitor) -> Result<()> {
-        self.end_with(&Real, monitor)
+        self.end_with(&Machine, monitor)
     }
 
     fn end_with(mut self, runner: &dyn Runner, monitor: &dyn Monitor) -> Result<()> {
@@ -207,94 +199,5 @@ impl Still {
             }
         }
         first.map_or(Ok(()), Err)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::monitor::Silent;
-    use std::cell::RefCell;
-
-    /// Writes down what it is to do; `lvs` knows a volume.
-    #[derive(Default)]
-    struct Scribe {
-        done: RefCell<Vec<String>>,
-        fails: Option<&'static str>,
-        point: PathBuf,
-    }
-
-    impl Runner for Scribe {
-        fn run(&self, words: &[&OsStr]) -> Result<String> {
-            let line = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-            self.done.borrow_mut().push(line.clone());
-            match self.fails.is_some_and(|begin| line.starts_with(begin)) {
-                true => Err(Error::refused(line)),
-                false if words[0] == "lvs" => Ok("vg0/data".into()),
-                false => Ok(String::new()),
-            }
-        }
-        fn holding(&self, _: &Path) -> Result<(PathBuf, PathBuf)> {
-            Ok(("/dev/mapper/vg0-data".into(), self.point.clone()))
-        }
-    }
-
-    fn trees(dir: &Path) -> [TreeInput; 2] {
-        ["app", "data"].map(|name| {
-            fs::create_dir_all(dir.join(name)).unwrap();
-            TreeInput { path: dir.join(name).into_os_string().into_encoded_bytes(), ..TreeInput::default() }
-        })
-    }
-
-    fn begin(runner: &Scribe, how: &Quiesce, scratch: &Path) -> Result<(Still, [PathBuf; 2])> {
-        let mut trees = trees(&runner.point);
-        let [one, other] = &mut trees;
-        let still = Still::begin_with(runner, how, "a/-/b", scratch, &mut [one, other], &Silent)?;
-        Ok((still, trees.map(|tree| PathBuf::from(String::from_utf8(tree.read_from.unwrap()).unwrap()))))
-    }
-
-    #[test]
-    fn a_volume_is_snapshot_once_read_and_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let point = dir.path().canonicalize().unwrap();
-        let runner = Scribe { point: point.clone(), ..Scribe::default() };
-        let scratch = point.join("scratch");
-        let (still, [app, data]) = begin(&runner, &Quiesce::Lvm { size: "10%ORIGIN".into() }, &scratch).unwrap();
-        let place = app.parent().unwrap();
-        assert!(place.starts_with(&scratch) && data == place.join("data"));
-        still.end_with(&runner, &Silent).unwrap();
-        let done = runner.done.borrow();
-        let kinds: Vec<&str> = done.iter().map(|line| line.split(' ').next().unwrap()).collect();
-        assert_eq!(kinds, ["lvs", "umount", "lvremove", "lvcreate", "mount", "umount", "lvremove"], "{done:?}");
-        assert!(done[3].contains("-l 10%ORIGIN vg0/data"), "{}", done[3]);
-    }
-
-    #[test]
-    fn what_was_made_is_removed_when_the_rest_fails() {
-        let dir = tempfile::tempdir().unwrap();
-        let point = dir.path().canonicalize().unwrap();
-        let runner = Scribe { point: point.clone(), fails: Some("mount"), ..Scribe::default() };
-        let how = Quiesce::Lvm { size: "5G".into() };
-        let begun = begin(&runner, &how, &point.join("scratch"));
-        assert!(begun.is_err());
-        assert!(runner.done.borrow().last().unwrap().starts_with("lvremove"));
-    }
-
-    #[test]
-    fn subvolumes_and_data_sets_are_read_from_their_snapshots() {
-        let dir = tempfile::tempdir().unwrap();
-        let point = dir.path().canonicalize().unwrap();
-        for (how, below) in [(Quiesce::Btrfs, ".vault-"), (Quiesce::Zfs, ".zfs/snapshot/vault-")] {
-            let runner = Scribe { point: point.clone(), ..Scribe::default() };
-            let (still, [app, _]) = begin(&runner, &how, &point).unwrap();
-            assert!(app.to_string_lossy().starts_with(&format!("{}/{below}", point.display())));
-            assert!(app.ends_with("app"));
-            still.end_with(&runner, &Silent).unwrap();
-            assert!(runner.done.borrow().last().unwrap().contains(if how == Quiesce::Btrfs {
-                "delete"
-            } else {
-                "destroy"
-            }));
-        }
     }
 }

@@ -66,8 +66,12 @@ pub const RUN_AS: Key = Key {
     required: false,
     about: "the system's user that the client runs as, for servers that trust the system",
 };
-pub const ROLES: Key =
-    Key { name: "roles", kind: KeyKind::Flag, required: false, about: "PostgreSQL: also dump the server's roles" };
+pub const ROLES: Key = Key {
+    name: "roles",
+    kind: KeyKind::Flag,
+    required: false,
+    about: "also dump the server's roles (PostgreSQL), its accounts and roles (MySQL)",
+};
 
 /// A name that the program itself gives.
 pub fn name(text: &str) -> Result<Name> {
@@ -155,7 +159,13 @@ pub fn configured(app: &App) -> Result<Option<Vec<Engine>>> {
                 }
                 engines.push(Engine::Postgresql(server));
             }
-            Some("mysql") => engines.push(Engine::Mysql(Server { database: named()?, ..server(table)? })),
+            Some("mysql") => {
+                let server = Server { database: named()?, ..server(table)? };
+                if table.flag(ROLES.name)?.unwrap_or(false) {
+                    engines.push(Engine::MysqlRoles(server.clone()));
+                }
+                engines.push(Engine::Mysql(server));
+            }
             Some("sqlite") => match table.path("path")? {
                 Some(path) => engines.push(Engine::Sqlite(path)),
                 None => return Err(value.wrong(DATABASE.name, "say where it lies: path = \"/srv/…\"")),
@@ -168,20 +178,20 @@ pub fn configured(app: &App) -> Result<Option<Vec<Engine>>> {
 
 /// Adds databases to a plan, each under a name of its own: `db.sql` for the only one, `db-NAME.sql` for more.
 pub fn add_databases(plan: &mut Plan, engines: Vec<Engine>) -> Result<()> {
-    let is_data = |engine: &&Engine| !matches!(engine, Engine::PostgresqlRoles(_));
-    let several = engines.iter().filter(is_data).count() > 1;
+    let is_roles = |engine: &Engine| matches!(engine, Engine::PostgresqlRoles(_) | Engine::MysqlRoles(_));
+    let several = engines.iter().filter(|engine| !is_roles(engine)).count() > 1;
     for engine in engines {
         let (of, suffix) = match &engine {
             Engine::Postgresql(server) | Engine::Mysql(server) => (server.database.clone(), ".sql"),
             Engine::PostgresqlRoles(_) => ("roles".into(), ".sql"),
+            Engine::MysqlRoles(_) => ("accounts".into(), ".sql"),
             Engine::Sqlite(path) => {
                 let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
                 (name.unwrap_or_default(), ".sqlite")
             }
         };
-        let is_roles = matches!(engine, Engine::PostgresqlRoles(_));
         let mut named =
-            if several || is_roles { source_name("db-", &of, suffix)? } else { name(&format!("db{suffix}"))? };
+            if several || is_roles(&engine) { source_name("db-", &of, suffix)? } else { name(&format!("db{suffix}"))? };
         // Two servers may hold databases of one name.
         let mut number = 2;
         while plan.databases.iter().any(|database| database.name == named) {

@@ -27,6 +27,7 @@ mod wso2;
 mod yaml;
 
 pub use registry::Recipes;
+pub use user::{RECIPE_MAX, User, is_recipe_name};
 
 use crate::{
     error::Result,
@@ -157,6 +158,10 @@ pub trait Recipe: Send + Sync {
     fn name(&self) -> &str;
     /// What it is for, in a line.
     fn about(&self) -> &str;
+    /// Its text, when it is one of a user's own and not of the program.
+    fn own(&self) -> Option<&str> {
+        None
+    }
     /// The keys that it understands beside those of every application.
     fn keys(&self) -> &[Key];
     /// What it does, for people.

@@ -2,7 +2,7 @@
 
 use super::{
     Directions, Finding, Key, KeyKind, Plan, Recipe, Restored,
-    common::{self, CREDENTIAL, HOST, PORT, RUN_AS, USER},
+    common::{self, CREDENTIAL, HOST, PORT, ROLES, RUN_AS, USER},
     lines,
 };
 use crate::{
@@ -26,6 +26,10 @@ const KEYS: &[Key] = &[
     USER,
     CREDENTIAL,
     RUN_AS,
+    Key {
+        about: "also dump the server's accounts and roles, and what they may do (default); takes SELECT on mysql.*",
+        ..ROLES
+    },
 ];
 
 pub struct Mysql;
@@ -46,9 +50,15 @@ impl Recipe for Mysql {
     fn directions(&self) -> Directions {
         Directions {
             reads: Vec::new(),
-            leaves_out: lines(&["the server's own databases"]),
-            dumps: lines(&["each database as a stream of its own"]),
-            restores: lines(&["each database into a server that is named"]),
+            leaves_out: lines(&["the server's own databases and accounts, its settings, what PUBLIC was granted"]),
+            dumps: lines(&[
+                "each database as a stream of its own",
+                "accounts and roles with what they may do, and passwords as the server keeps them: db-accounts.sql",
+            ]),
+            restores: lines(&[
+                "each database into a server that is named",
+                "accounts and roles that it has not; those that it has are left as they are",
+            ]),
             verifies: lines(&["rows of each table, against the dump"]),
         }
     }
@@ -67,7 +77,9 @@ impl Recipe for Mysql {
         plan.facts.insert("databases".into(), names.len().to_string());
         let of = |database: String| Server { database, ..server.clone() };
         let mut engines = Vec::new();
-
+        if app.settings.flag(ROLES.name)?.unwrap_or(true) {
+            engines.push(Engine::MysqlRoles(server.clone()));
+        }
         engines.extend(names.into_iter().map(|name| Engine::Mysql(of(name))));
         common::add_databases(&mut plan, engines)?;
         Ok(plan)

@@ -243,7 +243,10 @@ fn of_datasources(app: &App, home: &Path, plan: &mut Plan) -> Result<Vec<Engine>
 
 fn same(engines: &[Engine], engine: &Engine) -> bool {
     let place = |engine: &Engine| match engine {
-        Engine::Postgresql(server) | Engine::PostgresqlRoles(server) | Engine::Mysql(server) => {
+        Engine::Postgresql(server)
+        | Engine::PostgresqlRoles(server)
+        | Engine::Mysql(server)
+        | Engine::MysqlRoles(server) => {
             Some((engine.word(), server.host.clone(), server.port, server.database.clone()))
         }
         Engine::Sqlite(_) => None,

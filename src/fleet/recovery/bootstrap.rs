@@ -1,5 +1,6 @@
 //! From a repository and its key alone, on a bare machine: the configuration back.
 
+use super::own_recipes::OwnRecipes;
 use crate::{
     error::{Error, Result},
     fleet::config::{StoredConfig, show, value::Table},
@@ -17,6 +18,8 @@ use std::{
 
 /// How the file is called.
 const FILE: &str = "vault.toml";
+/// And the folder of recipes of users' own.
+const RECIPES: &str = "recipes.d";
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,9 +30,13 @@ pub struct Bootstrap {
     pub applications: Vec<Series>,
     /// Series whose newest snapshot holds no configuration that can be read, and why. Safe to print.
     pub without: Vec<(String, String)>,
+    /// Recipes that were written.
+    pub recipes: Vec<PathBuf>,
+    /// What is to be known of recipes. Safe to print.
+    pub notes: Vec<String>,
 }
 
-/// Writes `to/vault.toml`, put together from what the newest snapshot of each series holds; where two say different things of what
+/// Writes `to/vault.toml` and `to/recipes.d`, put together from what the newest snapshot of each series holds; where two say different things of what
 /// they share (a server, a repository), the later one counts. Nothing that is there is changed.
 ///
 /// The places that it names are those of the machine that is gone: whoever uses it looks at them first.
@@ -44,12 +51,14 @@ pub fn bootstrap(newest: &[Listed], to: &Path, monitor: &dyn Monitor) -> Result<
     };
     let mut oldest_first: Vec<&Listed> = newest.iter().collect();
     oldest_first.sort_by_key(|listed| listed.snapshot.head.time);
+    let mut recipes = OwnRecipes::default();
     let (mut whole, mut report) = (Table::default(), Bootstrap { file: file.clone(), ..Bootstrap::default() });
     for listed in oldest_first {
         monitor.check()?;
         let name = Shown(listed.snapshot.series.as_bytes()).to_string();
         match stored(listed) {
             Ok(stored) => {
+                recipes.take(&stored);
                 whole.overlay(&stored.table);
                 report.applications.push(stored.app.series);
             }
@@ -65,6 +74,7 @@ pub fn bootstrap(newest: &[Listed], to: &Path, monitor: &dyn Monitor) -> Result<
     fs::DirBuilder::new().recursive(true).mode(0o700).create(to).map_err(failed)?;
     let mut out = fs::File::options().write(true).create_new(true).mode(0o600).open(&file).map_err(failed)?;
     out.write_all(show::render(&whole, "").as_bytes()).and_then(|()| out.sync_all()).map_err(failed)?;
+    (report.recipes, report.notes) = recipes.write(&to.join(RECIPES))?;
     Ok(report)
 }
 

@@ -34,7 +34,17 @@ pub struct Loaded {
     pub rows: u64,
 }
 
-/// Loads all of them; roles first, since what is loaded then may belong to them.
+/// When a dump's turn is. Roles of PostgreSQL come first, since what is loaded then belongs to them; accounts of MySQL last, since what
+/// they may do is said of tables that have to be there.
+fn turn(engine: &str) -> u8 {
+    match engine {
+        "mysql-roles" => 2,
+        engine if engine.ends_with("-roles") => 0,
+        _ => 1,
+    }
+}
+
+/// Loads all of them, each when its turn has come.
 pub(super) fn load_all(
     reader: &BlobReader<'_>,
     listed: &Listed,
@@ -44,7 +54,7 @@ pub(super) fn load_all(
     monitor: &dyn Monitor,
 ) -> Result<()> {
     let mut dumps: Vec<(&String, &DumpFacts)> = facts.databases.iter().collect();
-    dumps.sort_by_key(|(_, dump)| !dump.engine.ends_with("-roles"));
+    dumps.sort_by_key(|(_, dump)| turn(&dump.engine));
     for (name, dump) in dumps {
         monitor.check()?;
         let shown = Shown(name.as_bytes()).to_string();
@@ -104,6 +114,7 @@ impl One<'_> {
         self.loaded(
             report,
             match &target {
+                Target::Server(_) if self.dump.engine.ends_with("-roles") => "the server".into(),
                 Target::Server(server) => format!("database {}", Shown(server.database.as_bytes())),
                 Target::File(path) => Shown(path.as_os_str().as_encoded_bytes()).to_string(),
             },

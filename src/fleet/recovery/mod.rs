@@ -8,11 +8,14 @@
 
 mod bootstrap;
 mod databases;
+mod means;
+mod own_recipes;
 mod place;
 mod promise;
 
 pub use bootstrap::{Bootstrap, bootstrap};
 pub use databases::Loaded;
+pub use means::Means;
 pub use place::{Place, parse_server};
 pub use promise::promised;
 

@@ -56,6 +56,15 @@ pub trait Host: Send + Sync {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct System;
 
+impl System {
+    /// Where anything is mounted below a folder, whole file systems or parts of one.
+    pub fn below(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        let points = rows()?;
+        let points = points.split(|&b| b == b'\n').filter_map(parse).map(|(mounted, _)| mounted.point);
+        Ok(points.filter(|point| point.starts_with(folder) && point != folder).collect())
+    }
+}
+
 impl Host for System {
     fn mounts(&self) -> Result<Vec<Mounted>> {
         let is_whole = |(mounted, root): (Mounted, PathBuf)| (root == Path::new("/")).then_some(mounted);

@@ -65,7 +65,7 @@ impl Scratch {
     pub fn start(engine: &str, within: &Path, monitor: &dyn Monitor) -> Result<Scratch> {
         match engine {
             "postgresql" | "postgresql-roles" => postgresql::start(within, monitor),
-            "mysql" => mysql::start(within, monitor),
+            "mysql" | "mysql-roles" => mysql::start(within, monitor),
             _ => Err(Error::usage(format!("there are no servers of kind \"{}\"", Shown(engine.as_bytes())))),
         }
     }

@@ -27,6 +27,7 @@ pub(super) fn start(within: &Path, monitor: &dyn Monitor) -> Result<Scratch> {
     let install = program(&of(&["mariadb-install-db", "mysql_install_db"]), "");
     let place: Place = place(within, "my")?;
     let data = place.folder.join("data");
+    let is_mariadb = install.is_ok();
     let client = match install {
         Ok(install) => Client::new(install)
             .arg("--no-defaults")
@@ -44,6 +45,10 @@ pub(super) fn start(within: &Path, monitor: &dyn Monitor) -> Result<Scratch> {
         option("pid-file", &place.folder.join("pid")),
         option("tmpdir", &place.folder),
     ]);
+    if is_mariadb {
+        // What accounts may prove themselves by; where it is not installed, the server goes on without it.
+        command.push("--plugin-load-add=auth_ed25519".into());
+    }
     // What is thrown away need not survive a power cut.
     command.extend(
         [
