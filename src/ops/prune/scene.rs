@@ -114,7 +114,9 @@ impl Scene {
                  packs",
             ));
         }
-        if !packs.is_empty() && snapshots.is_empty() && gone.is_empty() {
+        // The first one of all may be on its way, and its writer dead.
+        let begun = stays.iter().any(|stay| matches!(stay, Stay::Intent { .. }));
+        if !packs.is_empty() && snapshots.is_empty() && gone.is_empty() && !begun {
             return Err(Error::refused(
                 "there are no snapshots, and no tombstones of forgotten ones: nothing is pruned. They may be lost; if there never \
                  were any, remove the repository",

@@ -190,6 +190,10 @@ pub fn repair(repo: &Repository, request: &Request<'_>, monitor: &dyn Monitor) -
         let repaired = snapshots::repair(repo, &sound, from, found, request, monitor)?;
         report.snapshots = Some(repaired);
     }
+    if !request.dry_run {
+        // What a run that was killed has added was found; now it lasts.
+        repo.store().sync()?;
+    }
     Ok(report)
 }
 

@@ -90,3 +90,18 @@ fn a_pack_without_bytes_is_missed() {
     assert!(!world.repo().notes().unwrap().noted.iter().any(|noted| noted.note.step == Step::Notice));
     assert!(world.repo().snapshots(None).unwrap().listed.iter().any(|listed| listed.id == id));
 }
+
+#[test]
+fn the_first_snapshot_of_all_is_published_too() {
+    let mut world = World::new();
+    let contents: Contents = [(1, 1), (2, 0)].into_iter().collect();
+    let id = take(world.repo(), &contents).unwrap();
+    let name = snapshots::object_name(&tag(&world), &id);
+    let bytes = world.fixture.store.get(&name, 1 << 20).unwrap();
+    world.fixture.store.put(&intent_name(&id), &bytes).unwrap();
+    hollow(&world, &name);
+    world.held.insert(id, contents);
+    world.pass(2 * DAY);
+    assert_eq!(world.prune().1.published, [id]);
+    world.settle();
+}

@@ -185,3 +185,14 @@ fn a_repair_that_fails_anywhere_is_done_by_the_next() {
         assert_eq!(findings(&damaged.repo).findings, [], "operation {nth}");
     }
 }
+
+/// A power cut after it took away what an earlier run had stored and never flushed.
+#[test]
+fn what_a_killed_run_has_added_lasts_once_another_finds_nothing_to_do() {
+    let (fixture, _) = repository();
+    let faulty = Arc::new(FaultyStore::new(fixture.copy().store));
+    let repo = fixture.reopen(faulty.clone());
+    let before = faulty.count(crate::store::faulty::Op::Sync);
+    assert!(run(&repo, None).is_idle());
+    assert_eq!(faulty.count(crate::store::faulty::Op::Sync), before + 1);
+}
