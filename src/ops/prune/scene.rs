@@ -90,7 +90,7 @@ impl Scene {
         repo.pass_over(&damaged, alone, monitor)?;
         let passed_over = damaged.iter().map(|damaged| damaged.name.clone()).collect();
         let damaged = damaged.into_iter().filter(Damaged::is_lost).map(|damaged| damaged.name).collect();
-        for folder in ["index/", "gone/"] {
+        for folder in ["index/", "gone/", "notes/"] {
             repo.store().list(folder, &mut |entry| {
                 if entry.len == 0 && naming::class(entry.name.as_str()).is_some() {
                     hollow.push(entry.name);

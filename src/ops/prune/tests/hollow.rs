@@ -15,12 +15,12 @@ fn tag(world: &World) -> SeriesTag {
 
 #[test]
 fn what_was_on_its_way_stops_nobody_is_told_and_goes() {
-    for class in ["gc", "sessions", "index", "gone"] {
+    for class in ["gc", "sessions", "index", "gone", "notes"] {
         let mut world = World::new();
         world.snapshot(&[(1, 0), (2, 0)]);
         let id = "ab".repeat(32);
         let name = match class {
-            "gone" => ObjectName::of_parts(&["gone", &tag(&world).to_string(), &id]),
+            "gone" | "notes" => ObjectName::of_parts(&[class, &tag(&world).to_string(), &id]),
             folder => ObjectName::of_parts(&[folder, &id]),
         };
         hollow(&world, &name);
