@@ -34,6 +34,7 @@ mod man;
 mod media;
 mod mount;
 mod parity;
+mod private;
 mod progress;
 mod prune;
 mod pull;

@@ -186,7 +186,12 @@ fn key_files_open_and_must_be_private() {
     with_key(&["snapshots"]).expect(0);
     with_key(&["key", "passwd"]).expect(2).says("key add");
     // No file is overwritten.
-    world.run(&["key", "add", "--key-file-out", "key"]).expect(1).says("key");
+    world.run(&["key", "add", "--key-file-out", "key"]).expect(1).says("is there already");
+    // What was killed before it had its name is in nobody's way.
+    world.file(".another.unfinished", "", 0o600);
+    world.run(&["key", "add", "--key-file-out", "another"]).expect(0);
+    assert!(!world.path(".another.unfinished").exists());
+    world.run(&["snapshots", "--key-file", "another"]).expect(0);
     world.file("short", "abc\n", 0o600);
     world.run(&["snapshots", "--key-file", "short"]).expect(2).says("64 hexadecimal digits");
     world.run(&["snapshots", "--key-file", "absent"]).expect(1).says("absent");

@@ -16,17 +16,21 @@ class Init(Kill):
         world.fresh()
         repo = world.path("repo")
         env = {"VAULT_PASSWORD": "right"}
-        args = ["init", "--repo", repo, "--kdf", "low", "--key-file-out", world.path("key"), "--recovery-sheet", world.path("sheet")]
+        key, sheet = world.path("key"), world.path("sheet")
+        args = ["init", "--repo", repo, "--kdf", "low", "--key-file-out", key, "--recovery-sheet", sheet]
         ran = self.strike(args, env)
-        ended = self.world.run("init", "--repo", repo, "--kdf", "low", env=env)
+        ended = self.world.run(*args, env=env)
         # A repository that is there already is whole, and opens.
         need(ended.code == 0 or "already" in ended.err, f"init again: {ended}")
         need(ended.code != 0 or ran.code != 0, "a repository was made twice in one place")
+        need(0 not in (ended.code, ran.code) or key.exists() and sheet.exists(), "it has made no key file, or no recovery sheet")
         world.fill(world.path("tree"), world.files())
         world.run("snapshot", "--repo", repo, "--as", "a/-/t", world.path("tree"), env=env).expect(0)
         world.run("check", "--read-data", "--repo", repo, env=env).expect(0)
-        if ran.code == 0:
-            world.run("snapshots", "--repo", repo, "--key-file", world.path("key")).expect(0)
+        # What bears its name is whole, and opens it.
+        for option, path in (("--key-file", key), ("--recovery-file", sheet)):
+            if path.exists():
+                world.run("snapshots", "--repo", repo, option, path).expect(0)
 
 
 class Snapshot(Kill):
