@@ -1,10 +1,12 @@
 mod crashes;
 mod damage;
+mod leaning;
 mod merging;
 mod overtaken;
 mod plans;
 mod readers;
 mod refusals;
+mod sessions;
 
 use super::*;
 use crate::{
