@@ -1,6 +1,7 @@
 mod crashes;
 mod damage;
 mod leaning;
+mod meetings;
 mod merging;
 mod overtaken;
 mod plans;
