@@ -196,8 +196,9 @@ pub fn hand_out(session: &Session, repo: &Repository, place: &Place, new: &NewRe
     match &new.key_file_out {
         Some(path) if is_there(path) => opens(path, Unlock::Secret(secrets::read_key_file(path)?))?,
         Some(path) => {
-            let key = secrets::make_key_file(path, repo.entropy())?;
+            let (key, file) = secrets::make_key_file(path, repo.entropy())?;
             repo.add_slot(Role::Owner, &key, new.kdf.into(), "key file of init")?;
+            file.finish()?;
             if !session.screen.json {
                 session
                     .screen

@@ -4,7 +4,9 @@ use super::{
     exit::{Done, Failure},
     human::{self, Align, Table},
     init::Kdf,
-    json, rekey,
+    json,
+    private::Unfinished,
+    rekey,
     secrets::{self, NewPassword},
     session::Session,
     sheet,
@@ -217,26 +219,21 @@ fn add(add: Add, session: &Session) -> Result<Done, Failure> {
     // Before a key file is made that would open nothing.
     repo.keys().narrowed(role)?;
     if let Some(path) = add.key_file_out.as_deref().filter(|path| path.symlink_metadata().is_ok()) {
-        let path = secrets::shown(path);
-        return Err(Error::refused(format!(
-            "{path} is there already; if it is left over from a run that was interrupted, it opens nothing (try `vault key list --key-file \
-             {path}`): remove it, or give another name"
-        ))
-        .into());
+        return Err(Error::refused(format!("{} is there already: give another name", secrets::shown(path))).into());
     }
-    let secret = match &add.key_file_out {
-        Some(path) => secrets::make_key_file(path, repo.entropy())?,
-        None => add.new.get(&session.screen, &session.interrupts)?,
-    };
-    let id = match repo.add_slot(role, &secret, add.kdf.into(), &add.label) {
-        Ok(id) => id,
-        Err(error) => {
-            if let Some(path) = &add.key_file_out {
-                let _ = std::fs::remove_file(path);
-            }
-            return Err(error.into());
+    let (secret, file) = match &add.key_file_out {
+        Some(path) => {
+            let (secret, file) = secrets::make_key_file(path, repo.entropy())?;
+            (secret, Some(file))
         }
+        None => (add.new.get(&session.screen, &session.interrupts)?, None),
     };
+    let id = repo.add_slot(role, &secret, add.kdf.into(), &add.label)?;
+    if let Some(Err(error)) = file.map(Unfinished::finish) {
+        // Nobody has what opens it.
+        repo.remove_slot(&id.to_string())?;
+        return Err(error);
+    }
     let file = add.key_file_out.as_deref().map(secrets::shown);
     let opened_by = match &file {
         Some(path) => format!("the key file {path} opens it"),

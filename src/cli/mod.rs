@@ -35,6 +35,7 @@ mod man;
 mod media;
 mod mount;
 mod parity;
+mod private;
 mod progress;
 mod prune;
 mod pull;

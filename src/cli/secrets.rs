@@ -1,6 +1,6 @@
 //! Where passphrases and keys come from. Never from the command line itself, which every process can read.
 
-use super::{args::Global, exit::Failure, screen::Screen, signals::Interrupts};
+use super::{args::Global, exit::Failure, private::Unfinished, screen::Screen, signals::Interrupts};
 use crate::{
     error::{Error, Result},
     fleet::config::Access,
@@ -13,11 +13,11 @@ use crate::{
 };
 use std::{
     ffi::{OsStr, OsString},
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, BufRead, Read, Write},
     os::unix::{
         ffi::{OsStrExt, OsStringExt},
-        fs::{OpenOptionsExt, PermissionsExt},
+        fs::PermissionsExt,
     },
     path::Path,
     process::{Command, Stdio},
@@ -57,12 +57,7 @@ pub fn read_file(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, Failure> {
 
 /// Makes a file that only the user can read; fails when there is one.
 pub fn write_private(path: &Path, contents: &[u8]) -> Result<(), Failure> {
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(contents)?;
-        file.sync_all()
-    };
-    write().map_err(|source| Failure::File { doing: "make", path: shown(path), source })
+    Unfinished::write(path, contents)?.finish()
 }
 
 /// Without the line's end that editors and `echo` leave.
@@ -141,13 +136,13 @@ pub fn read_key_file(path: &Path) -> Result<Secret, Failure> {
     }
 }
 
-/// Makes a new key file; fails when there is a file of that name.
-pub fn make_key_file(path: &Path, entropy: &dyn Entropy) -> Result<Secret, Failure> {
+/// Makes a new key file; fails when there is a file of that name. It gets its name when it is finished: when it opens something.
+pub fn make_key_file(path: &Path, entropy: &dyn Entropy) -> Result<(Secret, Unfinished), Failure> {
     let key = SealKey::new(random(entropy)?);
     let mut text = Zeroizing::new(hex(key.expose()));
     text.push('\n');
-    write_private(path, text.as_bytes())?;
-    Ok(Secret::KeyFile(key))
+    let file = Unfinished::write(path, text.as_bytes())?;
+    Ok((Secret::KeyFile(key), file))
 }
 
 /// Reads a recovery sheet.
@@ -339,7 +334,8 @@ mod tests {
     fn key_files_are_private_and_made_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
-        let made = make_key_file(&path, &SeededEntropy::new(1)).unwrap();
+        let (made, file) = make_key_file(&path, &SeededEntropy::new(1)).unwrap();
+        file.finish().unwrap();
         assert!(read_key_file(&path).unwrap() == made);
         assert!(make_key_file(&path, &SeededEntropy::new(1)).is_err());
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();

@@ -86,12 +86,6 @@ impl Damaged {
 }
 
 impl Notes {
-    /// The packs that notes of this kind name.
-    pub fn packs(&self, step: Step) -> HashSet<PackId> {
-        let of_step = self.noted.iter().filter(|noted| noted.note.step == step);
-        of_step.flat_map(|noted| noted.note.packs.iter().copied()).collect()
-    }
-
     /// The packs that any note names.
     pub fn named(&self) -> HashSet<PackId> {
         self.noted.iter().flat_map(|noted| noted.note.packs.iter().copied()).collect()

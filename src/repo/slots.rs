@@ -230,20 +230,43 @@ impl Repository {
         self.store().sync()
     }
 
-    /// Replaces the slot that `old` opens by one that `new` opens, in the same role, under the same label: the new one is
-    /// proved before the old one goes.
+    /// Replaces the slots that `old` opens by such that `new` opens, in the same roles, under the same labels: the new ones are proved
+    /// before any of the old ones goes. There is more than one of either when a change was cut off before its end; they all go, so that
+    /// what was changed does not open any more, and what is changed next does not either. Returns one of the new slots.
     pub fn change_secret(&self, old: &Secret, new: &Secret, costs: Costs) -> Result<KeyId> {
         self.expect_room()?;
         let (slots, _) = read_slots(self.store(), self.keys().repo())?;
+        let (mut replaced, mut left_over) = (Vec::new(), Vec::new());
         for slot in slots {
             let name = object_name(&slot.id());
-            if let Some(keys) = slot.open(old, &name)? {
-                let note = Note { created: self.clock().now().sec, ..slot.note(&keys, &name)? };
-                let id = store_slot(self.store(), &keys, new, costs, &note, self.entropy())?;
-                self.drop_slot(&slot.id())?;
-                return Ok(id);
+            let (opened_by, keys) = match slot.open(old, &name)? {
+                Some(keys) => (&mut replaced, keys),
+                None => match slot.open(new, &name)? {
+                    Some(keys) => (&mut left_over, keys),
+                    None => continue,
+                },
+            };
+            let note = slot.note(&keys, &name)?;
+            opened_by.push((slot.id(), keys, note));
+        }
+        // By role and label.
+        let mut made: Vec<(Note, KeyId)> = Vec::new();
+        let is_like = |one: &Note, other: &Note| (one.role, &one.label) == (other.role, &other.label);
+        for (_, keys, note) in &replaced {
+            if !made.iter().any(|(like, _)| is_like(like, note)) {
+                let note = Note { created: self.clock().now().sec, ..note.clone() };
+                let id = store_slot(self.store(), keys, new, costs, &note, self.entropy())?;
+                made.push((note, id));
             }
         }
-        Err(Error::WrongKey { why: "no key slot opens with the old secret".into() })
+        let Some(&(_, id)) = made.first() else {
+            return Err(Error::WrongKey { why: "no key slot opens with the old secret".into() });
+        };
+        // What somebody has added under another label stays.
+        left_over.retain(|(_, _, note)| made.iter().any(|(like, _)| is_like(like, note)));
+        for (old, _, _) in replaced.iter().chain(&left_over) {
+            self.drop_slot(old)?;
+        }
+        Ok(id)
     }
 }

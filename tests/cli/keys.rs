@@ -127,6 +127,44 @@ fn keys_are_added_listed_changed_and_removed() {
     of("third", &["snapshots"]).expect(0);
 }
 
+/// A change that is cut off leaves a key of either passphrase. What was changed must not open any more, all the same, neither now nor
+/// after the next change.
+#[test]
+fn what_an_interrupted_change_has_left_goes_with_the_next() {
+    let world = World::with_repository();
+    let with = |old: &str, new: &str, args: &[&str]| {
+        let (old, new) = (old.to_owned(), new.to_owned());
+        world.run_with(args, |c| {
+            c.env("VAULT_PASSWORD", old).env("VAULT_NEW_PASSWORD", new);
+        })
+    };
+    let first = "right";
+    let add = |new: &str, label: &str| {
+        with(first, new, &["key", "add", "--kdf", "low", "--label", label]).expect(0);
+    };
+    // As if cut off before the old one went, twice; and one that somebody has added.
+    add("second", "passphrase of init");
+    add("second", "passphrase of init");
+    add(first, "passphrase of init");
+    add("second", "mine");
+    let labels = |password: &str| -> Vec<String> {
+        let keys = with(password, "", &["key", "list", "--json"]).expect(0).result()["keys"].clone();
+        keys.as_array().unwrap().iter().map(|key| key["label"].as_str().unwrap().to_owned()).collect()
+    };
+    with(first, "second", &["key", "passwd", "--kdf", "low"]).expect(0);
+    with(first, "", &["snapshots"]).expect(12);
+    assert_eq!(labels("second"), ["mine", "passphrase of init"]);
+    // Both are the same passphrase.
+    with("second", "third", &["key", "passwd", "--kdf", "low"]).expect(0);
+    with("second", "", &["snapshots"]).expect(12);
+    let mut labels = labels("third");
+    labels.sort();
+    assert_eq!(labels, ["mine", "passphrase of init"]);
+    // A passphrase for itself, under other costs.
+    with("third", "third", &["key", "passwd", "--kdf", "low"]).expect(0);
+    with("third", "", &["snapshots"]).expect(0);
+}
+
 #[test]
 fn key_files_open_and_must_be_private() {
     let world = World::new();
@@ -148,7 +186,12 @@ fn key_files_open_and_must_be_private() {
     with_key(&["snapshots"]).expect(0);
     with_key(&["key", "passwd"]).expect(2).says("key add");
     // No file is overwritten.
-    world.run(&["key", "add", "--key-file-out", "key"]).expect(1).says("key");
+    world.run(&["key", "add", "--key-file-out", "key"]).expect(1).says("is there already");
+    // What was killed before it had its name is in nobody's way.
+    world.file(".another.unfinished", "", 0o600);
+    world.run(&["key", "add", "--key-file-out", "another"]).expect(0);
+    assert!(!world.path(".another.unfinished").exists());
+    world.run(&["snapshots", "--key-file", "another"]).expect(0);
     world.file("short", "abc\n", 0o600);
     world.run(&["snapshots", "--key-file", "short"]).expect(2).says("64 hexadecimal digits");
     world.run(&["snapshots", "--key-file", "absent"]).expect(1).says("absent");

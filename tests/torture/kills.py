@@ -1,74 +1,14 @@
-"""`kill -9` at random moments of each command. Afterwards `check --read-data` finds nothing, what was acknowledged restores
-byte for byte, and the same command run again succeeds: nothing is to be unlocked, removed or repaired by hand."""
+"""`kill -9` of each command: what it is, what must be there before, and what must hold after."""
 
 import os
 import signal
 import time
 
 from disks import Disk, need_root
-from world import Missing, need
-
-# Rounds on one repository: leftovers of so many kills come together.
-TOGETHER = 20
-
-
-class Kill:
-    """One command. Cases say what it is, what must be there before, and what must hold after."""
-
-    # How often it is killed in a row, run again and killed again, before anybody looks.
-    strikes = (1, 1, 2, 3, 5)
-
-    def __init__(self, world):
-        self.world, self.rng, self.repo = world, world.rng, None
-        # How long it takes when it is left alone, learned as it goes.
-        self.usual = None
-
-    def begin(self):
-        """A repository with a few snapshots."""
-        self.world.fresh()
-        self.repo = self.world.init()
-        for _ in range(4):
-            self.world.take(self.repo)
-
-    def round(self, number):
-        if number % TOGETHER == 0:
-            self.begin()
-        args, env = self.before()
-        for _ in range(self.rng.choice(self.strikes)):
-            ran = self.strike(args, env)
-            if ran.code != -signal.SIGKILL:
-                break
-        self.after(ran)
-        self.again(args, env)
-        if number % 5 == 4:
-            self.world.whole(self.repo, all=number % TOGETHER == TOGETHER - 1)
-
-    def strike(self, args, env=None):
-        """Kills it somewhere between its beginning and a little after its usual end."""
-        if self.usual is None:
-            self.usual = 0.05
-        ran = self.world.killed(args, self.rng.uniform(0, 1.05 * self.usual), env)
-        killed = ran.code == -signal.SIGKILL
-        self.world.count("kills" if killed else "ended before")
-        # The time that nearly all take drifts up while kills come in time, and down to what was seen to be enough.
-        self.usual = self.usual * 1.01 if killed else 0.7 * self.usual + 0.3 * ran.seconds
-        return ran
-
-    def before(self):
-        """Arguments and environment of the command, and what it needs."""
-        raise NotImplementedError
-
-    def after(self, ran):
-        """What must hold when it was killed."""
-        self.world.whole(self.repo)
-
-    def again(self, args, env):
-        """The same command, left alone."""
-        self.world.run(*args, env=env).expect(0)
-
-    def finish(self):
-        pass
-
+from keys import KeyAdd, KeyRemove, Passwd
+from kill import Kill
+from labels import Labels, Move
+from world import PROGRAM, Missing, need
 
 class Init(Kill):
     def round(self, number):
@@ -76,17 +16,21 @@ class Init(Kill):
         world.fresh()
         repo = world.path("repo")
         env = {"VAULT_PASSWORD": "right"}
-        args = ["init", "--repo", repo, "--kdf", "low", "--key-file-out", world.path("key"), "--recovery-sheet", world.path("sheet")]
+        key, sheet = world.path("key"), world.path("sheet")
+        args = ["init", "--repo", repo, "--kdf", "low", "--key-file-out", key, "--recovery-sheet", sheet]
         ran = self.strike(args, env)
-        ended = self.world.run("init", "--repo", repo, "--kdf", "low", env=env)
+        ended = self.world.run(*args, env=env)
         # A repository that is there already is whole, and opens.
         need(ended.code == 0 or "already" in ended.err, f"init again: {ended}")
         need(ended.code != 0 or ran.code != 0, "a repository was made twice in one place")
+        need(0 not in (ended.code, ran.code) or key.exists() and sheet.exists(), "it has made no key file, or no recovery sheet")
         world.fill(world.path("tree"), world.files())
         world.run("snapshot", "--repo", repo, "--as", "a/-/t", world.path("tree"), env=env).expect(0)
         world.run("check", "--read-data", "--repo", repo, env=env).expect(0)
-        if ran.code == 0:
-            world.run("snapshots", "--repo", repo, "--key-file", world.path("key")).expect(0)
+        # What bears its name is whole, and opens it.
+        for option, path in (("--key-file", key), ("--recovery-file", sheet)):
+            if path.exists():
+                world.run("snapshots", "--repo", repo, option, path).expect(0)
 
 
 class Snapshot(Kill):
@@ -268,6 +212,26 @@ class Copy(Kill):
         self.world.whole(self.replica)
 
 
+class Pull(Copy):
+    """The same without its keys, from another machine."""
+
+    def begin(self):
+        super().begin()
+        disk = self.world.path("disk")
+        disk.mkdir()
+        self.replica.path = disk / "remote/alpha"
+        # Called like ssh; runs the line here.
+        ssh = self.world.path("ssh")
+        ssh.write_text('#!/bin/sh\nwhile [ $# -gt 1 ]; do shift; done\nVAULT_STATE_DIR=none exec sh -c "$1"\n')
+        ssh.chmod(0o755)
+
+    def before(self):
+        self.world.take(self.repo)
+        place = self.repo.path if self.rng.random() < 0.3 else f"ssh://alpha.example.org{self.repo.path}"
+        ssh = ["--ssh", self.world.path("ssh"), "--remote-vault", PROGRAM]
+        return ["pull", "alpha", "--from", place, "--partition", self.world.path("disk"), *ssh], None
+
+
 class LogicalCopy(Kill):
     """Into a repository with other keys."""
 
@@ -289,45 +253,6 @@ class LogicalCopy(Kill):
         need(len(there) == len(self.repo.held), f"{len(there)} of {len(self.repo.held)} snapshots were copied")
         self.other.held = {one["id"]: files for one, files in zip(there, self.repo.held.values())}
         self.world.whole(self.other)
-
-
-class KeyAdd(Kill):
-    # The file that the first one left is no longer taken for a new one.
-    strikes = (1,)
-
-    def before(self):
-        keys = self.world.run("key", "list", "--json", *self.world.at(self.repo)).expect(0).result["keys"]
-        for key in [key for key in keys if key["label"] == "more"][5:]:
-            self.world.run("key", "remove", *self.world.at(self.repo), key["id"]).expect(0)
-        self.file = self.world.path(f"key-{self.rng.randrange(1 << 60)}")
-        return ["key", "add", "--key-file-out", self.file, "--label", "more", *self.world.at(self.repo)], None
-
-    def after(self, ran):
-        super().after(ran)
-        if ran.code == 0:
-            self.world.run("snapshots", "--repo", self.repo.path, "--key-file", self.file).expect(0)
-
-    def again(self, args, env):
-        if not self.file.exists():
-            super().again(args, env)
-        else:
-            # It came as far as the file; what of it opens is told by its use.
-            ran = self.world.run("snapshots", "--repo", self.repo.path, "--key-file", self.file).expect(0, 12)
-            self.world.count("key files that open nothing", ran.code == 12)
-            super().again([*args[:3], f"{self.file}-2", *args[4:]], env)
-
-
-class KeyRemove(Kill):
-    def before(self):
-        file = self.world.path(f"key-{self.rng.randrange(1 << 60)}")
-        add = ["key", "add", "--json", "--key-file-out", file, *self.world.at(self.repo)]
-        self.id = self.world.run(*add).expect(0).result["key"]
-        return ["key", "remove", *self.world.at(self.repo), self.id], None
-
-    def again(self, args, env):
-        self.world.run(*args).expect(0, 2)
-        ran = self.world.run("key", "list", "--json", *self.world.at(self.repo)).expect(0)
-        need(self.id not in str(ran.result), "the key is still there")
 
 
 class Sync(Kill):
@@ -439,8 +364,12 @@ KILLS = {
     "repair": Repair,
     "copy": Copy,
     "copy-logical": LogicalCopy,
+    "pull": Pull,
     "key-add": KeyAdd,
     "key-remove": KeyRemove,
+    "key-passwd": Passwd,
+    "labels": Labels,
+    "move": Move,
     "media-sync": Sync,
     "restore": Restore,
     "mount": Mount,

@@ -1,6 +1,7 @@
 //! What goes, what stays, and what is said of it.
 
 use super::*;
+use crate::series::Series;
 
 #[test]
 fn what_no_rule_keeps_is_forgotten_with_a_tombstone_and_the_rest_is_whole() {
@@ -128,4 +129,21 @@ fn a_newer_format_anywhere_ends_it_before_anything_is_done() {
         assert!(matches!(by_id(&fixture.repo, &[all[1].id], true), Err(Error::Unsupported { .. })));
         assert_eq!(fixture.store.names(), before);
     }
+}
+
+#[test]
+fn each_series_has_its_own_policy_and_one_without_is_left_alone() {
+    let fixture = Fixture::new();
+    let (all, _, _) = (days(&fixture, SERIES, 3), days(&fixture, "h/-/t", 3), days(&fixture, "h/-/u", 3));
+    let policy_of = |series: &Series| match series.as_str() {
+        SERIES => Some(last(1)),
+        // It keeps nothing, which nobody means.
+        "h/-/t" => Some(Policy::default()),
+        _ => None,
+    };
+    let planned = of_policies(&fixture.repo, &policy_of, &TimeZone::UTC, &Silent).unwrap();
+    assert_eq!(planned.series.iter().map(|one| one.series.as_str()).collect::<Vec<_>>(), [SERIES]);
+    let report = apply(&fixture.repo, &planned, &actor(), &Silent).unwrap();
+    assert_eq!(report.forgotten, ids(&all[..2]));
+    assert_eq!(listed(&fixture.repo).len(), 7);
 }

@@ -90,3 +90,29 @@ fn annotations_of_writers_and_of_other_series_do_not_count() {
         );
     }
 }
+
+/// That it is damaged unpins nothing: it may be repaired.
+#[test]
+fn a_pinned_snapshot_that_cannot_be_read_stays() {
+    let fixture = Fixture::new();
+    let all = days(&fixture, SERIES, 4);
+    annotate(&fixture.repo, &all[..1], &pin(true), &actor(), &Silent).unwrap();
+    for damaged in &all[..2] {
+        fixture.store.tamper(&object_name(&fixture.tag(SERIES), &damaged.id), |bytes| bytes[100] ^= 1);
+    }
+    for force in [false, true] {
+        let refused = by_id(&fixture.repo, &[all[0].id], force);
+        assert!(matches!(refused, Err(Error::Refused { what }) if what.contains("pinned")));
+    }
+    let refused = by_id(&fixture.repo, &[all[1].id], false);
+    assert!(matches!(refused, Err(Error::Refused { what }) if what.contains("--force")));
+    // What may say that it is pinned cannot be read either.
+    let doubtful = fixture.copy();
+    let note = doubtful.names("notes/").remove(0);
+    doubtful.store.tamper(&note, |bytes| bytes[100] ^= 1);
+    let refused = by_id(&doubtful.repo, &[all[1].id], true);
+    assert!(matches!(refused, Err(Error::Refused { what }) if what.contains("may be")));
+    forget_ids(&fixture.repo, &[all[1].id]);
+    assert_eq!(listed(&fixture.repo), ids(&all[2..]));
+    assert!(fixture.names("snapshots/").contains(&object_name(&fixture.tag(SERIES), &all[0].id)));
+}

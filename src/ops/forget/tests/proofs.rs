@@ -143,3 +143,18 @@ fn heads_fit_their_place() {
     assert_eq!(tombstones::open_tombstone(&keys, &bytes, series, snapshot, &"x").unwrap(), long);
     assert!(seal_tombstone(&keys, &Tombstone { reason: "x".repeat(1025), ..long }, &SeededEntropy::new(2)).is_err());
 }
+
+/// A writer may store what bears a tombstone's name; it takes no pin away.
+#[test]
+fn what_proves_nothing_takes_no_annotation_away() {
+    let fixture = Fixture::new();
+    let all = days(&fixture, SERIES, 3);
+    let tag = fixture.tag(SERIES);
+    annotate(&fixture.repo, &all[..1], &pin(true), &actor(), &Silent).unwrap();
+    let bytes = forged(fixture.as_writer().keys(), &head_of(tag, &all[0]));
+    fixture.store.put(&tombstones::object_name(&tag, &all[0].id), &bytes).unwrap();
+    assert_eq!(plan(&fixture.repo, &last(9)).stale, []);
+    assert_eq!(forget(&fixture.repo, &last(1)).unwrap().forgotten, [all[1].id]);
+    assert_eq!(fixture.names("notes/").len(), 1);
+    assert!(listed(&fixture.repo).contains(&all[0].id));
+}

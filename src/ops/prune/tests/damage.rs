@@ -9,7 +9,7 @@ use crate::{
     object::Kind,
     ops::repair,
     pack,
-    repo::{Surroundings, Unlock, mover::Mover},
+    repo::{Surroundings, Unlock, mover::Mover, session::Stay},
     seal::SealKey,
     store::{
         Capabilities,
@@ -308,4 +308,35 @@ fn on_a_full_disk_what_is_damaged_is_passed_over_all_the_same() {
     prune(&repo, &Options { force: false, ..at_once() }, &Silent).unwrap();
     assert!(!world.names("sessions/").contains(&name));
     world.settle();
+}
+
+/// Who pulls a cable has damaged nothing: after a day it would be passed over.
+#[test]
+fn what_cannot_be_read_because_the_medium_is_gone_is_an_error_and_no_damage() {
+    let mut world = forgotten(1);
+    world.pass(2 * DAY);
+    let session = ObjectName::of_parts(&["sessions", &"5a".repeat(32)]);
+    world.fixture.store.put(&session, b"whatever").unwrap();
+    let faulty = Arc::new(FaultyStore::new(world.fixture.store.clone()));
+    let repo = world.fixture.reopen(faulty.clone());
+    faulty.plan(Fault::on(Op::Get, 1, std::io::ErrorKind::NotConnected).lasting());
+    // The sectors are bad, and all else is there.
+    assert_eq!(repo.notes().unwrap().damaged.len(), 1);
+    assert!(matches!(&repo.stays(&Silent).unwrap()[..], [Stay::Damaged(_)]));
+    faulty.plan(Fault::on(Op::Stat, 1, std::io::ErrorKind::NotConnected).lasting());
+    assert!(matches!(repo.notes(), Err(Error::Store { .. })));
+    assert!(matches!(repo.stays(&Silent), Err(Error::Store { .. })));
+}
+
+/// Another clock takes its place where there is none, and where there is no room to look at it; not where it fails.
+#[test]
+fn a_clock_that_cannot_be_read_ends_a_prune() {
+    let world = forgotten(1);
+    let before = world.names("");
+    let faulty = FaultyStore::new(world.fixture.store.clone());
+    faulty.plan(Fault::on(Op::Now, 1, std::io::ErrorKind::PermissionDenied).lasting());
+    let repo = world.fixture.reopen(Arc::new(faulty));
+    assert!(matches!(repo.store_time(), Err(Error::Store { .. })));
+    assert!(prune(&repo, &at_once(), &Silent).is_err());
+    assert_eq!(world.names(""), before);
 }

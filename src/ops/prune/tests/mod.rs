@@ -1,11 +1,14 @@
 mod crashes;
 mod damage;
 mod hollow;
+mod leaning;
+mod meetings;
 mod merging;
 mod overtaken;
 mod plans;
 mod readers;
 mod refusals;
+mod sessions;
 
 use super::*;
 use crate::{
