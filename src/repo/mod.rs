@@ -92,6 +92,8 @@ fn read_config(store: &dyn Store) -> Result<(Vec<u8>, RepoId)> {
         }
         none("its config is not a vault repository's; choose another folder, or make one with `vault init`")
     };
+    // Asked for, so that it lasts with the next sync: who made it may have been killed before its own.
+    store.stat(&config_name())?;
     let bytes = match store.get(&config_name(), CONFIG_MAX) {
         // The power went while it was made: nothing has been stored yet.
         Ok(bytes) if bytes.is_empty() && !holds_any(store, "snapshots/") => {
@@ -136,6 +138,8 @@ impl Repository {
         around: Surroundings,
     ) -> Result<Self> {
         if store.stat(&config_name())?.is_some_and(|entry| entry.len > 0) {
+            // Whoever made it may have been killed before it was durable, and now it is relied on.
+            store.sync()?;
             return Err(Error::refused(format!("there is a repository at {} already", store.place())));
         }
         let created = around.clock.now().sec;

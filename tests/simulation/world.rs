@@ -329,12 +329,14 @@ pub fn doomed(store: SharedStore, op: &Op, around: &Around) -> Result<BTreeSet<S
 /// Does it. An operation that was interrupted may be done once more.
 pub fn perform(store: SharedStore, op: &Op, around: &Around) -> Result<Done> {
     if *op == Op::Init {
-        // What an interrupted one left, or what it was not told that it had made.
+        // What an interrupted one left is no other's. What it was not told that it had made is there already.
         match Repository::identify(&*store) {
-            Err(Error::NoRepository { .. }) => {
-                Repository::init(store, &secret(1), Costs::LOW, "first", config(), around.surroundings())?;
-            }
-            identified => drop(identified?),
+            Err(Error::NoRepository { .. }) | Ok(_) => {}
+            Err(error) => return Err(error),
+        }
+        match Repository::init(store, &secret(1), Costs::LOW, "first", config(), around.surroundings()) {
+            Err(Error::Refused { .. }) => {}
+            made => drop(made?),
         }
         return Ok(Done::default());
     }

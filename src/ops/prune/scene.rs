@@ -107,7 +107,7 @@ impl Scene {
             Some(before) if before.sources == sources_of(repo)? => (before.sources, before.index),
             _ => index(repo)?,
         };
-        let packs = packs(repo, monitor)?;
+        let packs = packs(repo, &mut hollow, monitor)?;
         if !packs.is_empty() && index.is_empty() {
             return Err(Error::refused(
                 "the index is empty, and there are packs: nothing is pruned. The index may be lost; it can be made anew from the \
@@ -234,11 +234,12 @@ fn stands_for(repo: &Repository, snapshot: &Snapshot) -> Option<String> {
     Some(object_name(&repo.keys().series_tag(&series), &from).to_string())
 }
 
-/// The packs in the store; what else lies among them is told of.
-fn packs(repo: &Repository, monitor: &dyn Monitor) -> Result<HashMap<PackId, u64>> {
+/// The packs in the store, but for those without bytes; what else lies among them is told of.
+fn packs(repo: &Repository, hollow: &mut Vec<ObjectName>, monitor: &dyn Monitor) -> Result<HashMap<PackId, u64>> {
     let (mut packs, mut odd) = (HashMap::new(), Vec::new());
     repo.store().list("packs/", &mut |entry| {
         match PackId::parse(entry.name.leaf()) {
+            Ok(id) if pack::object_name(&id) == entry.name && entry.len == 0 => hollow.push(entry.name),
             Ok(id) if pack::object_name(&id) == entry.name => drop(packs.insert(id, entry.len)),
             _ if odd.len() < ODD_MAX => odd.push(entry.name),
             _ => {}

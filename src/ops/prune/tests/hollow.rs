@@ -15,12 +15,13 @@ fn tag(world: &World) -> SeriesTag {
 
 #[test]
 fn what_was_on_its_way_stops_nobody_is_told_and_goes() {
-    for class in ["gc", "sessions", "index", "gone", "notes"] {
+    for class in ["gc", "sessions", "index", "gone", "notes", "packs"] {
         let mut world = World::new();
         world.snapshot(&[(1, 0), (2, 0)]);
         let id = "ab".repeat(32);
         let name = match class {
             "gone" | "notes" => ObjectName::of_parts(&[class, &tag(&world).to_string(), &id]),
+            "packs" => pack::object_name(&crate::id::PackId([0xab; 32])),
             folder => ObjectName::of_parts(&[folder, &id]),
         };
         hollow(&world, &name);
