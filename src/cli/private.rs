@@ -51,7 +51,7 @@ impl Unfinished {
     fn rename(&self) -> io::Result<()> {
         match renameat_with(CWD, &self.beside, CWD, &self.path, RenameFlags::NOREPLACE) {
             // Not every file system, nor every kernel, can tell.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
                 if self.path.symlink_metadata().is_ok() {
                     return Err(ErrorKind::AlreadyExists.into());
                 }
@@ -60,7 +60,24 @@ impl Unfinished {
             renamed => renamed?,
         }
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        let flushed = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+        match flushed {
+            // Some file systems flush no folders; who may not read one, only write to it, cannot either.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::PermissionDenied
+                ) =>
+            {
+                Ok(())
+            }
+            Err(error) => {
+                // It is not to be relied on, and so must not be there.
+                let _ = fs::remove_file(&self.path);
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
     }
 }
 

@@ -186,9 +186,7 @@ impl Repository {
 
     /// Names of the annotations of one series, or of all.
     pub fn annotation_names(&self, series: Option<&Series>) -> Result<Vec<(SeriesTag, AnnotationId)>> {
-        // One without bytes says nothing: the power went before they came.
-        let names = self.names_below("notes", series)?.into_iter().filter(|(.., len)| *len > 0);
-        Ok(names.map(|(tag, id, _)| (tag, AnnotationId(id))).collect())
+        Ok(self.names_below("notes", series)?.into_iter().map(|(tag, id, _)| (tag, AnnotationId(id))).collect())
     }
 
     /// Reads the annotations of one series, or of all; for maintainers and owners.

@@ -249,6 +249,12 @@ impl Repository {
             let note = slot.note(&keys, &name)?;
             opened_by.push((slot.id(), keys, note));
         }
+        // All are there at once, before any goes.
+        if replaced.len() > 1 && replaced.len() + self.list_slots()?.0.len() > limits::SLOTS_MAX {
+            return Err(Error::refused(
+                "there are too many keys to change several at once: remove some, see `vault key list`",
+            ));
+        }
         // By role and label.
         let mut made: Vec<(Note, KeyId)> = Vec::new();
         let is_like = |one: &Note, other: &Note| (one.role, &one.label) == (other.role, &other.label);

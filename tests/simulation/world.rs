@@ -288,7 +288,7 @@ pub fn objects(store: &dyn Store) -> Objects {
 /// snapshots nor tombstones. That these are there for all that was acknowledged shows when it is restored.
 pub fn is_begun(store: &dyn Store) -> bool {
     let names = objects(store);
-    let any = |folder: &str| names.keys().any(|name| name.starts_with(folder));
+    let any = |folder: &str| names.iter().any(|(name, bytes)| name.starts_with(folder) && !bytes.is_empty());
     any("packs/") && (!any("index/") || (!any("snapshots/") && !any("gone/")))
 }
 

@@ -79,7 +79,8 @@ fn client(programs: [&str; 2], server: &Server) -> Result<Client> {
 
 fn asking(server: &Server) -> Result<Client> {
     // In binary mode the client obeys none of its own commands (`\! …`), which a dump or a name might hold.
-    let quiet = ["--batch", "--binary-mode", "--skip-column-names", "--default-character-set=utf8mb4"];
+    let quiet =
+        ["--batch", "--binary-mode", "--skip-column-names", "--default-character-set=utf8mb4", "--local-infile=0"];
     Ok(client(["mariadb", "mysql"], server)?.args(quiet))
 }
 

@@ -28,7 +28,11 @@ pub(super) fn tombstones(found: &Findings<'_>) -> Result<Gone> {
 
 /// A name without bytes, which nobody relies on.
 pub(super) fn hollow(found: &Findings<'_>, name: &ObjectName) {
-    found.add(name.as_str(), "it has no bytes, as a power cut may leave it; prune takes it away");
+    let next = match name.folder() {
+        "index" => "what it may have listed `vault repair index` lists again; prune takes it away",
+        _ => "prune takes it away",
+    };
+    found.add(name.as_str(), format!("it has no bytes, as a power cut may leave it; {next}"));
 }
 
 /// Reads all annotations.

@@ -153,10 +153,7 @@ impl Stored {
                 found.note(format!("{name}: no object of this repository, left alone"));
             }
             // Whoever reads these passes over names without bytes.
-            if entry.len == 0
-                && class.is_some()
-                && ["index/", "gone/", "notes/"].iter().any(|of| name.as_str().starts_with(of))
-            {
+            if entry.len == 0 && class.is_some() && ["index/", "gone/"].iter().any(|of| name.as_str().starts_with(of)) {
                 marks::hollow(found, name);
             }
             if class.is_some() && beside::Class::of(name).is_some() {

@@ -315,6 +315,8 @@ fn stays(repo: &Repository, survey: &Survey, options: &Options, plan: &mut Plan)
     let scene = &survey.scene;
     let has_clock = repo.store().capabilities().clock;
     let alive = |stored: i64| is_alive(stored, scene.now, has_clock);
+    // What it listed can still be listed again.
+    let lost_index = scene.hollow_index().is_some();
     let mut newest: HashMap<[u8; 16], i64> = HashMap::new();
     for stay in &scene.stays {
         if let Stay::Session { stored, said, .. } = stay {
@@ -333,6 +335,7 @@ fn stays(repo: &Repository, survey: &Survey, options: &Options, plan: &mut Plan)
                 // One that is younger may still be finished by its writer.
                 let is_old = scene.now.saturating_sub(*stored).saturating_abs() >= options.grace || !has_clock;
                 match survey.intents.get(&listed.id) {
+                    Some(Fate::Broken) if lost_index => plan.held += 1,
                     None | Some(Fate::Broken) => plan.drop.push(listed.id),
                     Some(Fate::Whole) if is_old => plan.publish.push((*tag, listed.id)),
                     Some(_) => plan.held += 1,
@@ -351,6 +354,14 @@ fn stays(repo: &Repository, survey: &Survey, options: &Options, plan: &mut Plan)
 fn guard(repo: &Repository, survey: &Survey, plan: &Plan, options: &Options) -> Result<()> {
     let scene = &survey.scene;
     let force = "give --force if it is meant";
+    let listed_dead = plan.dead.iter().filter(|id| !scene.unlisted.contains_key(*id)).count();
+    // The first snapshot of all may be on its way; otherwise there must have been others.
+    if !scene.packs.is_empty() && scene.snapshots.is_empty() && scene.gone.is_empty() {
+        return match listed_dead == 0 && plan.remove.is_empty() {
+            true => Ok(()),
+            false => Err(Error::refused(super::scene::NO_SNAPSHOTS)),
+        };
+    }
     if options.force || scene.packs.is_empty() {
         return Ok(());
     }
@@ -364,7 +375,6 @@ fn guard(repo: &Repository, survey: &Survey, plan: &Plan, options: &Options) -> 
             previous.short()
         )));
     }
-    let listed_dead = plan.dead.iter().filter(|id| !scene.unlisted.contains_key(*id)).count();
     if listed_dead * 2 > scene.packs.len() {
         return Err(Error::refused(format!(
             "{listed_dead} of {} packs would go: nothing is pruned; {force}",

@@ -24,6 +24,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 /// Odd names that are told of.
 const ODD_MAX: usize = 20;
 
+pub(super) const NO_SNAPSHOTS: &str = "there are no snapshots, and no tombstones of forgotten ones: nothing is pruned. They may be lost; \
+     if there never were any, remove the repository";
+
 /// What lies in the store.
 pub(super) struct Scene {
     /// The time by the store's clock, or by this machine's.
@@ -90,7 +93,7 @@ impl Scene {
         repo.pass_over(&damaged, alone, monitor)?;
         let passed_over = damaged.iter().map(|damaged| damaged.name.clone()).collect();
         let damaged = damaged.into_iter().filter(Damaged::is_lost).map(|damaged| damaged.name).collect();
-        for folder in ["index/", "gone/", "notes/"] {
+        for folder in ["index/", "gone/"] {
             repo.store().list(folder, &mut |entry| {
                 if entry.len == 0 && naming::class(entry.name.as_str()).is_some() {
                     hollow.push(entry.name);
@@ -117,10 +120,7 @@ impl Scene {
         // The first one of all may be on its way, and its writer dead.
         let begun = stays.iter().any(|stay| matches!(stay, Stay::Intent { .. }));
         if !packs.is_empty() && snapshots.is_empty() && gone.is_empty() && !begun {
-            return Err(Error::refused(
-                "there are no snapshots, and no tombstones of forgotten ones: nothing is pruned. They may be lost; if there never \
-                 were any, remove the repository",
-            ));
+            return Err(Error::refused(NO_SNAPSHOTS));
         }
         let ids: Vec<PackId> = packs.keys().copied().collect();
         let mut unlisted = BTreeMap::new();
@@ -149,6 +149,11 @@ impl Scene {
     /// True for a snapshot of which a tombstone proves that it was forgotten.
     pub(super) fn is_gone(&self, repo: &Repository, tag: &SeriesTag, id: &SnapshotId) -> bool {
         self.gone.contains(&(*tag, *id)) && repo.prove_forgotten(tag, id).is_ok()
+    }
+
+    /// An index object without bytes.
+    pub(super) fn hollow_index(&self) -> Option<&ObjectName> {
+        self.hollow.iter().find(|name| name.folder() == "index")
     }
 
     /// A snapshot that another names as the one before, and that is neither there nor forgotten.

@@ -7,7 +7,7 @@ use super::{
     walk::{self, Ended, Root},
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     id::{NoteId, PackId, SnapshotId},
     model::gc::Step,
     monitor::{Counter, Monitor, Phase, Silent},
@@ -154,7 +154,15 @@ impl Survey {
             .collect();
         monitor.expect(Counter::Objects, roots.len() as u64);
         let reader = BlobReader::new(repo, &scene.index);
-        walk::all(&roots, &live, &walked, &reader, ops::threads(options.threads), monitor)?;
+        walk::all(&roots, &live, &walked, &reader, ops::threads(options.threads), monitor).map_err(|error| {
+            match (scene.hollow_index(), error) {
+                (Some(index), Error::Corrupt { object, what }) => Error::corrupt(
+                    index,
+                    format!("it has no bytes, and may have listed what is missed ({object}: {what}): first run `vault repair index`"),
+                ),
+                (_, error) => error,
+            }
+        })?;
         for stay in &scene.stays {
             let Stay::Intent { tag, listed, .. } = stay else { continue };
             if scene.is_gone(repo, tag, &listed.id) || intents.contains_key(&listed.id) {

@@ -23,6 +23,10 @@ pub(super) fn refuse(runner: &dyn Runner, how: &Quiesce, tree: &TreeInput) -> Re
     let excludes = Excludes::new(&ExcludeOptions { patterns, ..ExcludeOptions::default() })?;
     for path in within {
         let Ok(below) = path.strip_prefix(&whole) else { continue };
+        // Snapshots of ZFS that somebody looks into, which are in no snapshot, and need not be.
+        if *how == Quiesce::Zfs && below.components().any(|part| part.as_os_str() == ".zfs") {
+            continue;
+        }
         let is_out = |part: &Path| excludes.leaves_out(part.as_os_str().as_encoded_bytes(), true);
         if below.as_os_str().is_empty() || below.ancestors().any(|part| !part.as_os_str().is_empty() && is_out(part)) {
             continue;
