@@ -170,6 +170,10 @@ pub(in crate::ops) fn overtaken(error: Error) -> Error {
 /// Finishes what killed writers have left behind, and takes away what nobody needs any more (M2).
 pub(super) fn tidy(repo: &Repository, plan: &Plan, report: &mut Report, monitor: &dyn Monitor) -> Result<()> {
     let store = repo.store();
+    if !plan.publish.is_empty() {
+        // Their intents were listed, by writers that may have been killed before these were durable: now they last.
+        store.sync()?;
+    }
     for (tag, id) in &plan.publish {
         monitor.check()?;
         let (intent, begun) = (session::intent_name(id), repo.clock().now());
