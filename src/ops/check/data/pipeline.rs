@@ -294,7 +294,12 @@ impl<'a, 'r> Shared<'a, 'r> {
                 }
                 error => error,
             };
+            let has_gone = matches!(&error, Error::Missing { object: of } if *of != object);
             let number = self.found.judge(&object, error)?;
+            if has_gone {
+                // A prune removes what nothing needs before what leans on it.
+                self.found.doubt(number);
+            }
             self.found.damage().segments.insert((pack.id, segment.offset), number);
             pack.damage();
             return Ok(());

@@ -340,3 +340,24 @@ fn a_clock_that_cannot_be_read_ends_a_prune() {
     assert!(prune(&repo, &at_once(), &Silent).is_err());
     assert_eq!(world.names(""), before);
 }
+
+/// A sweep that was cut off: what it began with has gone, what leans on that has not.
+#[test]
+fn what_leans_on_a_pack_that_has_gone_is_a_note_when_nothing_needs_it() {
+    let mut world = World::new();
+    let first = world.snapshot(&[(1, 0)]);
+    let packs: Vec<PackId> = world.repo().list_packs().unwrap().into_keys().collect();
+    let second = world.snapshot(&[(1, 1)]);
+    world.snapshot(&[(9, 0)]);
+    let lists = |entry: &crate::pack::PackEntry| entry.kind == Kind::DataPack as u8 && packs.contains(&entry.id);
+    let gone = fixture::listed_packs(world.repo()).into_iter().find(lists).unwrap().id;
+    let leans = |entry: &crate::pack::PackEntry| entry.directory.segments.iter().any(|one| !one.bases.is_empty());
+    assert!(fixture::listed_packs(world.repo()).iter().any(|entry| entry.kind == Kind::DataPack as u8 && leans(entry)));
+    world.forget(first);
+    world.forget(second);
+    world.fixture.store.remove(&pack::object_name(&gone)).unwrap();
+    let report = check::check(world.repo(), ReadData::Percent(100.0), 1, &Silent).unwrap();
+    assert_eq!(report.findings, [], "{report:?}");
+    assert!(report.notes.iter().any(|note| note.contains("nothing needs it")), "{report:?}");
+    world.settle();
+}
