@@ -181,11 +181,10 @@ fn statement(text: &str) -> Result<String> {
     }
 }
 
-/// The number of the server's error, without what it repeats of the statement.
-fn code(why: &str) -> String {
-    let error = why.rfind("ERROR ").and_then(|at| why.get(at..)).and_then(|rest| rest.split(" at line ").next());
-    let is_code = |text: &&str| text.len() < 40 && text.chars().all(|c| c.is_ascii_alphanumeric() || " ()".contains(c));
-    error.filter(is_code).unwrap_or("one failed").to_owned()
+/// What the server says, without what a syntax error repeats of the statement, which may be a password.
+fn reason(why: &str) -> &str {
+    let error = why.rfind("ERROR ").and_then(|at| why.get(at..)).and_then(|rest| rest.lines().next());
+    error.map_or("it failed", |line| line.split(" near '").next().unwrap_or(line))
 }
 
 /// Where `words` stand outside of all quotes.
@@ -272,7 +271,7 @@ pub(in crate::fleet::database) fn load(server: &Server, contents: Contents<'_>, 
                 Ok(_) => {}
                 // The client says the whole statement again, which may hold a password.
                 Err(Error::Command { why, .. }) => {
-                    wrong.push(code(&why));
+                    wrong.push(reason(&why).to_owned());
                 }
                 Err(error) => return Err(error),
             }
@@ -313,9 +312,15 @@ mod tests {
 
     #[test]
     fn failures_do_not_repeat_statements() {
-        assert_eq!(code("client: ERROR 1045 (28000) at line 2: Access denied"), "ERROR 1045 (28000)");
-        assert_eq!(code("ERROR 1064 (42000): near 'USING '*46''"), "one failed");
-        assert_eq!(code("it broke"), "one failed");
+        assert_eq!(
+            reason("client: ERROR 1524 (HY000) at line 2: Plugin 'x' is not loaded"),
+            "ERROR 1524 (HY000) at line 2: Plugin 'x' is not loaded"
+        );
+        assert_eq!(
+            reason("IDENTIFIED '*46'\nERROR 1064 (42000) at line 2: check near '*46' at line 1"),
+            "ERROR 1064 (42000) at line 2: check"
+        );
+        assert_eq!(reason("it broke"), "it failed");
     }
 
     #[test]
