@@ -280,8 +280,13 @@ impl Load {
         Load { stop, done, thread: Some(thread) }
     }
 
-    /// Ends it; whatever went wrong in it goes wrong here.
+    /// Ends it, once it was done again since it began; whatever went wrong in it goes wrong here.
     pub fn end(mut self) -> u64 {
+        // On a busy machine it may have had no turn meanwhile.
+        while self.done.load(Ordering::Relaxed) < 5 && self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+        {
+            thread::sleep(Duration::from_millis(2));
+        }
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
