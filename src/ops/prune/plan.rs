@@ -383,3 +383,63 @@ fn guard(repo: &Repository, survey: &Survey, plan: &Plan, options: &Options) -> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of these packs (live and dead bytes each) are moved, how many dead bytes go with them, and how many stay.
+    fn chosen(packs: &[(u64, u64)], numbers: Numbers, options: &Options, budget: u64) -> (Vec<usize>, u64, u64) {
+        let id = |n: usize| PackId([n as u8; 32]);
+        let mut plan = Plan { numbers, ..Plan::default() };
+        let movable =
+            packs.iter().enumerate().map(|(n, (live, dead))| Candidate { id: id(n), live: *live, dead: *dead });
+        let lengths = packs.iter().enumerate().map(|(n, (live, dead))| (id(n), live + dead)).collect();
+        let won = choose(&mut plan, movable.collect(), &lengths, options, &mut Budget(budget));
+        assert_eq!(plan.moves, plan.emptied);
+        let moved = plan.moves.iter().map(|id| usize::from(id.0[0])).collect();
+        (moved, won, plan.numbers.unused_after)
+    }
+
+    fn of(max_unused: impl Into<Option<Unused>>) -> Options {
+        Options { max_unused: max_unused.into(), ..Options::default() }
+    }
+
+    fn stored(bytes: u64) -> Numbers {
+        Numbers { stored: Amount { packs: 10, bytes }, ..Numbers::default() }
+    }
+
+    #[test]
+    fn packs_are_moved_until_little_is_unused_or_it_costs_too_much() {
+        let packs = [(70, 30), (10, 90), (60, 40)];
+        assert_eq!(chosen(&packs, stored(1000), &of(None), u64::MAX), (vec![1, 2], 130, 30));
+        // Twice what is won is the most, unless the user says otherwise.
+        assert_eq!(chosen(&[(70, 30)], stored(300), &of(None), u64::MAX), (vec![], 0, 30));
+        assert_eq!(chosen(&[(61, 30)], stored(300), &of(None), u64::MAX), (vec![], 0, 30));
+        assert_eq!(chosen(&[(60, 30)], stored(300), &of(None), u64::MAX), (vec![0], 30, 0));
+        assert_eq!(chosen(&[(70, 30)], stored(300), &of(Unused::Bytes(29)), u64::MAX), (vec![0], 30, 0));
+        assert_eq!(chosen(&[(70, 30)], stored(300), &of(Unused::Bytes(30)), u64::MAX), (vec![], 0, 30));
+        assert_eq!(chosen(&packs, stored(1000), &of(Unused::Unlimited), u64::MAX), (vec![], 0, 160));
+    }
+
+    #[test]
+    fn a_share_is_of_what_will_be_left() {
+        let packs = [(10, 90), (50, 50)];
+        let share = of(Unused::Percent(10.0));
+        assert_eq!(chosen(&packs, stored(1000), &share, u64::MAX), (vec![0], 90, 50));
+        let gone = Amount { packs: 1, bytes: 200 };
+        let numbers = Numbers { removed: Amount { packs: 1, bytes: 100 }, condemned: gone, ..stored(1000) };
+        assert_eq!(chosen(&packs, numbers, &share, u64::MAX), (vec![0], 90, 50));
+        let numbers = Numbers { removed: Amount { packs: 1, bytes: 300 }, condemned: gone, ..stored(1000) };
+        assert_eq!(chosen(&packs, numbers, &share, u64::MAX), (vec![0, 1], 140, 0));
+    }
+
+    #[test]
+    fn what_wins_most_for_its_cost_goes_first_and_the_budget_holds() {
+        let all = of(Unused::Bytes(0));
+        assert_eq!(chosen(&[(3, 2), (100, 90)], stored(1000), &all, 100), (vec![1], 90, 2));
+        assert_eq!(chosen(&[(100, 90), (3, 2)], stored(1000), &all, 100), (vec![0], 90, 2));
+        // What is too much is passed over for what is not.
+        assert_eq!(chosen(&[(100, 90), (3, 2)], stored(1000), &all, 99), (vec![1], 2, 90));
+    }
+}

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::{
-    id::SeriesTag,
-    model::limits,
+    id::{PackId, SeriesTag},
+    model::{gc::Step, limits},
+    repo::session::intent_name,
     world::{Clock, Time},
 };
 use std::sync::{
@@ -94,4 +95,45 @@ fn a_snapshot_that_nobody_could_read_again_is_not_published() {
     let published = session.publish_sealed(&SeriesTag([7; 16]), &bytes, &world.fixture.index());
     assert!(matches!(published, Err(Error::Refused { what }) if what.contains("too long")));
     assert_eq!(world.names(""), before);
+}
+
+/// Its writer may be at work.
+#[test]
+fn an_intent_is_published_when_it_is_old() {
+    let mut world = World::new();
+    world.snapshot(&[(1, 0)]);
+    world.pass(0);
+    let id = world.snapshot(&[(1, 1), (2, 0)]);
+    let name = world.fixture.object(SERIES, &id);
+    let bytes = world.fixture.store.get(&name, u64::MAX).unwrap();
+    world.fixture.store.put(&intent_name(&id), &bytes).unwrap();
+    world.fixture.store.remove(&name).unwrap();
+    let gentle = Options { grace: DAY, ..at_once() };
+    let (plan, report) = prune(world.repo(), &gentle, &Silent).unwrap();
+    assert_eq!((plan.held, plan.finished(), report.published.len()), (1, 0, 0));
+    assert!(world.names("sessions/").contains(&intent_name(&id)) && !world.names("snapshots/").contains(&name));
+    world.pass(DAY);
+    let (plan, report) = prune(world.repo(), &gentle, &Silent).unwrap();
+    assert_eq!((plan.held, plan.finished(), report.published.len()), (0, 1, 1));
+    world.verify();
+    world.settle();
+}
+
+#[test]
+fn a_notice_whose_packs_have_gone_goes_with_a_sweep_and_a_mark_that_is_not_ripe_stays() {
+    let mut world = forgotten(1);
+    let ripe = world.names("gc/");
+    assert!(!ripe.is_empty());
+    world.pass(2 * DAY);
+    world.repo().note(Step::Notice, vec![PackId([9; 32])]).unwrap();
+    let unripe = world.repo().mark([PackId([8; 32])]).unwrap();
+    assert_eq!(world.names("gc/").len(), ripe.len() + 2);
+    let (_, report) = prune(world.repo(), &Options { grace: DAY, ..at_once() }, &Silent).unwrap();
+    assert!(report.removed.packs > 0);
+    let left = world.names("gc/");
+    assert!(left.is_disjoint(&ripe), "{left:?}");
+    // What this run has marked is another matter.
+    let named = world.repo().notes().unwrap().named();
+    assert_eq!((named.contains(&PackId([8; 32])), named.contains(&PackId([9; 32]))), (true, false), "{unripe:?}");
+    world.settle();
 }
