@@ -294,3 +294,21 @@ fn a_set_id_bit_never_acts_for_somebody_else() {
     assert_eq!((short.set_ids, short.owners), (1, 1));
     assert_eq!(short.to_string(), "1 owners not set, 1 set-id bits left out");
 }
+
+/// Labels are this machine's affair: a snapshot of another one says nothing of them.
+#[test]
+fn security_labels_of_this_machine_stay() {
+    if !(root_for("security_labels") && xattrs_for("security_labels")) {
+        return;
+    }
+    let place = Place::new();
+    let file = place.root.create_file(&name("f")).unwrap();
+    set_xattr(&place.inside("f"), "security.label", b"mine");
+    set_xattr(&place.inside("f"), "user.stale", b"x");
+    let policy = Policy { privileges: true, ..Policy::default() };
+    assert!(place.root.xattrs_differ(&name("f"), &plain(0o600), &policy).unwrap());
+    apply_file(&place.root, &name("f"), &file, &plain(0o600), &policy).unwrap();
+    assert_eq!(xattr(&place.inside("f"), "security.label").as_deref(), Some(&b"mine"[..]));
+    assert_eq!(xattr(&place.inside("f"), "user.stale"), None);
+    assert!(!place.root.xattrs_differ(&name("f"), &plain(0o600), &policy).unwrap());
+}

@@ -209,3 +209,37 @@ fn a_target_that_is_no_directory_is_an_error() {
     target.sync().unwrap();
     let _: &File = &target.root().open_to_compare(&name("precious")).unwrap();
 }
+
+/// What is restored into a repository, or below, would end it.
+#[test]
+fn what_lies_in_a_folder_is_told_whatever_way_leads_there() {
+    let place = Place::new();
+    fs::create_dir_all(place.inside("a/b/c")).unwrap();
+    symlink(place.inside("a/b"), place.outside("precious").with_file_name("link")).unwrap();
+    let id_of = |path: &str| place.root.stat(&name(path)).unwrap().unwrap().id;
+    let a = id_of("a");
+    let lies_in_a = |path: PathBuf| Target::lies_in(path.as_os_str().as_bytes(), a).unwrap();
+    for within in ["a", "a/b", "a/b/c", "a/new", "a/b/new/er", "a/b/.."] {
+        assert!(lies_in_a(place.inside(within)), "{within}");
+    }
+    assert!(lies_in_a(place.outside("link")) && lies_in_a(place.outside("link/c/new")));
+    for beside in ["", "ab", "b/new", "a/.."] {
+        assert!(!lies_in_a(place.inside(beside)), "{beside}");
+    }
+    assert!(!lies_in_a(place.outside("new")));
+    assert!(!Target::lies_in(b"/", a).unwrap());
+    assert!(Target::lies_in(place.inside("a/b/c/precious/no").as_os_str().as_bytes(), a).unwrap());
+    fs::write(place.inside("a/file"), b"").unwrap();
+    assert!(Target::lies_in(place.inside("a/file/new").as_os_str().as_bytes(), a).is_err(), "it is no folder");
+}
+
+#[test]
+fn only_what_is_empty_is_removed_as_empty() {
+    let place = Place::new();
+    fs::create_dir_all(place.inside("full/of")).unwrap();
+    assert!(place.root.remove_empty(&name("full")).is_err());
+    let full = place.root.open_dir(&name("full")).unwrap();
+    full.remove_empty(&name("of")).unwrap();
+    place.root.remove_empty(&name("full")).unwrap();
+    assert!(!place.inside("full").exists());
+}
