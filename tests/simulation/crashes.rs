@@ -3,8 +3,10 @@
 use crate::{
     chance::Chance,
     disk::{Fault, Kept, Kind, Trace},
+    operations::Op,
+    programs::program,
     verify::{Depth, survives},
-    world::{Op, Step, World, program},
+    world::{Step, World},
 };
 use rustix::io::Errno;
 use std::{

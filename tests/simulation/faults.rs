@@ -1,8 +1,10 @@
 //! Each step of each operation failing, once and from then on: what the disk refuses, and what a store answers or does not answer.
 
 use crate::{
+    contents::{Sources, contents_of},
+    operations::{Around, DAY, Op, doomed, memory, objects, perform},
     verify::{Depth, survives_in},
-    world::{Around, DAY, Expected, Op, Sources, contents_of, doomed, memory, objects, perform},
+    world::Expected,
 };
 use rustix::io::Errno;
 use std::{
@@ -105,11 +107,13 @@ fn scenes() -> Vec<Scene> {
         Scene::after("first sync", &[], night(2, true)),
         Scene::after("second sync", &[night(2, true)], night(3, true)),
         Scene::after("logical copy", &first(), Op::Copy),
+        Scene::after("rekey", &[], Op::Rekey { nights: 2 }),
+        Scene::after("rekey again", &[Op::Rekey { nights: 2 }], Op::Rekey { nights: 3 }),
     ]
 }
 
 /// What came of an operation: what must hold afterwards.
-fn outcome(scene: &Scene, result: &Result<crate::world::Done>) -> Expected {
+fn outcome(scene: &Scene, result: &Result<crate::operations::Done>) -> Expected {
     let mut expected = scene.expected.clone();
     if expected.made {
         for id in doomed(Arc::new(scene.before.clone()), &scene.op, &scene.around).unwrap() {
@@ -137,7 +141,7 @@ fn outcome(scene: &Scene, result: &Result<crate::world::Done>) -> Expected {
 fn ask(
     scene: &Scene,
     left: MemoryStore,
-    result: &Result<crate::world::Done>,
+    result: &Result<crate::operations::Done>,
     depth: Depth,
 ) -> std::result::Result<(), String> {
     let expected = outcome(scene, result);
@@ -227,7 +231,10 @@ impl Watch for Failing {
 }
 
 /// Does the operation in a folder of which a change fails. Returns what came of it, what is left, and the changes that were tried.
-fn in_folder(scene: &Scene, fault: Option<crate::disk::Fault>) -> (Result<crate::world::Done>, MemoryStore, usize) {
+fn in_folder(
+    scene: &Scene,
+    fault: Option<crate::disk::Fault>,
+) -> (Result<crate::operations::Done>, MemoryStore, usize) {
     let dir = crate::world::folder();
     for (name, bytes) in objects(&scene.before) {
         let path = dir.path().join(name);

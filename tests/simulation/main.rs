@@ -4,9 +4,12 @@
 //! `VAULT_THREADS`.
 
 mod chance;
+mod contents;
 mod crashes;
 mod disk;
 mod faults;
+mod operations;
+mod programs;
 mod sequences;
 mod verify;
 mod world;

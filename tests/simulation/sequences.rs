@@ -2,8 +2,11 @@
 
 use crate::{
     chance::Chance,
+    contents::{Contents, contents_of, files_in},
+    operations::{Around, DAY, Op, memory, objects, perform},
+    programs::steps,
     verify::{holds, is_clean},
-    world::{Around, Contents, DAY, Expected, Op, contents_of, files_in, memory, objects, perform, steps},
+    world::Expected,
 };
 use std::{collections::BTreeSet, sync::Arc};
 use vault::{

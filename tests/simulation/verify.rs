@@ -1,8 +1,10 @@
 //! What is asked of a repository after a power cut, a failure, or nothing at all.
 
 use crate::{
+    contents::{Contents, contents_in},
     disk::Crash,
-    world::{Around, Contents, DAY, Expected, Op, at_once, contents_in, is_begun, memory, objects, perform},
+    operations::{Around, DAY, Op, at_once, is_begun, memory, objects, perform},
+    world::Expected,
 };
 use std::{collections::BTreeSet, sync::Arc};
 use vault::{
@@ -109,7 +111,7 @@ pub fn survives_in(
     }
     if !expected.made {
         // Whatever it is that makes one.
-        let first = if matches!(op, Op::Replicate { .. }) { op } else { &Op::Init };
+        let first = if matches!(op, Op::Replicate { .. } | Op::Rekey { .. }) { op } else { &Op::Init };
         told("again", perform(store(), first, around))?;
     }
     if let Op::Rewrite(_) = op {
