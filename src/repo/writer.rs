@@ -39,6 +39,8 @@ const SEGMENT_BLOBS: usize = 16 << 10;
 const PACK_BLOBS: usize = 64 << 10;
 /// A lane takes a fresh key after so many segments: about a pack.
 const KEY_SEGMENTS: u64 = 64;
+/// What shrinks to such a part is dense.
+const DENSE: usize = 8;
 /// Earlier blobs that a segment may be near to.
 const NEAR_MAX: usize = 256;
 /// After so many segments in a row that were not worth leaning on anything, one in two to the power of it is still tried.
@@ -170,6 +172,7 @@ impl<'r> Writer<'r> {
             sealer: Sealer::new(self.options.compression),
             key: None,
             rooms: Default::default(),
+            dense: false,
             grounds: None,
             file: None,
             misses: 0,
@@ -198,6 +201,8 @@ pub struct Lane<'w> {
     /// The key of the segments, wrapped, and how many it has sealed.
     key: Option<(SealKey, WrappedKey, u64)>,
     rooms: [Filling; 3],
+    /// The last segment of parts shrank to a [`DENSE`]th.
+    dense: bool,
     grounds: Option<Grounds<'w>>,
     file: Option<u64>,
     /// Segments that were not worth leaning on anything, one after another, and how many are not tried now for that.
@@ -221,11 +226,13 @@ enum Room {
 impl Room {
     const ALL: [Room; 3] = [Room::Files, Room::Parts, Room::Leaning];
 
-    /// Plaintext at which a segment is closed, where whole files fill `target` bytes.
-    fn target(self, kind: Kind, target: u32) -> usize {
+    /// Plaintext at which a segment is closed, where whole files fill `target` bytes. Parts that are `dense` repeat one another so
+    /// much that twice as many of them cost little to take one from, and shrink further.
+    fn target(self, kind: Kind, target: u32, dense: bool) -> usize {
         let target = target as usize;
         match self {
             Room::Files if kind == Kind::DataPack => target,
+            Room::Parts if dense => target,
             Room::Parts => target / 2,
             Room::Files | Room::Leaning => target / 4,
         }
@@ -282,7 +289,7 @@ impl<'w> Lane<'w> {
         self.writer.monitor.add(Counter::New, bytes.len() as u64);
         let near = if self.grounds.is_some() { near() } else { Vec::new() };
         let room = if near.is_empty() { room } else { Room::Leaning };
-        let target = room.target(self.kind, self.writer.repo.config().segment_target);
+        let target = room.target(self.kind, self.writer.repo.config().segment_target, self.dense);
         let open = &self.rooms[room as usize];
         if !open.plain.is_empty() && open.plain.len() + bytes.len() > target {
             self.flush_one(room)?;
@@ -319,6 +326,9 @@ impl<'w> Lane<'w> {
         } else {
             self.segment(&filling.plain, &mut filling.blobs, &filling.near).map(Some)
         };
+        if let (Room::Parts, Ok(Some(sealed))) = (room, &sealed) {
+            self.dense = sealed.bytes.len() * DENSE <= filling.plain.len();
+        }
         // Its room is used again.
         filling.plain.clear();
         filling.blobs.clear();
