@@ -227,11 +227,6 @@ impl SegmentCache {
         self.memory.take(len)
     }
 
-    /// Takes a buffer back that was of [`SegmentCache::buffer`].
-    pub fn take_back(&self, buffer: Buffer) {
-        self.memory.give(buffer);
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -399,7 +394,7 @@ mod tests {
             let buffer = cache.buffer(len);
             let room = buffer.room();
             assert!(buffer.len() == len && room >= len && room <= len + (len / 8).max(4096), "{room} for {len}");
-            cache.take_back(buffer);
+            cache.memory.give(buffer);
         }
     }
 

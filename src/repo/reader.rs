@@ -92,22 +92,37 @@ pub struct BlobReader<'r> {
     keys: Mutex<HashMap<(Kind, WrappedKey), SealKey>>,
     opened: SegmentCache,
     openers: Mutex<Vec<Opener>>,
-    prefixes: Mutex<Vec<Vec<u8>>>,
+    prefixes: Spares,
+    sealed: Spares,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// Prefixes that wait to be used again, in number and each in bytes.
-const PREFIXES: (usize, usize) = (4, 5 << 20);
+/// Buffers that wait to be used again: the system takes longer to give out memory than a segment takes to be read into it.
+struct Spares {
+    kept: Mutex<Vec<Vec<u8>>>,
+    /// How many are kept, and bytes beyond which one is not.
+    number: usize,
+    bytes: usize,
+}
 
-fn give_back(prefixes: &Mutex<Vec<Vec<u8>>>, mut prefix: Vec<u8>) {
-    let (number, bytes) = PREFIXES;
-    let mut prefixes = lock(prefixes);
-    if (1..=bytes).contains(&prefix.capacity()) && prefixes.len() < number {
-        prefix.clear();
-        prefixes.push(prefix);
+impl Spares {
+    fn new(number: usize, bytes: usize) -> Self {
+        Spares { kept: Mutex::default(), number, bytes }
+    }
+
+    /// One, whatever is in it.
+    fn take(&self) -> Vec<u8> {
+        lock(&self.kept).pop().unwrap_or_default()
+    }
+
+    fn give(&self, buffer: Vec<u8>) {
+        let mut kept = lock(&self.kept);
+        if (1..=self.bytes).contains(&buffer.capacity()) && kept.len() < self.number {
+            kept.push(buffer);
+        }
     }
 }
 
@@ -126,7 +141,8 @@ impl<'r> BlobReader<'r> {
             keys: Mutex::default(),
             opened: SegmentCache::new(bound),
             openers: Mutex::default(),
-            prefixes: Mutex::default(),
+            prefixes: Spares::new(4, 5 << 20),
+            sealed: Spares::new(2, 2 << 20),
         }
     }
 
@@ -189,24 +205,24 @@ impl<'r> BlobReader<'r> {
 
     /// Opens a segment whose bytes were read by the caller (they are used up). Its blobs are not yet verified.
     pub fn open_sealed(&self, located: &Located, sealed: &mut Vec<u8>, plain: &mut Vec<u8>) -> Result<()> {
-        let open = |opener: &mut Opener, envelope: Envelope<'_>| opener.open(envelope, located.recipe, sealed, plain);
-        self.open_with(located, &mut Effort::default(), open)
+        let prefix = self.prefix(located, &mut Effort::default())?;
+        self.open_over(prefix, located, |opener, envelope| opener.open(envelope, located.recipe, sealed, plain))
     }
 
-    fn open_with(
+    /// Opens one whose bases are here.
+    fn open_over(
         &self,
+        prefix: Vec<u8>,
         located: &Located,
-        effort: &mut Effort,
         open: impl FnOnce(&mut Opener, Envelope<'_>) -> Result<(), OpenError>,
     ) -> Result<()> {
         let key = self.key(located)?;
-        let prefix = self.prefix(located, effort)?;
         let header = self.header(located.kind);
         let envelope = Envelope { header: &header, key: &key, prefix: &prefix };
         let mut opener = lock(&self.openers).pop().unwrap_or_default();
         let opened = open(&mut opener, envelope);
         lock(&self.openers).push(opener);
-        give_back(&self.prefixes, prefix);
+        self.prefixes.give(prefix);
         opened.map_err(|e| {
             let name = pack::object_name(&located.pack);
             let what = format!("the segment at {}: {e}", located.offset);
@@ -228,7 +244,8 @@ impl<'r> BlobReader<'r> {
         effort.depth += 1;
         let kinds: &[BlobKind] =
             if located.kind == Kind::DataPack { &[BlobKind::Data] } else { &[BlobKind::Tree, BlobKind::List] };
-        let mut prefix = lock(&self.prefixes).pop().unwrap_or_default();
+        let mut prefix = self.prefixes.take();
+        prefix.clear();
         for base in &located.bases {
             let mut found = None;
             for kind in kinds {
@@ -268,12 +285,15 @@ impl<'r> BlobReader<'r> {
             if raw > limits::SEGMENT_MAX {
                 return Err(Error::corrupt(pack::object_name(&located.pack), "a segment's plaintext is too long"));
             }
-            let (mut sealed, mut plain) = (self.opened.buffer(stored), self.opened.buffer(raw));
+            // What it leans on comes first: it takes memory of its own.
+            let prefix = self.prefix(located, effort)?;
+            let (mut sealed, mut plain) = (self.sealed.take(), self.opened.buffer(raw));
+            sealed.resize(stored, 0);
             self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;
-            self.open_with(located, effort, |opener, envelope| {
+            self.open_over(prefix, located, |opener, envelope| {
                 opener.open_into(envelope, located.recipe, &mut sealed, &mut plain)
             })?;
-            self.opened.take_back(sealed);
+            self.sealed.give(sealed);
             Ok(plain)
         })?;
         effort.opened.insert(at, plain.clone());
