@@ -146,40 +146,47 @@ impl<'a, 'w> Assembler<'a, 'w> {
     }
 
     /// Works until the walk is over.
-    pub fn run(mut self, steps: &Receiver<Step>, results: &Receiver<Vec<Done>>) -> Result<Taken, Stopped> {
-        while let Some(step) = self.control.receive(steps)? {
-            // Results are taken up as they come, so that files in parts become pages early.
-            while let Ok(done) = results.try_recv() {
-                self.take_up(done)?;
-            }
-            match step {
-                Step::Enter { before } => {
-                    let builder = TreeBuilder::new(self.page_key);
-                    self.frames.push(Frame { builder, before, entries: 0, bytes: 0 });
+    pub fn run(mut self, steps: &Receiver<Vec<Step>>, results: &Receiver<Vec<Done>>) -> Result<Taken, Stopped> {
+        while let Some(steps) = self.control.receive(steps)? {
+            for step in steps {
+                // Results are taken up as they come, so that files in parts become pages early.
+                while let Ok(done) = results.try_recv() {
+                    self.take_up(done)?;
                 }
-                Step::Entry(node) => self.add(*node)?,
-                Step::Forget { ticket } => {
-                    self.shared.remove(&ticket);
-                }
-                Step::File { node, ticket, more, place } => {
-                    if let Some((node, list)) = self.file(*node, ticket, more, results)? {
-                        if let (Some(recall), Some(place)) = (self.recall, &place) {
-                            recall.remember(place, &node, list);
-                        }
-                        self.add(node)?;
-                    }
-                }
-                Step::Leave(mut node) => {
-                    let Some(frame) = self.frames.pop() else { continue };
-                    let mut over = Over { lane: &mut self.lane, pages: self.pages, before: frame.before };
-                    let tree = self.control.guard(frame.builder.finish(&mut over))?;
-                    node.body = Body::Directory { tree, entries: frame.entries, bytes: frame.bytes };
-                    self.add(*node)?;
-                }
+                self.step(step, results)?;
             }
         }
         self.control.guard(self.lane.flush())?;
         Ok(Taken { root: self.root, totals: self.totals, bytes_new: self.lane.take_new() })
+    }
+
+    fn step(&mut self, step: Step, results: &Receiver<Vec<Done>>) -> Result<(), Stopped> {
+        match step {
+            Step::Enter { before } => {
+                let builder = TreeBuilder::new(self.page_key);
+                self.frames.push(Frame { builder, before, entries: 0, bytes: 0 });
+            }
+            Step::Entry(node) => self.add(*node)?,
+            Step::Forget { ticket } => {
+                self.shared.remove(&ticket);
+            }
+            Step::File { node, ticket, more, place } => {
+                if let Some((node, list)) = self.file(*node, ticket, more, results)? {
+                    if let (Some(recall), Some(place)) = (self.recall, &place) {
+                        recall.remember(place, &node, list);
+                    }
+                    self.add(node)?;
+                }
+            }
+            Step::Leave(mut node) => {
+                let Some(frame) = self.frames.pop() else { return Ok(()) };
+                let mut over = Over { lane: &mut self.lane, pages: self.pages, before: frame.before };
+                let tree = self.control.guard(frame.builder.finish(&mut over))?;
+                node.body = Body::Directory { tree, entries: frame.entries, bytes: frame.bytes };
+                self.add(*node)?;
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, node: Node) -> Result<(), Stopped> {

@@ -6,7 +6,7 @@ use super::{
     flow::{BUFFER, Batch, Control, Done, Habits, Pool, Step, Stopped},
     job::Job,
     read::Reader,
-    scan::{Scan, meta_of},
+    scan::{STEPS_AT_ONCE, Scan, meta_of},
     work::work,
 };
 use crate::{
@@ -217,7 +217,7 @@ impl Taker<'_> {
         let class = match &root {
             Root::Directory(dir) | Root::Single(dir, _) => device::class_of_dir(dir),
         };
-        let (steps, steps_out) = bounded(STEPS);
+        let (steps, steps_out) = bounded(STEPS / STEPS_AT_ONCE);
         let (tasks, tasks_out) = bounded(RUNS);
         let (results, results_out) = unbounded();
         let assembler = self.assembler()?;
@@ -308,7 +308,12 @@ impl Taker<'_> {
         let meta = meta_of(&stat, 0, Vec::new(), false);
         control.send(
             &steps,
-            Step::File { node: Box::new(Node { name: name.clone(), meta, body }), ticket: 0, more: false, place: None },
+            vec![Step::File {
+                node: Box::new(Node { name: name.clone(), meta, body }),
+                ticket: 0,
+                more: false,
+                place: None,
+            }],
         )?;
         drop(steps);
         let new = Arc::new(AtomicU64::new(0));

@@ -28,6 +28,9 @@ use look::{BATCHES, Looker, Seen};
 use run::Run;
 use std::sync::Arc;
 
+/// Steps that are handed on together.
+pub const STEPS_AT_ONCE: usize = 64;
+
 /// A directory that has begun.
 struct Frame<'a> {
     node: Box<Node>,
@@ -44,7 +47,7 @@ pub struct Scan<'a> {
     pub with_atime: bool,
     pub protect: Option<(u64, u64)>,
     pub habits: Habits,
-    pub steps: Sender<Step>,
+    pub steps: Sender<Vec<Step>>,
     pub tasks: Sender<Vec<Task>>,
     state: State,
 }
@@ -52,6 +55,8 @@ pub struct Scan<'a> {
 #[derive(Default)]
 struct State {
     run: Run,
+    /// Steps that the assembler was not told of yet.
+    ahead: Vec<Step>,
     next_ticket: Ticket,
     devices: Vec<u64>,
     links: Links,
@@ -66,7 +71,7 @@ impl<'a> Scan<'a> {
         job: &'a Job<'a>,
         excludes: &'a Excludes,
         habits: Habits,
-        steps: Sender<Step>,
+        steps: Sender<Vec<Step>>,
         tasks: Sender<Vec<Task>>,
     ) -> Self {
         Scan {
@@ -193,13 +198,20 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// Tells the assembler. It may be waiting for a file of the run that is being gathered: then that goes first.
+    /// Tells the assembler, of many steps at once: to hand one over may cost more than to take it.
     fn step(&mut self, step: Step) -> Result<(), Stopped> {
-        match self.steps.try_send(step) {
+        self.state.ahead.push(step);
+        if self.state.ahead.len() < STEPS_AT_ONCE { Ok(()) } else { self.flush_steps() }
+    }
+
+    /// The assembler may be waiting for a file of the run that is being gathered: then that goes first.
+    fn flush_steps(&mut self) -> Result<(), Stopped> {
+        let next = Vec::with_capacity(STEPS_AT_ONCE);
+        match self.steps.try_send(std::mem::replace(&mut self.state.ahead, next)) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(step)) => {
+            Err(TrySendError::Full(steps)) => {
                 self.flush_run()?;
-                self.control.send(&self.steps, step)
+                self.control.send(&self.steps, steps)
             }
             Err(TrySendError::Disconnected(_)) => Err(Stopped),
         }
@@ -212,7 +224,8 @@ impl<'a> Scan<'a> {
     }
 
     fn finish(mut self) -> Result<(), Stopped> {
-        self.flush_run()
+        self.flush_run()?;
+        self.flush_steps()
     }
 }
 
