@@ -113,6 +113,7 @@ struct Worker<'t> {
     /// Where the files in the buffer end.
     ends: Vec<usize>,
     plain: Vec<u8>,
+    sealed: Vec<u8>,
     blobs: Vec<BlobEntry>,
     counter: u64,
     stored: u64,
@@ -128,6 +129,7 @@ impl<'t> Worker<'t> {
             filled: 0,
             ends: Vec::new(),
             plain: Vec::new(),
+            sealed: Vec::new(),
             blobs: Vec::new(),
             counter: 0,
             stored: 0,
@@ -213,7 +215,9 @@ impl<'t> Worker<'t> {
         let envelope = Envelope { header: &self.tools.header, key: &self.tools.key, prefix: &[] };
         self.counter += 1;
         let (counter, sealer) = (self.counter, &mut self.sealer);
-        let (recipe, sealed) = timed(&mut self.spent.seal, || sealer.seal(envelope, counter, &self.plain).unwrap());
+        let mut sealed = std::mem::take(&mut self.sealed);
+        let plain = &self.plain;
+        let recipe = timed(&mut self.spent.seal, || sealer.seal(envelope, counter, plain, &mut sealed).unwrap());
         timed(&mut self.spent.prove, || {
             sealer.prove(envelope, recipe, &sealed, &self.blobs, &self.tools.namer).unwrap();
         });
@@ -223,6 +227,7 @@ impl<'t> Worker<'t> {
             seal::seal_segment(&self.tools.key, counter, &self.tools.header, &mut packed);
         });
         self.stored += sealed.len() as u64;
+        self.sealed = sealed;
         self.plain.clear();
         self.blobs.clear();
     }

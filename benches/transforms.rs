@@ -88,7 +88,8 @@ fn transforms(c: &mut Criterion) {
     };
     for (name, plain) in [("text", text()), ("binary", binary()), ("random", noise(LEN))] {
         let mut sealer = Sealer::new(Compression::Auto);
-        let (recipe, sealed) = sealer.seal(envelope, 0, &plain).unwrap();
+        let mut sealed = Vec::new();
+        let recipe = sealer.seal(envelope, 0, &plain, &mut sealed).unwrap();
         let mut start = 0;
         let entry = |end| {
             let bytes = &plain[std::mem::replace(&mut start, end)..end];
@@ -113,7 +114,8 @@ fn transforms(c: &mut Criterion) {
             });
         });
         group.bench_function(id("seal"), |b| {
-            b.iter(|| sealer.seal(envelope, 0, black_box(&plain)).unwrap());
+            let mut sealed = Vec::new();
+            b.iter(|| sealer.seal(envelope, 0, black_box(&plain), &mut sealed).unwrap());
         });
         group.bench_function(id("open"), |b| {
             let (mut opener, mut out) = (Opener::default(), Vec::new());

@@ -80,8 +80,8 @@ impl Sealer {
         }
     }
 
-    /// Packs and seals `plain`, and returns the sealed bytes. The pair of key and counter is never used again.
-    pub fn seal(&mut self, envelope: Envelope<'_>, counter: u64, plain: &[u8]) -> Result<(Recipe, Vec<u8>)> {
+    /// Packs and seals `plain`, and replaces `sealed` by the sealed bytes. The pair of key and counter is never used again.
+    pub fn seal(&mut self, envelope: Envelope<'_>, counter: u64, plain: &[u8], sealed: &mut Vec<u8>) -> Result<Recipe> {
         let Envelope { header, key, prefix } = envelope;
         let (codec, packed) = if !prefix.is_empty() {
             self.compressor.compress_with_prefix(plain, prefix, &mut self.packed).map_err(encoder_failed)?;
@@ -92,11 +92,12 @@ impl Sealer {
             (CODEC_RAW, plain)
         };
         let raw = plain.len() as u32;
-        // Packed into room that is used again, then copied into exactly what it takes: many wait for the packer.
-        let mut sealed = Vec::with_capacity(packed.len() + TAG_LEN);
+        // Packed where the worst fits, then copied into what it takes: many wait for the packer.
+        sealed.clear();
+        sealed.reserve_exact(packed.len() + TAG_LEN);
         sealed.extend_from_slice(packed);
-        seal::seal_segment(key, counter, &associated_data(header, codec, raw), &mut sealed);
-        Ok((Recipe { codec, raw, counter }, sealed))
+        seal::seal_segment(key, counter, &associated_data(header, codec, raw), sealed);
+        Ok(Recipe { codec, raw, counter })
     }
 
     /// Proves a sealed segment: opens it again, decompresses it and recomputes the ids of its blobs. Encoders have bugs and
@@ -250,7 +251,8 @@ mod tests {
         let envelope = Envelope { header: &header, key: &key, prefix };
         let namer = BlobNamer::new([1; 32], [2; 32], [3; 32]);
         let mut sealer = Sealer::new(Compression::default());
-        let (recipe, sealed) = sealer.seal(envelope, 1, plain).unwrap();
+        let mut sealed = Vec::new();
+        let recipe = sealer.seal(envelope, 1, plain, &mut sealed).unwrap();
         let blobs = [BlobEntry { id: namer.name(BlobKind::Data, plain), kind: 1, len: plain.len() as u32 }];
         sealer.prove(envelope, recipe, &sealed, &blobs, &namer).unwrap();
         let len = sealed.len();
@@ -290,7 +292,8 @@ mod tests {
         let envelope = Envelope { header: &header, key: &key, prefix: &[] };
         let mut sealer = Sealer::new(Compression::default());
         // A frame of 16 MiB whose directory admits to 1000 bytes: sealed by one who holds the keys.
-        let (mut recipe, mut sealed) = sealer.seal(envelope, 0, &vec![0; 16 << 20]).unwrap();
+        let mut sealed = Vec::new();
+        let mut recipe = sealer.seal(envelope, 0, &vec![0; 16 << 20], &mut sealed).unwrap();
         assert!(seal::open_segment(&key, 0, &associated_data(&header, recipe.codec, recipe.raw), &mut sealed));
         recipe.raw = 1000;
         seal::seal_segment(&key, 0, &associated_data(&header, recipe.codec, recipe.raw), &mut sealed);

@@ -168,7 +168,8 @@ fn sealing_vectors_hold() {
     let (header, key) = (object::header(Kind::DataPack, owner.repo()), SealKey::new([0x77; 32]));
     let envelope_of_segment = Envelope { header: &header, key: &key, prefix: &[] };
     let mut sealer = Sealer::new(vault::compress::Compression::None);
-    let (recipe, sealed) = sealer.seal(envelope_of_segment, 7, b"plaintext of a segment").unwrap();
+    let mut sealed = Vec::new();
+    let recipe = sealer.seal(envelope_of_segment, 7, b"plaintext of a segment", &mut sealed).unwrap();
     hold(
         "objects.json",
         json!({

@@ -63,7 +63,8 @@ proptest! {
         let (header, plain) = (object::header(Kind::DataPack, RepoId([3; 16])), noise(len, seed));
         let sealed_under = SealKey::new(key);
         let envelope = Envelope { header: &header, key: &sealed_under, prefix: &[] };
-        let (recipe, sealed) = Sealer::new(Compression::default()).seal(envelope, counter, &plain).unwrap();
+        let mut sealed = Vec::new();
+        let recipe = Sealer::new(Compression::default()).seal(envelope, counter, &plain, &mut sealed).unwrap();
         let opens = |envelope, recipe, sealed: &[u8]| {
             let mut out = Vec::new();
             Opener::default().open(envelope, recipe, &mut sealed.to_vec(), &mut out).is_ok() && out == plain

@@ -375,7 +375,8 @@ impl Fixture {
         let mut sealer = Sealer::new(Compression::default());
         let prefix = concat(bases);
         let envelope = crate::segment::Envelope { header: &header, key: &key, prefix: &prefix };
-        let (recipe, bytes) = sealer.seal(envelope, 0, &concat(blobs)).expect("seal");
+        let mut bytes = Vec::new();
+        let recipe = sealer.seal(envelope, 0, &concat(blobs), &mut bytes).expect("seal");
         let entry = |(id, bytes): &(BlobId, &[u8])| BlobEntry { id: *id, kind: 1, len: bytes.len() as u32 };
         let sealed = Sealed {
             bytes,

@@ -82,8 +82,8 @@ impl<'s> PackWriter<'s> {
         self.blobs
     }
 
-    /// Appends a segment.
-    pub fn add(&mut self, sealed: Sealed) -> Result<()> {
+    /// Appends a segment. Returns the room of its bytes, to be used again.
+    pub fn add(&mut self, sealed: Sealed) -> Result<Vec<u8>> {
         // Segments of few writers lie in a pack: the key is among the last.
         let key = match self.directory.keys.iter().rposition(|key| *key == sealed.key) {
             Some(at) => at,
@@ -106,7 +106,7 @@ impl<'s> PackWriter<'s> {
         self.append(&sealed.bytes)?;
         self.blobs += entry.blobs.len();
         self.directory.segments.push(entry);
-        Ok(())
+        Ok(sealed.bytes)
     }
 
     /// Appends padding, directory and footer and gives the pack its name.

@@ -15,6 +15,7 @@ pub mod seen;
 pub mod session;
 pub mod slots;
 pub mod snapshots;
+mod spares;
 pub mod tombstones;
 pub mod writer;
 

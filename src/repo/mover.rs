@@ -78,7 +78,8 @@ impl<'r> Mover<'r> {
             if segment.stored as usize > limits::STORED_MAX {
                 return Err(Error::corrupt(&name, "a segment is too long"));
             }
-            let mut bytes = vec![0; segment.stored as usize];
+            let mut bytes = self.packer.spare();
+            bytes.resize(segment.stored as usize, 0);
             self.repo.store().get_range(&name, segment.offset, &mut bytes)?;
             let sealed = Sealed {
                 bytes,

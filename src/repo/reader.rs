@@ -3,6 +3,7 @@
 use super::{
     Repository,
     cache::{Opened, SegmentCache, Spot},
+    spares::Spares,
 };
 use crate::{
     error::{Error, Result},
@@ -98,32 +99,6 @@ pub struct BlobReader<'r> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
-}
-
-/// Buffers that wait to be used again: the system takes longer to give out memory than a segment takes to be read into it.
-struct Spares {
-    kept: Mutex<Vec<Vec<u8>>>,
-    /// How many are kept, and bytes beyond which one is not.
-    number: usize,
-    bytes: usize,
-}
-
-impl Spares {
-    fn new(number: usize, bytes: usize) -> Self {
-        Spares { kept: Mutex::default(), number, bytes }
-    }
-
-    /// One, whatever is in it.
-    fn take(&self) -> Vec<u8> {
-        lock(&self.kept).pop().unwrap_or_default()
-    }
-
-    fn give(&self, buffer: Vec<u8>) {
-        let mut kept = lock(&self.kept);
-        if (1..=self.bytes).contains(&buffer.capacity()) && kept.len() < self.number {
-            kept.push(buffer);
-        }
-    }
 }
 
 impl<'r> BlobReader<'r> {

@@ -8,6 +8,7 @@ use super::{
     BlobReader, Repository, Session,
     ground::{Ground, Grounds},
     handover::{self, Receiver, RecvTimeoutError, Sender, bounded},
+    spares::Spares,
 };
 use crate::{
     compress::Compression,
@@ -24,12 +25,17 @@ use crate::{
     segment::{BlobEntry, Envelope, Sealer},
 };
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 /// Sealed segments that wait for the packer: bounds memory, and lets lanes go on while it syncs.
 const WAITING: usize = 2;
+/// Room of sealed segments that is kept when they are packed: as many as wait, and as long as parts of large files that do not shrink.
+const SPARE: (usize, usize) = (WAITING, (2 << 20) + 4096);
 /// An index object is written when the finished packs hold so many blobs, or are so many.
 const INDEX_BLOBS: usize = 64 << 10;
 const INDEX_PACKS: usize = 16;
@@ -81,6 +87,7 @@ pub struct Writer<'r> {
     index: &'r BlobIndex,
     options: WriteOptions,
     packer: Sender<(Kind, Sealed)>,
+    spares: Arc<Spares>,
     bytes_new: AtomicU64,
     monitor: &'r dyn Monitor,
 }
@@ -102,11 +109,20 @@ impl Session<'_> {
     ) -> Result<(T, Written)> {
         let (send, receive) = bounded(WAITING);
         handover::scope(|scope| {
-            let pack = || Packer::new(self.repo(), index, monitor).run(self, receive);
+            let packer = Packer::new(self.repo(), index, monitor);
+            let spares = packer.spares.clone();
+            let pack = || packer.run(self, receive);
             let packer =
                 handover::spawn(scope, "packer", pack).map_err(|e| Error::store("start a thread for", "packs", e))?;
-            let writer =
-                Writer { repo: self.repo(), index, options, packer: send, bytes_new: AtomicU64::new(0), monitor };
+            let writer = Writer {
+                repo: self.repo(),
+                index,
+                options,
+                packer: send,
+                spares,
+                bytes_new: AtomicU64::new(0),
+                monitor,
+            };
             let result = work(&writer);
             let bytes_new = writer.bytes_new.load(Ordering::Relaxed);
             drop(writer);
@@ -356,8 +372,10 @@ impl<'w> Lane<'w> {
         let alone = self.seal(plain, std::mem::take(blobs), None)?;
         if leaning.bytes.len() * 2 <= alone.bytes.len() {
             self.misses = 0;
+            self.writer.spares.give(alone.bytes);
             return Ok(leaning);
         }
+        self.writer.spares.give(leaning.bytes);
         // What does not pay is tried less and less often.
         self.misses = (self.misses + 1).min(PAUSE_MAX);
         self.pause = (1 << self.misses) - 1;
@@ -390,7 +408,8 @@ impl<'w> Lane<'w> {
             None => (Vec::new(), Vec::new(), 0),
         };
         let envelope = Envelope { header: &self.header, key, prefix: &prefix };
-        let (recipe, bytes) = self.sealer.seal(envelope, counter, plain)?;
+        let mut bytes = self.writer.spares.take();
+        let recipe = self.sealer.seal(envelope, counter, plain, &mut bytes)?;
         self.sealer.prove(envelope, recipe, &bytes, &blobs, self.writer.repo.namer())?;
         Ok(Sealed { bytes, recipe, key: wrapped.clone(), generation, bases, blobs })
     }
@@ -412,6 +431,7 @@ pub(super) struct Packer<'r> {
     finished_blobs: usize,
     stored: Vec<PackId>,
     written: Written,
+    spares: Arc<Spares>,
 }
 
 impl<'r> Packer<'r> {
@@ -425,6 +445,7 @@ impl<'r> Packer<'r> {
             finished_blobs: 0,
             stored: Vec::new(),
             written: Written::default(),
+            spares: Arc::new(Spares::new(SPARE.0, SPARE.1)),
         }
     }
 
@@ -455,6 +476,11 @@ impl<'r> Packer<'r> {
         Ok((self.written, self.stored))
     }
 
+    /// Room for the bytes of a segment, whatever is in it.
+    pub(super) fn spare(&self) -> Vec<u8> {
+        self.spares.take()
+    }
+
     /// Takes a segment.
     pub(super) fn take(&mut self, kind: Kind, sealed: Sealed) -> Result<()> {
         let slot = usize::from(kind == Kind::TreePack);
@@ -467,7 +493,7 @@ impl<'r> Packer<'r> {
             self.written.leaning_new += u64::from(sealed.recipe.raw);
             self.written.leaning_stored += sealed.bytes.len() as u64;
         }
-        pack.add(sealed)?;
+        self.spares.give(pack.add(sealed)?);
         if pack.len() >= u64::from(self.repo.config().pack_target) || pack.blob_count() >= PACK_BLOBS {
             self.finish(slot)?;
             self.list_when_many()?;

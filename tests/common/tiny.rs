@@ -127,7 +127,8 @@ fn lean_on_a_blob(repo: &Repository) {
     let header = object::header(Kind::DataPack, repo.keys().repo());
     let (key, wrapped) = repo.keys().fresh_key(Kind::DataPack, repo.entropy()).unwrap();
     let envelope = Envelope { header: &header, key: &key, prefix: &prefix };
-    let (recipe, bytes) = Sealer::new(Compression::default()).seal(envelope, 0, &plain).unwrap();
+    let mut bytes = Vec::new();
+    let recipe = Sealer::new(Compression::default()).seal(envelope, 0, &plain, &mut bytes).unwrap();
     assert_eq!(recipe.codec, 2);
     let blobs = vec![BlobEntry { id, kind: BlobKind::Data as u8, len: plain.len() as u32 }];
     let mut pack = PackWriter::new(repo.store(), Kind::DataPack, repo.keys().repo()).unwrap();

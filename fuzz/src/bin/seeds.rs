@@ -268,7 +268,8 @@ fn segments(seeds: &Seeds<'_>) {
     {
         for level in [vault::compress::Compression::None, vault::compress::Compression::Level(3)] {
             let envelope = vault::segment::Envelope { header: &header, key: &key, prefix };
-            let (recipe, mut stored) = Sealer::new(level).seal(envelope, 7, plain).unwrap();
+            let mut stored = Vec::new();
+            let recipe = Sealer::new(level).seal(envelope, 7, plain, &mut stored).unwrap();
             let ad = [&header[..], &[recipe.codec], &recipe.raw.to_le_bytes()].concat();
             assert!(vault::seal::open_segment(&key, 7, &ad, &mut stored));
             let mut seed = vec![recipe.codec];

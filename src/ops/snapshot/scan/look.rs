@@ -20,8 +20,8 @@ use std::{io, sync::Arc};
 /// Directories kept open above the one that is looked at; those further up are opened again when the walk comes back.
 const OPEN_DIRS: usize = 128;
 /// What is found is handed on when it is so many entries, or directories, which stay open until they are dealt with.
-const BATCH_ENTRIES: usize = 256;
-const BATCH_DIRS: usize = 24;
+const BATCH_ENTRIES: usize = 512;
+const BATCH_DIRS: usize = 48;
 /// Batches that wait to be dealt with.
 pub const BATCHES: usize = 2;
 

@@ -29,7 +29,7 @@ use run::Run;
 use std::sync::Arc;
 
 /// Steps that are handed on together.
-pub const STEPS_AT_ONCE: usize = 64;
+pub const STEPS_AT_ONCE: usize = 256;
 
 /// A directory that has begun.
 struct Frame<'a> {
