@@ -85,11 +85,13 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
             writeln!(out, "  look at the recipes in {folder}: they name commands that will be run")?;
             named = format!(" --recipes {folder}");
         }
-        if let Some(series) = report.applications.first() {
-            writeln!(
-                out,
-                "  vault restore --app {series} --target DIR --database-server postgresql://USER@HOST{named}"
-            )?;
+        let without = report.applications.iter().find(|series| !report.with_databases.contains(series));
+        if let Some(series) = without {
+            writeln!(out, "  vault restore --app {series} --target DIR{named}")?;
+        }
+        if let Some(series) = report.with_databases.first() {
+            let server = "postgresql://USER@HOST";
+            writeln!(out, "  vault restore --app {series} --target DIR --database-server {server}{named}")?;
         }
         writeln!(out, "  vault drill: prove that all of them come back")
     });

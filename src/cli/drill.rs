@@ -136,6 +136,8 @@ fn note(session: &Session, noted: Result<(), Error>) {
 /// Applications of the configuration; what comes of it is remembered, and written to the history.
 fn of_configuration(args: &Args, session: &Session, held: &mut Held) -> Result<(), Failure> {
     let loaded = args.which.load()?;
+    let named = if args.recipes.is_named() { Some(args.recipes.recipes()?) } else { None };
+    let recipes = named.as_ref().unwrap_or(&loaded.recipes);
     let chosen = Select::parse(args.select.iter().map(String::as_str))?;
     let state = fleet::state(session)?;
     let zone = jiff::tz::TimeZone::system();
@@ -152,7 +154,7 @@ fn of_configuration(args: &Args, session: &Session, held: &mut Held) -> Result<(
             let index = session.index(&repo)?;
             let reader = BlobReader::new(&repo, &index);
             // As the night does it: by what the snapshot holds, against what is promised today.
-            let means = Means::of(&listed, &loaded.recipes, Some(&service.app))?;
+            let means = Means::of(&listed, recipes, Some(&service.app))?;
             let means = means.ok_or_else(|| Error::refused("it has no configuration"))?;
             args.hold(session, &reader, &listed, &means, (service.slo.rto, Some(service.slo.rpo)))
         });

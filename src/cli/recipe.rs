@@ -57,6 +57,11 @@ pub struct Folder {
 }
 
 impl Folder {
+    /// True when a folder was named.
+    pub fn is_named(&self) -> bool {
+        self.recipes.is_some()
+    }
+
     /// All recipes.
     pub fn recipes(&self) -> Result<Recipes, Error> {
         match &self.recipes {

@@ -106,8 +106,8 @@ pub fn run(
         let out = &mut io::BufWriter::new(io::stdout().lock());
         let target = Shown(target.as_os_str().as_encoded_bytes());
         writeln!(out, "restored application {} to {target}", Session::name_of(listed))?;
-        let (files, bytes) = (human::count(report.files), human::bytes(report.bytes));
-        writeln!(out, "  {files} files, {bytes}, in {}", human::duration(begun.elapsed()))?;
+        let (files, bytes) = (human::counted(report.files, "file", "files"), human::bytes(report.bytes));
+        writeln!(out, "  {files}, {bytes}, in {}", human::duration(begun.elapsed()))?;
         recipe::print_loaded(out, &report.databases)?;
         recipe::print_findings(out, &report.findings)?;
         for note in &report.notes {

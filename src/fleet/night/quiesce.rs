@@ -81,7 +81,7 @@ impl Still {
         }
         if whole {
             for tree in trees.iter() {
-                nested::refuse(runner, how, tree)?;
+                nested::refuse(runner, how, scratch, tree)?;
             }
         }
         let mut made: Vec<(PathBuf, PathBuf)> = Vec::new();

@@ -3,7 +3,10 @@
 use super::own_recipes::OwnRecipes;
 use crate::{
     error::{Error, Result},
-    fleet::config::{StoredConfig, show, value::Table},
+    fleet::{
+        config::{StoredConfig, show, value::Table},
+        database::facts,
+    },
     monitor::Monitor,
     name::Shown,
     repo::Listed,
@@ -28,6 +31,8 @@ pub struct Bootstrap {
     pub file: PathBuf,
     /// Applications that it has.
     pub applications: Vec<Series>,
+    /// Those of them whose newest snapshot holds dumps of databases.
+    pub with_databases: Vec<Series>,
     /// Series whose newest snapshot holds no configuration that can be read, and why. Safe to print.
     pub without: Vec<(String, String)>,
     /// Recipes that were written.
@@ -60,6 +65,10 @@ pub fn bootstrap(newest: &[Listed], to: &Path, monitor: &dyn Monitor) -> Result<
             Ok(stored) => {
                 recipes.take(&stored);
                 whole.overlay(&stored.table);
+                if listed.snapshot.sources.iter().any(|source| source.root.name.as_bytes() == facts::SOURCE.as_bytes())
+                {
+                    report.with_databases.push(stored.app.series.clone());
+                }
                 report.applications.push(stored.app.series);
             }
             Err(why) => report.without.push((name, why)),

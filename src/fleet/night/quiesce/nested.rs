@@ -11,13 +11,16 @@ use crate::{
 use std::path::Path;
 
 /// Fails when another file system, or a subvolume, lies in the tree and is not left out: a snapshot has an empty folder there, which
-/// nobody would notice before it is to be restored.
-pub(super) fn refuse(runner: &dyn Runner, how: &Quiesce, tree: &TreeInput) -> Result<()> {
+/// nobody would notice before it is to be restored. What a run has made that was killed is none of the tree's: `scratch` may lie in it.
+pub(super) fn refuse(runner: &dyn Runner, how: &Quiesce, scratch: &Path, tree: &TreeInput) -> Result<()> {
     let whole = real(tree)?;
+    let scratch = scratch.canonicalize().unwrap_or_else(|_| scratch.to_owned());
     let mut within = runner.mounts_below(&whole)?;
+    within.retain(|one| !is_ours(&scratch, one, OURS));
     if *how == Quiesce::Btrfs {
         let root = runner.subvolume(&whole)?;
-        within.extend(runner.subvolumes_in(&root)?.into_iter().filter(|one| !is_ours(&root, one)));
+        let hidden = format!(".{OURS}");
+        within.extend(runner.subvolumes_in(&root)?.into_iter().filter(|one| !is_ours(&root, one, &hidden)));
     }
     let patterns = tree.exclude.clone();
     let excludes = Excludes::new(&ExcludeOptions { patterns, ..ExcludeOptions::default() })?;
@@ -40,8 +43,8 @@ pub(super) fn refuse(runner: &dyn Runner, how: &Quiesce, tree: &TreeInput) -> Re
     Ok(())
 }
 
-/// True for what a run has made that was killed.
-fn is_ours(root: &Path, path: &Path) -> bool {
+/// True for what a run puts into `folder`.
+fn is_ours(folder: &Path, path: &Path, begins: &str) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
-    path.parent() == Some(root) && name.is_some_and(|name| name.starts_with(&format!(".{OURS}")))
+    path.parent() == Some(folder) && name.is_some_and(|name| name.starts_with(begins))
 }

@@ -115,3 +115,19 @@ fn what_no_snapshot_would_hold_is_refused() {
         }
     }
 }
+
+#[test]
+fn what_a_killed_run_left_mounted_in_the_tree_is_no_part_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let point = dir.path().canonicalize().unwrap();
+    let scratch = point.join("app/scratch");
+    let first = |within: Vec<PathBuf>| {
+        let runner = Scribe { point: point.clone(), within, ..Scribe::default() };
+        begin(&runner, &Quiesce::Lvm { size: "5G".into() }, &scratch).map(|(_, [app, _])| app)
+    };
+    let left = first(Vec::new()).unwrap().parent().unwrap().to_owned();
+    assert!(left.starts_with(&scratch), "{left:?}");
+    assert!(first(vec![left.clone()]).is_ok());
+    assert!(first(vec![left.join("below")]).is_err());
+    assert!(first(vec![scratch.join("somebody-elses")]).is_err());
+}
