@@ -175,6 +175,9 @@ fn share(needed: &mut [Needed], mut bases: Vec<BlobId>, runs: &Runs, index: &Blo
     }
     let positions: HashMap<(u32, u32), usize> =
         needed.iter().enumerate().map(|(at, segment)| ((segment.run, segment.segment), at)).collect();
+    // Neighbours lean on the same blobs.
+    bases.sort_unstable();
+    bases.dedup();
     let mut seen = HashSet::new();
     while let Some(base) = bases.pop() {
         let Some(place) = index.place(&base) else { continue };
