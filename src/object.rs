@@ -270,6 +270,20 @@ mod tests {
         assert!(read_header(&header[..31], Kind::Index, &"x").is_err());
     }
 
+    /// By one who holds the key.
+    #[test]
+    fn an_object_of_a_length_that_is_never_made_is_refused() {
+        let (key, header, nonce) = (SealKey::new([1; 32]), header(Kind::Index, REPO), [3; NONCE_LEN]);
+        let open = |step| {
+            let mut object = [&header[..], &nonce].concat();
+            let plain = pad(b"payload", object.len(), TAG_LEN, step);
+            seal::seal_append(&key, &nonce, &header, &plain, &mut object);
+            open_envelope(Kind::Index, REPO, &key, &object, &"x")
+        };
+        assert_eq!(open(ENVELOPE_STEP).unwrap(), b"payload");
+        assert!(matches!(open(ENVELOPE_STEP / 2), Err(Error::Corrupt { .. })));
+    }
+
     /// Lengths tell as little as they can, and not a byte is cut off.
     #[test]
     fn whatever_the_length_it_comes_back_from_the_least_room_that_it_takes() {
