@@ -255,4 +255,45 @@ mod tests {
         assert!(open_envelope(Kind::Config, REPO, &key, &sealed(), &"x").is_err());
         assert!(open_envelope(Kind::Index, RepoId([8; 16]), &key, &sealed(), &"x").is_err());
     }
+
+    #[test]
+    fn a_header_that_is_none_is_told_before_anything_is_opened() {
+        let header = header(Kind::Index, REPO);
+        assert_eq!(read_header(&header, Kind::Index, &"x").unwrap(), REPO);
+        assert_eq!(read_any_header(&header, &"x").unwrap(), (Kind::Index as u8, REPO));
+        for at in (0..8).chain(12..16) {
+            let mut bytes = header;
+            bytes[at] ^= 1;
+            assert!(matches!(read_header(&bytes, Kind::Index, &"x"), Err(Error::Corrupt { .. })), "byte {at}");
+            assert!(matches!(read_any_header(&bytes, &"x"), Err(Error::Corrupt { .. })), "byte {at}");
+        }
+        assert!(read_header(&header[..31], Kind::Index, &"x").is_err());
+    }
+
+    /// By one who holds the key.
+    #[test]
+    fn an_object_of_a_length_that_is_never_made_is_refused() {
+        let (key, header, nonce) = (SealKey::new([1; 32]), header(Kind::Index, REPO), [3; NONCE_LEN]);
+        let open = |step| {
+            let mut object = [&header[..], &nonce].concat();
+            let plain = pad(b"payload", object.len(), TAG_LEN, step);
+            seal::seal_append(&key, &nonce, &header, &plain, &mut object);
+            open_envelope(Kind::Index, REPO, &key, &object, &"x")
+        };
+        assert_eq!(open(ENVELOPE_STEP).unwrap(), b"payload");
+        assert!(matches!(open(ENVELOPE_STEP / 2), Err(Error::Corrupt { .. })));
+    }
+
+    /// Lengths tell as little as they can, and not a byte is cut off.
+    #[test]
+    fn whatever_the_length_it_comes_back_from_the_least_room_that_it_takes() {
+        let (before, after) = (HEADER_LEN + NONCE_LEN, TAG_LEN);
+        for len in (0..3).chain(ENVELOPE_STEP - 200..ENVELOPE_STEP + 3).chain([3 * ENVELOPE_STEP]) {
+            let payload = vec![7; len];
+            let plain = pad(&payload, before, after, ENVELOPE_STEP);
+            let whole = before + plain.len() + after;
+            assert_eq!((whole % ENVELOPE_STEP, unpad(&plain)), (0, Some(&payload[..])), "{len}");
+            assert!(whole < before + 4 + len + after + ENVELOPE_STEP, "{len}");
+        }
+    }
 }

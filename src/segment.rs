@@ -286,6 +286,56 @@ mod tests {
         assert!(len < 1000, "{len}");
     }
 
+    /// What a directory says of a segment, and the repository and kind of pack that it lies in, are those that it was sealed with.
+    #[test]
+    fn a_segment_opens_in_its_place_and_as_what_it_is_alone() {
+        let (header, key) = ([9; HEADER_LEN], SealKey::new([3; 32]));
+        let envelope = Envelope { header: &header, key: &key, prefix: &[] };
+        let mut sealer = Sealer::new(Compression::default());
+        let (recipe, sealed) = sealer.seal(envelope, 1, &[b'a'; 1000]).unwrap();
+        let opens = |header: &[u8; HEADER_LEN], recipe: Recipe| {
+            let envelope = Envelope { header, ..envelope };
+            let opened = Opener::default().open(envelope, recipe, &mut sealed.clone(), &mut Vec::new());
+            let mut plain = vec![0; recipe.raw as usize];
+            assert_eq!(Opener::default().open_into(envelope, recipe, &mut sealed.clone(), &mut plain), opened);
+            assert_eq!(is_as_sealed(header, &key, recipe, &mut sealed.clone()), opened.is_ok());
+            opened
+        };
+        assert_eq!(opens(&header, recipe), Ok(()));
+        for at in 0..HEADER_LEN {
+            let mut other = header;
+            other[at] ^= 1;
+            assert_eq!(opens(&other, recipe), Err(OpenError::Tag), "{at}");
+        }
+        for other in [
+            Recipe { codec: CODEC_RAW, ..recipe },
+            Recipe { raw: recipe.raw + 1, ..recipe },
+            Recipe { raw: recipe.raw + (1 << 24), ..recipe },
+            Recipe { counter: recipe.counter + 1, ..recipe },
+        ] {
+            assert_eq!(opens(&header, other), Err(OpenError::Tag), "{other:?}");
+        }
+    }
+
+    /// By one who holds the keys: the length that a directory tells is what others make room for.
+    #[test]
+    fn a_segment_of_another_length_or_codec_than_it_tells_is_refused() {
+        let (header, key) = ([9; HEADER_LEN], SealKey::new([3; 32]));
+        let envelope = Envelope { header: &header, key: &key, prefix: &[] };
+        for (recipe, why) in [
+            (Recipe { codec: CODEC_RAW, raw: 9, counter: 1 }, "holds 10 bytes"),
+            (Recipe { codec: CODEC_RAW, raw: 11, counter: 1 }, "holds 10 bytes"),
+            (Recipe { codec: 9, raw: 10, counter: 1 }, "codec 9 is not known"),
+        ] {
+            let mut sealed = b"ten bytes!".to_vec();
+            seal::seal_segment(&key, 1, &associated_data(&header, recipe.codec, recipe.raw), &mut sealed);
+            let opened = Opener::default().open(envelope, recipe, &mut sealed.clone(), &mut Vec::new());
+            assert!(opened.as_ref().is_err_and(|e| e.to_string().contains(why)), "{opened:?}");
+            let mut plain = vec![0; recipe.raw as usize];
+            assert_eq!(Opener::default().open_into(envelope, recipe, &mut sealed, &mut plain), opened);
+        }
+    }
+
     #[test]
     fn a_bomb_is_cut_off() {
         let (header, key) = ([9; HEADER_LEN], SealKey::new([3; 32]));

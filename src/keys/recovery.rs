@@ -99,4 +99,40 @@ mod tests {
         lines.remove(2);
         assert!(parse(&lines.join("\n")).unwrap_err().to_string().contains("line 3"));
     }
+
+    /// It is copied by hand: a letter that is wrong, missing or too much shows in its line, and so do two lines in each other's place.
+    #[test]
+    fn a_slip_of_the_pen_is_noticed_in_its_line() {
+        let (_, text) = sheet();
+        let lines: Vec<&str> = text.lines().collect();
+        let mut overlooked = 0;
+        for (number, line) in (1..).zip(&lines) {
+            assert!(
+                line.starts_with(&format!("{number}: ")) && line.len() == 12 && line.as_bytes()[7] == b'-',
+                "{line}"
+            );
+            let mut refused = |other: String| {
+                let mut lines = lines.clone();
+                lines[number - 1] = &other;
+                match parse(&lines.join("\n")) {
+                    Ok(_) => overlooked += 1,
+                    Err(error) => assert!(error.to_string().contains(&format!("line {number} of")), "{other}: {error}"),
+                }
+            };
+            for at in (3..12).filter(|at| *at != 7) {
+                let mut bytes = line.as_bytes().to_vec();
+                let place = ALPHABET.iter().position(|letter| *letter == bytes[at]).unwrap();
+                bytes[at] = ALPHABET[(place + 1) % 32];
+                refused(String::from_utf8(bytes).unwrap());
+            }
+            refused(line[..11].to_owned());
+            // Zeros in front change no number.
+            refused(line.replace(": ", ": 0"));
+            refused(format!("{number}: {}", &lines[number % 8][3..]));
+        }
+        // One in 256, which is what a byte for each line is good for.
+        assert!(overlooked <= 1, "{overlooked}");
+        let (root, _) = sheet();
+        assert_eq!(parse(&format!("0: XXXX-XXXX\n{text}\n9: XXXX-XXXX\n")).unwrap(), root);
+    }
 }

@@ -378,6 +378,15 @@ mod tests {
         assert!(keyring_of(&plain, owner.repo(), &"slot").is_ok());
         plain[103] = 1;
         assert!(matches!(keyring_of(&plain, owner.repo(), &"slot"), Err(Error::Corrupt { .. })));
+        for role in [Role::Writer, Role::Maintainer, Role::Owner] {
+            let plain = keys_plain(&owner.narrowed(role).unwrap());
+            assert_eq!(keyring_of(&plain, owner.repo(), &"slot").unwrap().role(), role);
+            for at in [1, 7, 104, KEYS_LEN - 1] {
+                let mut wrong = plain;
+                wrong[at] = 1;
+                assert!(matches!(keyring_of(&wrong, owner.repo(), &"slot"), Err(Error::Corrupt { .. })), "byte {at}");
+            }
+        }
 
         let file = Secret::KeyFile(SealKey::new([5; 32]));
         let slot = Slot::seal(&owner, &file, Costs::LOW, &note(Role::Owner), &entropy).unwrap();
@@ -398,6 +407,55 @@ mod tests {
             wrong[at] = value;
             assert!(matches!(with_note(&wrong), Err(Error::Corrupt { .. })), "byte {at}");
         }
+    }
+
+    /// One secret for two slots, or for two repositories, gives nobody a table that serves for both.
+    #[test]
+    fn no_two_slots_have_a_salt_or_a_nonce_in_common() {
+        let entropy = SeededEntropy::new(6);
+        let owner = Keyring::generate(&entropy).unwrap();
+        for secret in [Secret::KeyFile(SealKey::new([5; 32])), passphrase("x")] {
+            let seal = || *Slot::seal(&owner, &secret, Costs::LOW, &note(Role::Owner), &entropy).unwrap().bytes();
+            let (one, other) = (seal(), seal());
+            for random in [SALT..COMMITMENT, NONCE..KEYS, NOTE_NONCE..NOTE] {
+                assert_ne!(one[random.clone()], other[random.clone()], "{random:?}");
+            }
+            assert_ne!(one[NONCE..KEYS], one[NOTE_NONCE..NOTE]);
+        }
+    }
+
+    /// All slots of a repository are tried with a secret, of which most are others'.
+    #[test]
+    fn a_slot_of_another_kind_or_repository_is_passed_over() {
+        let entropy = SeededEntropy::new(7);
+        let owner = Keyring::generate(&entropy).unwrap();
+        let secrets = [Secret::KeyFile(SealKey::new([5; 32])), passphrase("x")];
+        for (secret, other) in [(&secrets[0], &secrets[1]), (&secrets[1], &secrets[0])] {
+            let slot = Slot::seal(&owner, secret, Costs::LOW, &note(Role::Owner), &entropy).unwrap();
+            assert!(slot.open(secret, &"slot").unwrap().is_some());
+            assert!(slot.open(other, &"slot").unwrap().is_none());
+            assert!(Slot::read(slot.bytes(), RepoId([9; 16]), &"slot").unwrap().is_none());
+        }
+    }
+
+    /// By whoever holds the secret: its commitment and the tags would be right.
+    #[test]
+    fn what_means_nothing_in_a_slot_is_refused_before_it_is_tried() {
+        let entropy = SeededEntropy::new(8);
+        let owner = Keyring::generate(&entropy).unwrap();
+        let file = Secret::KeyFile(SealKey::new([5; 32]));
+        let slot = Slot::seal(&owner, &file, Costs::LOW, &note(Role::Owner), &entropy).unwrap();
+        for at in (METHOD + 1..SALT).chain(12..16) {
+            let mut bytes = *slot.bytes();
+            bytes[at] = 1;
+            assert!(matches!(Slot::read(&bytes, owner.repo(), &"slot"), Err(Error::Corrupt { .. })), "byte {at}");
+        }
+        let labelled = |len| {
+            let note = Note { label: "x".repeat(len), ..note(Role::Owner) };
+            Slot::seal(&owner, &file, Costs::LOW, &note, &entropy)
+        };
+        assert_eq!(labelled(LABEL_MAX).unwrap().note(&owner, &"slot").unwrap().label.len(), LABEL_MAX);
+        assert!(matches!(labelled(LABEL_MAX + 1), Err(Error::Usage { .. })));
     }
 
     #[test]

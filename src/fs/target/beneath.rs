@@ -41,15 +41,18 @@ pub(super) fn open_by_component(dir: BorrowedFd<'_>, name: &Name, flags: OFlags,
 pub(super) fn open_dir_same_mount(dir: BorrowedFd<'_>, name: &Name) -> io::Result<OwnedFd> {
     let resolve = BENEATH | ResolveFlags::NO_XDEV;
     match retry(|| rustix::fs::openat2(dir, name.as_bytes(), DIRECTORY, Mode::empty(), resolve)) {
-        Err(Errno::NOSYS | Errno::PERM) => {
-            let fd = open_by_component(dir, name, DIRECTORY, Mode::empty())?;
-            if rustix::fs::fstat(&fd)?.st_dev != rustix::fs::fstat(dir)?.st_dev {
-                return Err(Errno::XDEV.into());
-            }
-            Ok(fd)
-        }
+        Err(Errno::NOSYS | Errno::PERM) => same_mount_by_component(dir, name),
         other => Ok(other?),
     }
+}
+
+/// [`open_dir_same_mount`] for kernels without `openat2`.
+pub(super) fn same_mount_by_component(dir: BorrowedFd<'_>, name: &Name) -> io::Result<OwnedFd> {
+    let fd = open_by_component(dir, name, DIRECTORY, Mode::empty())?;
+    if rustix::fs::fstat(&fd)?.st_dev != rustix::fs::fstat(dir)?.st_dev {
+        return Err(Errno::XDEV.into());
+    }
+    Ok(fd)
 }
 
 /// Opens the directory `names` below `dir`, or nothing when there are no names. Each call to the kernel takes as many

@@ -44,7 +44,7 @@ impl TargetDir {
     }
 
     /// Whether names fold, by an entry with letters in its name: the name in the other case is the same entry.
-    fn entry_tells(&self) -> Option<bool> {
+    pub(super) fn entry_tells(&self) -> Option<bool> {
         let stat = |name: &[u8]| rustix::fs::statat(self.fd(), name, AtFlags::SYMLINK_NOFOLLOW);
         for entry in beneath::entries(self.fd()).ok()?.take(LOOKED_AT) {
             let name = entry.ok()?.name;

@@ -17,13 +17,6 @@ use std::{fs::File, io};
 /// foreseen.
 const TEMPORARY: &[u8] = b".vault-restore-";
 
-/// True for the name of an unfinished file that a killed restore left behind.
-pub fn is_temporary(name: &Name) -> bool {
-    name.as_bytes()
-        .strip_prefix(TEMPORARY)
-        .is_some_and(|rest| rest.len() == 32 && rest.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)))
-}
-
 /// A name that nothing has.
 pub(super) fn random_name() -> io::Result<Name> {
     let bytes: [u8; 16] = random(&KernelEntropy).map_err(io::Error::other)?;

@@ -39,7 +39,7 @@ pub fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<()> {
 /// block with bytes before or after counts when it is not zero.
 pub fn has_data(file: &File, offset: u64, len: u64) -> bool {
     let end = offset.saturating_add(len);
-    let head = offset.next_multiple_of(BLOCK).min(end);
+    let head = offset.checked_next_multiple_of(BLOCK).unwrap_or(end).min(end);
     let tail = (end - end % BLOCK).max(head);
     let within = head < tail
         && match rustix::fs::seek(file, SeekFrom::Data(head)) {
@@ -49,11 +49,11 @@ pub fn has_data(file: &File, offset: u64, len: u64) -> bool {
     within || is_written(file, offset, head) || is_written(file, tail, end)
 }
 
-/// True when there is a byte that is not zero, less than a block.
+/// True when there is a byte that is not zero, less than a block, or it cannot be read.
 fn is_written(file: &File, start: u64, end: u64) -> bool {
     let mut buffer = [0; BLOCK as usize];
     let Some(part) = buffer.get_mut(..(end - start).min(BLOCK) as usize) else { return true };
-    !part.is_empty() && file.read_at(part, start).is_ok_and(|read| part.iter().take(read).any(|&b| b != 0))
+    !part.is_empty() && file.read_at(part, start).map_or(true, |read| part.iter().take(read).any(|&b| b != 0))
 }
 
 /// Lets the system forget what it knows of a file's bytes, so that the medium is asked for them. Bytes that are not yet

@@ -28,7 +28,7 @@ mod tests;
 mod xattrs;
 
 pub use case::folded;
-pub use create::{Special, TempFile, is_temporary};
+pub use create::{Special, TempFile};
 pub use data::{forget_cached, has_data, punch_hole, set_len, write_at};
 pub use existing::{Existing, Identity, Kind};
 pub use metadata::{Policy, Shortfall, apply_file};

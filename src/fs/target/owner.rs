@@ -103,4 +103,10 @@ mod tests {
         assert_eq!((ownership.user(1000), ownership.user(1001), ownership.user(5)), (2000, 1001, 5));
         assert_eq!((ownership.group(50), ownership.group(1000)), (60, 1000));
     }
+
+    #[test]
+    fn this_machine_is_asked_for_its_names() {
+        let ownership = Ownership::ByName(NameMap::from_system([(1234, "root")], [(5678, "root")]).unwrap());
+        assert_eq!((ownership.user(1234), ownership.group(5678), ownership.user(5678)), (0, 0, 5678));
+    }
 }

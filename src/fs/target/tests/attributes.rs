@@ -29,6 +29,36 @@ fn root_for(test: &str) -> bool {
     root
 }
 
+/// A user who is not root.
+const NOBODY: u32 = 65534;
+
+/// Does something as that user, who is in these groups.
+fn as_nobody<T: Send>(groups: &[u32], work: impl FnOnce() -> T + Send) -> T {
+    use rustix::{
+        fs::{Gid, Uid},
+        thread,
+    };
+    // Identities belong to threads: the others stay root.
+    let become_him = || {
+        let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+        let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+        thread::set_thread_groups(&groups).unwrap();
+        thread::set_thread_res_gid(gid, gid, gid).unwrap();
+        thread::set_thread_res_uid(uid, uid, uid).unwrap();
+        work()
+    };
+    std::thread::scope(|scope| scope.spawn(become_him).join().unwrap())
+}
+
+impl Place {
+    /// One whose target is that user's.
+    fn of_nobody() -> Place {
+        let place = Place::new();
+        std::os::unix::fs::chown(place.inside(""), Some(NOBODY), Some(NOBODY)).unwrap();
+        place
+    }
+}
+
 /// True when the temporary directory has ACLs and user attributes.
 fn xattrs_for(test: &str) -> bool {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -92,6 +122,15 @@ fn applying_again_changes_nothing() {
     std::thread::sleep(std::time::Duration::from_millis(20));
     place.root.apply_to(&name("f"), Kind::File, &meta, &Policy::default()).unwrap();
     assert_eq!(ctime(file.metadata().unwrap()), before);
+    if xattrs_for("applying_again_changes_nothing") {
+        let meta = with_xattr(meta, b"user.only", b"one");
+        let apply = || place.root.apply_to(&name("f"), Kind::File, &meta, &Policy::default()).unwrap();
+        apply();
+        let before = ctime(file.metadata().unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        apply();
+        assert_eq!(ctime(file.metadata().unwrap()), before);
+    }
 }
 
 /// `cap_net_raw+ep` as the kernel keeps it (revision 2).
@@ -186,6 +225,8 @@ fn acls_of_directories_come_back_and_inherited_ones_go() {
     assert!(apply_file(&dir, &name("f"), &file, &plain(0o664), &Policy::default()).unwrap().is_none());
     assert_eq!(xattr(&place.inside("dir/f"), "system.posix_acl_access"), None);
     assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o664);
+    let of_a_directory = with_xattr(plain(0o664), acl::DEFAULT, &acl);
+    assert!(apply_file(&dir, &name("f"), &file, &of_a_directory, &Policy::default()).is_err());
     let nonsense = with_xattr(plain(0o664), acl::ACCESS, b"nonsense");
     assert_eq!(apply_file(&dir, &name("f"), &file, &nonsense, &Policy::default()).unwrap().xattrs, 1);
     assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o604);
@@ -208,6 +249,20 @@ fn where_an_acl_cannot_be_set_the_mode_gives_no_more_than_it_did() {
         assert!(apply_file(&place.root, &name("f"), &file, &meta, &Policy::default()).is_err());
         assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o670);
         assert_eq!(xattr(&place.inside("f"), "system.posix_acl_access").as_ref(), Some(&acl));
+        // One that names nobody else's permissions is refused: its group keeps what it had, less the mask.
+        let cut = acl::tests::encode(&[(1, 6, !0), (2, 7, 1234), (4, 5, !0), (16, 6, !0)]);
+        let file = place.root.create_file(&name("cut")).unwrap();
+        assert!(
+            apply_file(
+                &place.root,
+                &name("cut"),
+                &file,
+                &with_xattr(plain(0o671), acl::ACCESS, &cut),
+                &Policy::default()
+            )
+            .is_err()
+        );
+        assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o641);
         // A mode and an ACL that contradict each other: the mode counts.
         let file = place.root.create_file(&name("g")).unwrap();
         let meta = with_xattr(plain(0o600), acl::ACCESS, &acl);
@@ -221,30 +276,103 @@ fn an_ordinary_user_restores_what_he_may_and_the_rest_is_counted() {
     if !root_for("an_ordinary_user_restores_what_he_may") {
         return;
     }
-    let place = Place::new();
-    std::os::unix::fs::chown(place.inside(""), Some(65534), Some(65534)).unwrap();
-    let root = place.root.clone();
-    // Identities belong to threads: the others stay root.
-    let work = move || {
-        use rustix::{
-            fs::{Gid, Uid},
-            thread,
-        };
-        let (uid, gid) = (Uid::from_raw(65534), Gid::from_raw(65534));
-        thread::set_thread_groups(&[]).unwrap();
-        thread::set_thread_res_gid(gid, gid, gid).unwrap();
-        thread::set_thread_res_uid(uid, uid, uid).unwrap();
+    let place = Place::of_nobody();
+    let root = &place.root;
+    let mode = as_nobody(&[], || {
         let file = root.create_file(&name("f")).unwrap();
         let meta = with_xattr(Meta { uid: 0, gid: 0, ..plain(0o6755) }, b"trusted.t", b"t");
-        let mut sum = apply_file(&root, &name("f"), &file, &meta, &Policy::default()).unwrap();
+        let mut sum = apply_file(root, &name("f"), &file, &meta, &Policy::default()).unwrap();
         assert_eq!(root.special(&name("null"), Special::CharDevice { major: 1, minor: 3 }).unwrap(), None);
         sum += Shortfall::DEVICE;
         assert_eq!(sum, Shortfall { owners: 1, modes: 0, set_ids: 1, xattrs: 1, devices: 1 });
-        let own = Meta { uid: 65534, gid: 65534, ..plain(0o6755) };
-        assert!(apply_file(&root, &name("f"), &file, &own, &Policy::default()).unwrap().is_none());
+        let own = Meta { uid: NOBODY, gid: NOBODY, ..plain(0o6755) };
+        assert!(apply_file(root, &name("f"), &file, &own, &Policy::default()).unwrap().is_none());
         file.metadata().unwrap().mode() & 0o7777
+    });
+    assert_eq!(mode, 0o6755);
+}
+
+#[test]
+fn what_the_system_keeps_from_an_ordinary_user_is_counted_and_he_gives_what_he_may() {
+    if !root_for("what_the_system_keeps_from_an_ordinary_user") {
+        return;
+    }
+    let place = Place::of_nobody();
+    let root = &place.root;
+    let make = |n: &str, uid, gid| {
+        fs::write(place.inside(n), b"").unwrap();
+        std::os::unix::fs::chown(place.inside(n), Some(uid), Some(gid)).unwrap();
     };
-    assert_eq!(std::thread::spawn(work).join().unwrap(), 0o6755);
+    let apply = |n: &str, groups: &[u32], meta: Meta| {
+        let short = as_nobody(groups, || root.apply_to(&name(n), Kind::File, &meta, &Policy::default())).unwrap();
+        let found = fs::metadata(place.inside(n)).unwrap();
+        (short, found.gid(), found.mode() & 0o7777)
+    };
+    // A set-id bit for a group that he is not in is dropped without a word.
+    make("set-id", NOBODY, 77);
+    let meta = || Meta { uid: NOBODY, gid: 77, ..plain(0o2755) };
+    let dropped = Shortfall { set_ids: 1, ..Shortfall::default() };
+    assert_eq!(apply("set-id", &[], meta()), (dropped, 77, 0o755));
+    assert_eq!(apply("set-id", &[77], meta()), (Shortfall::default(), 77, 0o2755));
+    // He gives what is his to a group of his, if to nobody else.
+    make("gift", NOBODY, NOBODY);
+    let short = Shortfall { owners: 1, ..Shortfall::default() };
+    assert_eq!(apply("gift", &[77], Meta { uid: 0, gid: 77, ..plain(0o640) }), (short, 77, 0o640));
+    // What is another's keeps its mode.
+    make("other", 0, 0);
+    fs::File::open(place.inside("other")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    fs::set_permissions(place.inside("other"), fs::Permissions::from_mode(0o644)).unwrap();
+    let short = Shortfall { modes: 1, ..Shortfall::default() };
+    let meta = Meta { uid: 0, gid: 0, mtime: Time::from_sec(0), ..plain(0o600) };
+    assert_eq!(apply("other", &[], meta), (short, 0, 0o644));
+}
+
+/// A restore in place goes on where its user has taken rights from himself, and changes nobody else's.
+#[test]
+fn a_user_gets_back_what_he_took_from_himself_in_a_directory() {
+    if !root_for("a_user_gets_back_what_he_took_from_himself") {
+        return;
+    }
+    let place = Place::of_nobody();
+    let root = &place.root;
+    let open = |n: &str, owner, mode| {
+        fs::create_dir(place.inside(n)).unwrap();
+        std::os::unix::fs::chown(place.inside(n), Some(owner), Some(owner)).unwrap();
+        fs::set_permissions(place.inside(n), fs::Permissions::from_mode(mode)).unwrap();
+        let found = root.stat(&name(n)).unwrap().unwrap();
+        let opened = as_nobody(&[], || {
+            root.open_own_dir(&name(n), &found).and_then(|dir| dir.create_file(&name("new"))).is_ok()
+        });
+        (opened, fs::metadata(place.inside(n)).unwrap().mode() & 0o7777)
+    };
+    assert_eq!(open("nothing", NOBODY, 0), (true, 0o700));
+    assert_eq!(open("unwritable", NOBODY, 0o1555), (true, 0o1755));
+    assert_eq!(open("usual", NOBODY, 0o750), (true, 0o750));
+    assert_eq!(open("others", 0, 0o077), (true, 0o077));
+    assert_eq!(open("closed", 0, 0o700), (false, 0o700));
+    // What lies there by now may be another one.
+    fs::create_dir(place.inside("replaced")).unwrap();
+    std::os::unix::fs::chown(place.inside("replaced"), Some(NOBODY), None).unwrap();
+    fs::set_permissions(place.inside("replaced"), fs::Permissions::from_mode(0o500)).unwrap();
+    let mut found = root.stat(&name("replaced")).unwrap().unwrap();
+    found.id.inode += 1;
+    as_nobody(&[], || root.open_own_dir(&name("replaced"), &found)).unwrap();
+    assert_eq!(fs::metadata(place.inside("replaced")).unwrap().mode() & 0o7777, 0o500);
+}
+
+#[test]
+fn what_falls_short_adds_up() {
+    let of = |factor| Shortfall {
+        owners: factor,
+        modes: 2 * factor,
+        set_ids: 3 * factor,
+        xattrs: 4 * factor,
+        devices: 5 * factor,
+    };
+    let mut sum = of(1);
+    sum += of(10);
+    assert_eq!(sum, of(11));
+    assert!(Shortfall::default().is_none() && !Shortfall::DEVICE.is_none());
 }
 
 #[test]
@@ -289,6 +417,10 @@ fn a_set_id_bit_never_acts_for_somebody_else() {
     assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o755);
     apply_file(&place.root, &name("f"), &file, &plain(0o4755), &skip).unwrap();
     assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o4755);
+    // On a directory it gives nobody rights.
+    let dir = place.root.make_dir(&name("d")).unwrap();
+    assert!(dir.apply(&Meta { mode: 0o2775, ..others }, &skip).unwrap().is_none());
+    assert_eq!(fs::metadata(place.inside("d")).unwrap().mode() & 0o7777, 0o2775);
     let nobody = Meta { uid: u32::MAX, ..plain(0o4755) };
     let short = apply_file(&place.root, &name("f"), &file, &nobody, &Policy::default()).unwrap();
     assert_eq!((short.set_ids, short.owners), (1, 1));
@@ -311,4 +443,41 @@ fn security_labels_of_this_machine_stay() {
     assert_eq!(xattr(&place.inside("f"), "security.label").as_deref(), Some(&b"mine"[..]));
     assert_eq!(xattr(&place.inside("f"), "user.stale"), None);
     assert!(!place.root.xattrs_differ(&name("f"), &plain(0o600), &policy).unwrap());
+}
+
+/// Whatever an attribute holds, only ACLs name users.
+#[test]
+fn what_only_looks_like_an_acl_keeps_its_bytes() {
+    if !xattrs_for("what_only_looks_like_an_acl") {
+        return;
+    }
+    let place = Place::new();
+    let file = place.root.create_file(&name("f")).unwrap();
+    let names = NameMap::new([(1234, "app")], [], b"app:x:2000:1::/:", b"");
+    let policy = Policy { ownership: Ownership::ByName(names), ..Policy::default() };
+    let of = |user| acl::tests::encode(&[(1, 6, !0), (2, 4, user), (4, 4, !0), (16, 4, !0), (32, 0, !0)]);
+    let meta = with_xattr(with_xattr(plain(0o640), acl::ACCESS, &of(1234)), b"user.note", &of(1234));
+    assert!(apply_file(&place.root, &name("f"), &file, &meta, &policy).unwrap().is_none());
+    assert_eq!(xattr(&place.inside("f"), "system.posix_acl_access"), Some(of(2000)));
+    assert_eq!(xattr(&place.inside("f"), "user.note"), Some(of(1234)));
+}
+
+#[test]
+fn every_kind_of_entry_is_told_from_the_others() {
+    let node = |body| Node { name: name("n"), meta: plain(0o600), body };
+    let (major, minor) = (8, 1);
+    let device = rustix::fs::makedev(major, minor);
+    for (bits, kind, body, special) in [
+        (0o100_000, Kind::File, Body::File { size: 0, content: Content::Extents(Vec::new()) }, None),
+        (0o120_000, Kind::Symlink, Body::Symlink { target: b"x".to_vec() }, None),
+        (0o010_000, Kind::Fifo, Body::Fifo, Some(Special::Fifo)),
+        (0o140_000, Kind::Socket, Body::Socket, Some(Special::Socket)),
+        (0o020_000, Kind::CharDevice, Body::CharDevice { major, minor }, Some(Special::CharDevice { major, minor })),
+        (0o060_000, Kind::BlockDevice, Body::BlockDevice { major, minor }, Some(Special::BlockDevice { major, minor })),
+    ] {
+        let mut stat = rustix::fs::stat("/").unwrap();
+        (stat.st_mode, stat.st_rdev) = (bits | 0o600, device);
+        let found = Existing::from_stat(&stat).unwrap();
+        assert_eq!((found.kind, Special::of(&body), found.is_kind_of(&node(body))), (kind, special, true));
+    }
 }

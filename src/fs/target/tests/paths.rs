@@ -46,6 +46,11 @@ fn without_openat2_the_same_holds() {
     let create = OFlags::RDWR | OFlags::CREATE;
     assert!(beneath::open_by_component(a.as_fd(), &name("link"), create, Mode::RUSR).is_err());
     place.assert_outside_untouched();
+    // Nor into what is mounted, for whoever removes.
+    assert!(beneath::same_mount_by_component(root, &name("a")).is_ok());
+    let system = Target::open(b"/").unwrap();
+    let mounted = beneath::same_mount_by_component(system.root().fd(), &name("proc")).unwrap_err();
+    assert_eq!(Errno::from_io_error(&mounted), Some(Errno::XDEV));
 }
 
 #[test]
@@ -190,9 +195,31 @@ fn case_is_probed_and_leaves_nothing() {
     assert_eq!(folded(&name("README")), folded(&name("ReadMe")));
     assert_eq!(folded(&name("ÄΣ")), folded(&name("äς")));
     assert_ne!(folded(&name(b"\xffA")), folded(&name(b"\xfea")));
+    assert_ne!(folded(&name("a")), folded(&name("b")));
     let temp = place.root.temp_file().unwrap();
-    assert!(is_temporary(&place.root.list().unwrap()[0]) && !is_temporary(&name(".vault-restore-x")));
+    assert!(place.root.list().unwrap()[0].as_bytes().starts_with(b".vault-restore-"));
     place.root.discard(temp).unwrap();
+}
+
+/// By what is there already, before anything is tried out.
+#[test]
+fn an_entry_tells_whether_case_counts() {
+    let place = Place::new();
+    let root = &place.root;
+    assert_eq!(root.entry_tells(), None);
+    root.create_file(&name("12-34")).unwrap();
+    assert_eq!(root.entry_tells(), None, "it has no letters");
+    // One file with both names says nothing: where case did not count, it could not have them.
+    let id = Identity::of(&root.create_file(&name("both")).unwrap()).unwrap();
+    root.hard_link((root, &name("both")), id, &name("BOTH")).unwrap();
+    assert_eq!(root.entry_tells(), None);
+    let other = root.make_dir(&name("one")).unwrap();
+    for n in ["readme", "README"] {
+        other.create_file(&name(n)).unwrap();
+    }
+    assert_eq!(other.entry_tells(), Some(false));
+    root.make_dir(&name("alone")).unwrap().create_file(&name("@[`{a")).unwrap();
+    assert_eq!(root.open_dir(&name("alone")).unwrap().entry_tells(), Some(false));
 }
 
 #[test]
@@ -200,6 +227,7 @@ fn a_target_that_is_no_directory_is_an_error() {
     let place = Place::new();
     let file = place.outside("precious");
     assert!(matches!(Target::create_or_open(file.as_os_str().as_bytes()), Err(Error::Target { .. })));
+    assert!(matches!(Target::open(file.as_os_str().as_bytes()), Err(Error::Target { .. })));
     assert!(matches!(Target::open(b"/nonexistent/x"), Err(Error::Target { .. })));
     assert!(Target::create_or_open(b"a\0b").is_err());
     // The user's own links are followed.
@@ -208,6 +236,22 @@ fn a_target_that_is_no_directory_is_an_error() {
     assert_eq!(target.root().list().unwrap(), [name("precious")]);
     target.sync().unwrap();
     let _: &File = &target.root().open_to_compare(&name("precious")).unwrap();
+}
+
+/// As much of a path goes to the system at once as it takes, and not a byte more.
+#[test]
+fn a_path_that_is_a_byte_too_long_for_one_call_takes_two() {
+    let place = Place::new();
+    for last in 253..=255 {
+        // With the slashes between them 15 names of 255 bytes and one of 254 are as long as a path may be (4095 bytes).
+        let mut names: Vec<Name> = (0..15).map(|_| name([b'x'; 255])).collect();
+        names.push(name(vec![b'y'; last]));
+        let mut dir = place.root.clone();
+        for n in &names {
+            dir = dir.make_dir(n).unwrap();
+        }
+        assert_eq!(place.root.descend(&names).unwrap().stat_itself().unwrap().id, dir.stat_itself().unwrap().id);
+    }
 }
 
 /// What is restored into a repository, or below, would end it.
@@ -228,6 +272,11 @@ fn what_lies_in_a_folder_is_told_whatever_way_leads_there() {
     }
     assert!(!lies_in_a(place.outside("new")));
     assert!(!Target::lies_in(b"/", a).unwrap());
+    // From where the user is.
+    let here = Target::open(b".").unwrap().root().stat_itself().unwrap().id;
+    for within in ["no-such-folder", "no/such/folder", "."] {
+        assert!(Target::lies_in(within.as_bytes(), here).unwrap(), "{within}");
+    }
     assert!(Target::lies_in(place.inside("a/b/c/precious/no").as_os_str().as_bytes(), a).unwrap());
     fs::write(place.inside("a/file"), b"").unwrap();
     assert!(Target::lies_in(place.inside("a/file/new").as_os_str().as_bytes(), a).is_err(), "it is no folder");

@@ -1,7 +1,7 @@
 //! What goes, what stays, and what is said of it.
 
 use super::*;
-use crate::series::Series;
+use crate::{series::Series, store::Capabilities};
 
 #[test]
 fn what_no_rule_keeps_is_forgotten_with_a_tombstone_and_the_rest_is_whole() {
@@ -146,4 +146,37 @@ fn each_series_has_its_own_policy_and_one_without_is_left_alone() {
     let report = apply(&fixture.repo, &planned, &actor(), &Silent).unwrap();
     assert_eq!(report.forgotten, ids(&all[..2]));
     assert_eq!(listed(&fixture.repo).len(), 7);
+}
+
+#[test]
+fn where_nothing_can_be_removed_nothing_is_begun() {
+    let fixture = Fixture::new();
+    days(&fixture, SERIES, 3);
+    let capabilities = fixture.store.capabilities();
+    fixture.store.set_capabilities(Capabilities { remove: false, ..capabilities });
+    let before = fixture.store.names();
+    let refused = forget(&fixture.repo, &last(1)).unwrap_err().to_string();
+    assert!(refused.contains("nothing can be removed"), "{refused}");
+    assert_eq!(fixture.store.names(), before);
+    // What forgets nothing is no failure there.
+    assert!(forget(&fixture.repo, &last(9)).unwrap().forgotten.is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_is_told_of_until_it_is_forgotten() {
+    let fixture = Fixture::new();
+    let all = days(&fixture, SERIES, 3);
+    for listed in &all[..2] {
+        assert!(fixture.store.tamper(&fixture.object(SERIES, &listed.id), |bytes| bytes[300] ^= 1));
+    }
+    let told = |plan: &Plan| plan.unreadable.iter().map(|(object, _)| object.clone()).collect::<Vec<_>>();
+    let object = |listed: &Listed| fixture.object(SERIES, &listed.id).to_string();
+    let mut both = vec![object(&all[0]), object(&all[1])];
+    both.sort();
+    assert_eq!(told(&plan(&fixture.repo, &last(1))), both);
+    assert_eq!(told(&by_id(&fixture.repo, &[all[0].id], true).unwrap()), [object(&all[1])]);
+    // So is a tombstone that proves nothing.
+    let name = tombstones::object_name(&fixture.tag(SERIES), &all[2].id);
+    fixture.store.put(&name, b"no tombstone").unwrap();
+    assert!(told(&plan(&fixture.repo, &last(1))).contains(&name.to_string()));
 }

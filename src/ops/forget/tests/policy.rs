@@ -235,7 +235,10 @@ fn twin(of: &Candidate, above: bool) -> Candidate {
     let mut id = of.id.0;
     id[31] = 1;
     if !above {
-        id[0] = 0x80;
+        let number = of.sequence.to_be_bytes();
+        assert_eq!(id[..8], number, "one that has no twin yet");
+        id[..8].copy_from_slice(&(of.sequence - 1).to_be_bytes());
+        id[31] = 2;
     }
     Candidate { id: SnapshotId(id), ..of.clone() }
 }
@@ -264,6 +267,49 @@ fn twins_stay_or_go_together_and_count_once() {
         let kept = |c: &Candidate| outcome.verdicts.iter().any(|v| v.id == c.id && !v.keep.is_empty());
         assert_eq!(both.iter().map(kept).collect::<Vec<_>>(), [true, false, false, true, true, false, false, true]);
     }
+}
+
+/// Whatever of the two says it, and if both do.
+#[test]
+fn what_holds_one_twin_holds_the_other() {
+    let all = series(&["2026-11-17T01:00:00", "2026-11-18T01:00:00"]);
+    let tagged = Policy { tags: vec!["x".into()], ..policy(&[keep(Every::Snapshot, 1)]) };
+    for above in [true, false] {
+        for (first, second) in [(true, false), (false, true), (true, true), (false, false)] {
+            let by = |pins: bool| {
+                let mut both = vec![all[0].clone(), twin(&all[0], above), all[1].clone()];
+                for (one, held) in both.iter_mut().zip([first, second]).filter(|(_, held)| *held) {
+                    one.pinned |= pins && held;
+                    one.tags.extend((!pins).then(|| "x".to_owned()));
+                }
+                let outcome = judged(&both, &tagged);
+                outcome.verdicts.iter().map(|verdict| !verdict.keep.is_empty()).collect::<Vec<_>>()
+            };
+            let held = first || second;
+            assert_eq!((by(true), by(false)), (vec![held, held, true], vec![held, held, true]), "{first} {second}");
+        }
+    }
+}
+
+/// However much there is in an incomplete one.
+#[test]
+fn an_incomplete_twin_does_not_hide_that_the_complete_one_is_small() {
+    let mut all = series(&["2026-11-17T01:00:00", "2026-11-18T01:00:00", "2026-11-19T01:00:00", "2026-11-20T01:00:00"]);
+    all[3].size = 100;
+    for above in [true, false] {
+        let large = Candidate { complete: false, size: 1000, ..twin(&all[3], above) };
+        let both: Vec<Candidate> = all.iter().cloned().chain([large]).collect();
+        let outcome = judged(&both, &policy(&[keep(Every::Snapshot, 1)]));
+        assert_eq!(said(&outcome, 4), ["held: suddenly small"]);
+        assert_eq!(said(&outcome, 3), ["newest", "newest complete", "last 1/1"]);
+    }
+}
+
+#[test]
+fn a_clock_that_stands_still_runs_as_it_should() {
+    let all = series(&["2026-11-17T01:00:00", "2026-11-17T01:00:00", "2026-11-17T01:00:00"]);
+    let outcome = judged(&all, &policy(&[keep(Every::Snapshot, 1)]));
+    assert_eq!((numbers(&outcome), outcome.held), (vec![3], 0));
 }
 
 #[test]

@@ -4,26 +4,65 @@ use super::*;
 use crate::{
     id::RepoId,
     keys::Keyring,
-    model::snapshot::Head,
-    repo::tombstones::seal_tombstone,
+    model::{limits, snapshot::Head},
+    repo::tombstones::{open_tombstone, seal_tombstone},
     seal::{self, SealKey},
     series::Series,
 };
 
-/// A tombstone made by somebody who holds a writer key and knows the format: its head is right, its proof cannot be.
-fn forged(keys: &Keyring, head: &GoneHead) -> Vec<u8> {
-    let mut object = object::header(object::Kind::Tombstone, keys.repo()).to_vec();
-    for (key, payload, before, after, step) in [
-        (keys.tombstone_head_key(), codec::encode(head), 0, 0, 128),
-        (SealKey::new([0; 32]), codec::encode(&tombstone(head.clone())), 224, 48, 4096),
-    ] {
+/// A tombstone made by hand: its header, its head, and its body under a key, as long as `step` makes it.
+fn made(keys: &Keyring, header: &[u8], head: &GoneHead, body: (&SealKey, &Tombstone), step: usize) -> Vec<u8> {
+    let mut object = header.to_vec();
+    for (key, payload, before, after, step) in
+        [(&keys.tombstone_head_key(), codec::encode(head), 0, 0, 128), (body.0, codec::encode(body.1), 224, 48, step)]
+    {
         let mut sealed = vec![0; 24];
-        seal::seal_append(&key, &[0; 24], &object, &object::pad(&payload, before, after, step), &mut sealed);
+        seal::seal_append(key, &[0; 24], &object, &object::pad(&payload, before, after, step), &mut sealed);
         object.extend(sealed);
     }
     let sum = hash::object_name(&object);
     object.extend(sum);
     object
+}
+
+/// One of somebody who holds a writer key and knows the format: its head is right, its proof cannot be.
+fn forged(keys: &Keyring, head: &GoneHead) -> Vec<u8> {
+    let header = object::header(object::Kind::Tombstone, keys.repo());
+    made(keys, &header, head, (&SealKey::new([0; 32]), &tombstone(head.clone())), 4096)
+}
+
+/// By one who holds the keys.
+#[test]
+fn a_tombstone_that_breaks_the_rules_proves_nothing() {
+    let fixture = Fixture::new();
+    let keys = fixture.repo.keys();
+    let all = days(&fixture, SERIES, 2);
+    let tag = fixture.tag(SERIES);
+    let (head, other) = (head_of(tag, &all[0]), head_of(tag, &all[1]));
+    let header = object::header(object::Kind::Tombstone, keys.repo());
+    let key = keys.tombstone_key().unwrap();
+    let open = |header: &[u8], body: &Tombstone, step| {
+        let bytes = made(keys, header, &head, (&key, body), step);
+        open_tombstone(keys, &bytes, &tag, &all[0].id, &"tombstone")
+    };
+    let right = tombstone(head.clone());
+    assert_eq!(open(&header, &right, 4096).unwrap(), right);
+    let mut newer = header;
+    newer[8] += 1;
+    assert!(matches!(open(&newer, &right, 4096), Err(Error::Unsupported { .. })));
+    let note = object::header(object::Kind::Note, keys.repo());
+    let elsewhere = object::header(object::Kind::Tombstone, RepoId([9; 16]));
+    for (header, body, step) in [
+        (note, right.clone(), 4096),
+        (elsewhere, right.clone(), 4096),
+        (header, right.clone(), 2048),
+        (header, tombstone(other), 4096),
+        (header, Tombstone { time: Time { sec: 0, nsec: 1_000_000_000 }, ..right.clone() }, 4096),
+        (header, Tombstone { reason: "x".repeat(limits::REASON_MAX + 1), ..right }, 8192),
+    ] {
+        let opened = open(&header, &body, step);
+        assert!(matches!(opened, Err(Error::Corrupt { .. })), "{opened:?}");
+    }
 }
 
 #[test]

@@ -41,6 +41,30 @@ fn a_chain_is_followed_so_far_and_a_circle_leads_nowhere() {
     assert_eq!(need(&fixture, 101), Some(Standing::Kept));
 }
 
+/// What was given up on the way from somewhere deep is looked at anew from elsewhere.
+#[test]
+fn what_only_seemed_to_be_nowhere_is_found_afterwards() {
+    let fixture = Fixture::new();
+    list(&fixture, 1, &[]);
+    for number in 2..=34 {
+        list(&fixture, number, &[number - 1]);
+    }
+    let live = Live::new(&fixture.index(), &|_, _| Standing::Kept);
+    assert_eq!(live.need(&blob(34).0), None);
+    for number in 1..=33 {
+        assert_eq!(live.need(&blob(number).0), Some(Standing::Kept), "{number}");
+    }
+}
+
+#[test]
+fn many_side_by_side_are_no_chain() {
+    let fixture = Fixture::new();
+    let all: Vec<u8> = (1..=40).collect();
+    all.iter().for_each(|number| list(&fixture, *number, &[]));
+    list(&fixture, 100, &all);
+    assert_eq!(need(&fixture, 100), Some(Standing::Kept));
+}
+
 /// Two places for each, and two below each of these: thirty levels are as many ways as there are bytes in a gibibyte.
 #[test]
 fn an_index_that_is_a_maze_is_given_up() {

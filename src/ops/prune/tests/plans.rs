@@ -1,7 +1,12 @@
 //! What a prune removes, moves and leaves.
 
 use super::*;
-use crate::{model::gc::Step, pack::PackEntry, repo::mover::Mover};
+use crate::{
+    id::{NoteId, SeriesTag},
+    model::gc::Step,
+    pack::PackEntry,
+    repo::mover::Mover,
+};
 
 #[test]
 fn what_nobody_needs_is_marked_and_then_removed() {
@@ -166,4 +171,84 @@ fn moves_are_bounded_by_what_the_user_says() {
     assert!(some.moved.bytes > 0 && some.moved.bytes <= all.moved.bytes / 2, "{some:?}");
     let usual = with(None, None);
     assert!(usual.moved.bytes <= 2 * usual.dead_bytes);
+}
+
+/// Whoever has begun to remove it may go on at any time.
+#[test]
+fn what_is_needed_of_a_pack_that_is_being_removed_is_moved() {
+    let mut world = World::new();
+    world.snapshot(&[(1, 0)]);
+    world.snapshot(&[(2, 0)]);
+    let repo = world.repo();
+    let packs = repo.list_packs().unwrap();
+    let (noticed, len) = packs.into_iter().min().unwrap();
+    repo.note(Step::Notice, vec![noticed]).unwrap();
+    let stays = Options { max_repack: Some(0), max_unused: Some(Unused::Unlimited), ..at_once() };
+    let planned = plan(repo, &stays, &Silent).unwrap();
+    assert_eq!((planned.moves.iter().collect::<Vec<_>>(), planned.remove.len()), (vec![&noticed], 0));
+    let Numbers { moved, condemned, .. } = planned.numbers;
+    assert_eq!((moved.packs, moved.bytes > 0, condemned), (1, true, Amount { packs: 1, bytes: len }));
+    let (_, report) = prune(repo, &stays, &Silent).unwrap();
+    assert_eq!((report.moved.packs, report.removed.packs), (1, 0));
+    world.fixture.store.remove(&crate::pack::object_name(&noticed)).unwrap();
+    world.verify();
+    world.settle();
+}
+
+#[test]
+fn the_numbers_are_those_of_what_lies_there() {
+    let mut world = World::new();
+    let old = world.snapshot(&[(1, 0), (2, 0)]);
+    world.snapshot(&[(3, 0)]);
+    let before = plan(world.repo(), &at_once(), &Silent).unwrap();
+    let packs = world.repo().list_packs().unwrap();
+    let lens = |chosen: &dyn Fn(&PackId) -> bool| {
+        let chosen: Vec<u64> = packs.iter().filter(|(id, _)| chosen(id)).map(|(_, len)| *len).collect();
+        Amount { packs: chosen.len() as u64, bytes: chosen.iter().sum() }
+    };
+    let entries = fixture::listed_packs(world.repo());
+    let segments = |chosen: &dyn Fn(&PackId) -> bool| {
+        let chosen = entries.iter().filter(|entry| chosen(&entry.id)).flat_map(|entry| &entry.directory.segments);
+        chosen.map(|segment| u64::from(segment.stored)).sum::<u64>()
+    };
+    let all = &|_: &PackId| true;
+    let Numbers { snapshots, stored, live, dead_bytes, condemned, .. } = before.numbers;
+    assert_eq!((snapshots, stored, dead_bytes, condemned), (2, lens(all), 0, Amount::default()));
+    assert_eq!(live, Amount { packs: packs.len() as u64, bytes: segments(all) });
+    // Nothing of the first is in a pack of the second.
+    world.forget(old);
+    let after = plan(world.repo(), &at_once(), &Silent).unwrap();
+    let (dead, needed) = (|id: &PackId| after.dead.contains(id), |id: &PackId| !after.dead.contains(id));
+    let Numbers { snapshots, stored, live, dead_bytes, condemned, .. } = after.numbers;
+    assert!(!after.dead.is_empty() && after.moves.is_empty());
+    assert_eq!((snapshots, stored, dead_bytes, condemned), (1, lens(all), lens(&dead).bytes, lens(&dead)));
+    assert_eq!(live, Amount { packs: lens(&needed).packs, bytes: segments(&needed) });
+    assert!(after.numbers.live_blobs > 0 && after.numbers.live_blobs < before.numbers.live_blobs);
+    assert_eq!(after.numbers.dead_beside_live, 0);
+}
+
+#[test]
+fn a_plan_is_empty_when_nothing_of_it_is_to_be_done() {
+    let (pack, snapshot) = (BTreeSet::from([PackId([1; 32])]), SnapshotId([2; 32]));
+    let (tag, name) = (SeriesTag([3; 16]), ObjectName::new("gc/x").unwrap());
+    assert!(Plan { ripe: 1, held: 1, notices: [NoteId([4; 32])].into(), ..Plan::default() }.is_empty());
+    for (at, plan) in [
+        Plan { marks: [NoteId([4; 32])].into(), ..Plan::default() },
+        Plan { noticed: pack.clone(), ..Plan::default() },
+        Plan { merge: [crate::id::IndexId([5; 32])].into(), ..Plan::default() },
+        Plan { stale: 1, ..Plan::default() },
+        Plan { moves: pack.clone(), ..Plan::default() },
+        Plan { dead: pack, ..Plan::default() },
+        Plan { publish: vec![(tag, snapshot)], ..Plan::default() },
+        Plan { drop: vec![snapshot], ..Plan::default() },
+        Plan { leftovers: vec![(tag, snapshot)], ..Plan::default() },
+        Plan { expired: vec![name.clone()], ..Plan::default() },
+        Plan { hollow: vec![name], ..Plan::default() },
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert_eq!((plan.is_empty(), plan.sweeps()), (false, at < 4), "{plan:?}");
+    }
+    assert_eq!(Plan { publish: vec![(tag, snapshot); 3], ..Plan::default() }.finished(), 3);
 }

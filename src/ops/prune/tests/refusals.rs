@@ -1,7 +1,7 @@
 //! What a prune does not touch, or does not begin.
 
 use super::*;
-use crate::{monitor::Recording, ops::repair};
+use crate::{monitor::Recording, ops::repair, store::Capabilities};
 
 fn refused(world: &World, options: &Options) -> String {
     let before = world.fixture.store.names();
@@ -175,4 +175,12 @@ fn a_damaged_snapshot_that_another_was_made_in_the_place_of_holds_nothing_up() {
         world.forget(*new);
         assert!(refused(&world, &careful).contains(object.as_str()), "its stand-in has gone");
     }
+}
+
+#[test]
+fn where_nothing_can_be_removed_nothing_is_begun() {
+    let world = forgotten(1);
+    let store = &world.fixture.store;
+    store.set_capabilities(Capabilities { remove: false, ..store.capabilities() });
+    assert!(refused(&world, &at_once()).contains("nothing can be removed"));
 }

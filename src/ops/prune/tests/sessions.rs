@@ -2,10 +2,18 @@
 
 use super::*;
 use crate::{
-    id::{PackId, SeriesTag},
-    model::{gc::Step, limits},
-    repo::session::intent_name,
-    world::{Clock, Time},
+    id::{NoteId, PackId, SeriesTag},
+    model::{
+        codec,
+        gc::{Note, Session as Said, Step},
+        limits,
+    },
+    object::{self, Kind},
+    repo::{
+        gc::{open_note, seal_note},
+        session::{intent_name, open_session, seal_session},
+    },
+    world::{Clock, SeededEntropy, Time},
 };
 use std::sync::{
     Arc,
@@ -136,4 +144,111 @@ fn a_notice_whose_packs_have_gone_goes_with_a_sweep_and_a_mark_that_is_not_ripe_
     let named = world.repo().notes().unwrap().named();
     assert_eq!((named.contains(&PackId([8; 32])), named.contains(&PackId([9; 32]))), (true, false), "{unripe:?}");
     world.settle();
+}
+
+/// A mark may name what a repair knows to be damaged: it is told twice not to rely on it.
+#[test]
+fn what_may_go_or_is_damaged_or_both_is_not_relied_on() {
+    let mut world = World::new();
+    world.snapshot(&[(1, 0)]);
+    world.snapshot(&[(2, 0)]);
+    world.snapshot(&[(3, 0)]);
+    let packs = fixture::listed_packs(world.repo());
+    let [both, marked, damaged, ..] = &packs[..] else { panic!() };
+    world.repo().mark([both.id, marked.id]).unwrap();
+    let session = world.repo().begin("host", true, &Silent).unwrap();
+    let usable = session.load_index_without(&[both.id, damaged.id].into(), &Silent).unwrap();
+    for pack in &packs {
+        let lasts = ![both.id, marked.id, damaged.id].contains(&pack.id);
+        for blob in pack.directory.segments.iter().filter(|s| s.bases.is_empty()).flat_map(|s| &s.blobs) {
+            assert_eq!(usable.index.lasting(&blob.id).is_some(), lasts, "{}", pack.id);
+        }
+    }
+}
+
+/// What a run that was killed has stored and not listed is taken up, unless it is about to go.
+#[test]
+fn packs_that_nobody_has_listed_are_taken_up_when_no_note_names_them() {
+    let mut world = World::new();
+    world.snapshot(&[(1, 0)]);
+    world.snapshot(&[(2, 0)]);
+    let packs: Vec<PackId> = world.repo().list_packs().unwrap().into_keys().collect();
+    assert!(packs.len() > 1);
+    world.fixture.names("index/").iter().for_each(|name| world.fixture.store.remove(name).unwrap());
+    let adopt = || {
+        let session = world.repo().begin("host", false, &Silent).unwrap();
+        let usable = session.load_index(&Silent).unwrap();
+        session.adopt(&usable, &Silent).unwrap()
+    };
+    world.repo().mark(packs.iter().copied().skip(1)).unwrap();
+    assert_eq!((adopt(), world.names("index/").len()), (1, 1));
+    let listed: Vec<PackId> = fixture::listed_packs(world.repo()).iter().map(|pack| pack.id).collect();
+    assert_eq!(listed, packs[..1]);
+}
+
+/// Before it is published: what it relies on is there, and nobody is removing it.
+#[test]
+fn a_snapshot_is_published_when_what_it_relies_on_stays() {
+    let (harmless, noticed, lost) = (0, 1, 2);
+    for case in [harmless, noticed, lost] {
+        let mut world = World::new();
+        world.snapshot(&[(1, 0)]);
+        world.snapshot(&[(2, 0)]);
+        let packs = fixture::listed_packs(world.repo());
+        let [relied, other, ..] = &packs[..] else { panic!() };
+        let session = world.repo().begin("host", false, &Silent).unwrap();
+        let usable = session.load_index(&Silent).unwrap();
+        assert!(usable.index.contains(&relied.directory.segments[0].blobs[0].id));
+        let named = if case == noticed { vec![other.id, relied.id] } else { vec![other.id] };
+        world.repo().note(Step::Notice, named).unwrap();
+        if case == lost {
+            world.fixture.store.remove(&crate::pack::object_name(&relied.id)).unwrap();
+        }
+        let bytes = b"a snapshot";
+        let id = SnapshotId(crate::hash::object_name(bytes));
+        let published = session.publish_sealed(&SeriesTag([7; 16]), bytes, &usable.index);
+        let has = |folder, leaf: &str| world.names(folder).iter().any(|name| name.leaf() == leaf);
+        let (snapshot, intent) = (has("snapshots/", &id.to_string()), has("sessions/", &id.to_string()));
+        match published {
+            Ok(_) => assert_eq!((case, snapshot, intent), (harmless, true, false)),
+            // Prune may be about to publish it.
+            Err(Error::Overtaken) => assert_eq!((case != harmless, snapshot, intent), (true, false, true)),
+            Err(other) => panic!("{case}: {other}"),
+        }
+    }
+}
+
+/// By one who holds the keys: these lists are searched as sorted ones.
+#[test]
+fn notes_and_sessions_that_break_the_rules_are_neither_made_nor_read() {
+    let world = World::new();
+    let (keys, entropy) = (world.repo().keys(), SeededEntropy::new(9));
+    let note = |made, packs: &[u8]| {
+        let packs = packs.iter().map(|n| PackId([*n; 32])).collect();
+        let note = Note { nonce: [1; 16], made, step: Step::Mark, packs };
+        let sealed = object::seal_envelope(Kind::Note, keys.repo(), &keys.gc_key(), &codec::encode(&note), &entropy);
+        (seal_note(keys, &note, &entropy).map(drop), open_note(keys, &sealed.unwrap(), &"note").map(drop))
+    };
+    let session = |begun, seen: &[u8], text: usize| {
+        let seen = seen.iter().map(|n| NoteId([*n; 32])).collect();
+        let said = Said { nonce: [1; 16], begun, host: "h".repeat(text), program: String::new(), seen };
+        let payload = codec::encode(&said);
+        let sealed = object::seal_envelope(Kind::Session, keys.repo(), &keys.session_key(), &payload, &entropy);
+        (seal_session(keys, &said, &entropy).map(drop), open_session(keys, &sealed.unwrap(), &"session").map(drop))
+    };
+    let no_time = Time { sec: 0, nsec: 1_000_000_000 };
+    let at = Time { sec: 0, nsec: 999_999_999 };
+    assert!(matches!(note(at, &[1, 2]), (Ok(()), Ok(()))));
+    assert!(matches!(session(at, &[1, 2], limits::SESSION_TEXT_MAX), (Ok(()), Ok(()))));
+    for broken in [
+        note(at, &[2, 1]),
+        note(at, &[1, 1]),
+        note(no_time, &[]),
+        session(at, &[2, 1], 1),
+        session(at, &[1, 1], 1),
+        session(no_time, &[], 1),
+        session(at, &[], limits::SESSION_TEXT_MAX + 1),
+    ] {
+        assert!(matches!(broken, (Err(Error::Usage { .. }), Err(Error::Corrupt { .. }))), "{broken:?}");
+    }
 }

@@ -165,8 +165,12 @@ fn the_repository_that_it_comes_from_survives() {
     place.restore(&listed, &delete(&place.at("lost/deep/vault")));
     whole("lost/deep/vault");
     assert!(!place.at("lost/deep/g").exists());
+    std::fs::rename(place.at("lost/deep/vault"), place.at("beside")).unwrap();
+    place.restore(&listed, &delete(&place.at("beside")));
+    whole("beside");
+    assert!(!place.at("lost").exists());
     std::fs::remove_file(place.at("f")).unwrap();
-    std::fs::rename(place.at("lost/deep/vault"), place.at("f")).unwrap();
+    std::fs::rename(place.at("beside"), place.at("f")).unwrap();
     assert_eq!(place.run(&listed, &delete(&place.at("f"))).unwrap().problem_count, 1);
     whole("f");
     // The target is it, or is or would be in it.
@@ -205,8 +209,16 @@ fn what_the_snapshot_lacks_goes_only_on_request() {
     assert_eq!(place.restore(&listed, &delete).deleted, 5);
     assert_eq!(listing(&place.target()), good);
     mess();
+    std::fs::create_dir_all(place.at("yy/g")).unwrap();
     let exclude = vec!["/d".into(), "deep".into(), "/a".into()];
-    place.restore(&listed, &Request { exclude, ..delete });
+    let delete = Request { exclude, ..delete };
+    let before = listing(&place.target());
+    let report = place.restore(&listed, &Request { dry_run: true, ..delete.clone() });
+    assert_eq!(listing(&place.target()), before);
+    assert_eq!(report.actions, ["update .", "delete c", "delete yy/g", "delete yy"]);
+    assert_eq!(report.deleted, 3);
+    assert_eq!(place.restore(&listed, &delete).deleted, 3);
+    assert!(!place.at("yy").exists());
     for (path, there) in [("a", true), ("c", false), ("d/w", true), ("zz/deep/f", true)] {
         assert_eq!(place.at(path).exists(), there, "{path}");
     }
