@@ -44,7 +44,8 @@ fuzz_target!(|data: &[u8]| {
 
         for prefix in [&[][..], prefix] {
             let envelope = Envelope { header: &header, key: &key, prefix };
-            let (recipe, mut sealed) = sealer.seal(envelope, 1, input.0).unwrap();
+            let mut sealed = Vec::new();
+            let recipe = sealer.seal(envelope, 1, input.0, &mut sealed).unwrap();
             opener.open(envelope, recipe, &mut sealed, &mut plain).unwrap();
             assert_eq!(plain, input.0);
         }

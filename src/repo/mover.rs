@@ -79,6 +79,8 @@ impl<'r> Mover<'r> {
                 return Err(Error::corrupt(&name, "a segment is too long"));
             }
             let mut bytes = self.packer.spare();
+            bytes.clear();
+            bytes.reserve_exact(segment.stored as usize);
             bytes.resize(segment.stored as usize, 0);
             self.repo.store().get_range(&name, segment.offset, &mut bytes)?;
             let sealed = Sealed {

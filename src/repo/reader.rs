@@ -117,7 +117,7 @@ impl<'r> BlobReader<'r> {
             opened: SegmentCache::new(bound),
             openers: Mutex::default(),
             prefixes: Spares::new(4, 5 << 20),
-            sealed: Spares::new(2, 2 << 20),
+            sealed: Spares::new(2, (2 << 20) + 4096),
         }
     }
 
@@ -263,6 +263,8 @@ impl<'r> BlobReader<'r> {
             // What it leans on comes first: it takes memory of its own.
             let prefix = self.prefix(located, effort)?;
             let (mut sealed, mut plain) = (self.sealed.take(), self.opened.buffer(raw));
+            sealed.clear();
+            sealed.reserve_exact(stored);
             sealed.resize(stored, 0);
             self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;
             self.open_over(prefix, located, |opener, envelope| {

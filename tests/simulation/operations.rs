@@ -372,6 +372,7 @@ fn rekey(store: SharedStore, nights: usize, around: &Around) -> Result<Done> {
     // Those that a run had copied before it was killed are not told of again: what counts is what is there.
     let listed = to.snapshots(None)?.listed;
     let found = listed.iter().map(|one| Ok((one.id, contents_in(&to, one)?))).collect::<Result<Vec<_>>>()?;
+    assert_eq!(found.len(), donor(nights).1.len(), "each once");
     let wanted = donor(nights).1.values();
     let added = wanted.map(|contents| {
         let one =

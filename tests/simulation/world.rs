@@ -11,7 +11,12 @@ use std::{
     sync::Arc,
 };
 use tempfile::TempDir;
-use vault::{error::Result, id::SnapshotId, store::local::LocalStore};
+use vault::{
+    error::Result,
+    id::{PackId, SnapshotId},
+    pack,
+    store::local::LocalStore,
+};
 
 /// What must be in a repository, and what must not.
 #[derive(Debug, Clone, Default)]
@@ -121,12 +126,24 @@ impl World {
         }
         let objects = self.objects();
         let folder = if packs { "packs/" } else { "index/" };
-        let Some((name, bytes)) = objects.iter().find(|(name, _)| name.starts_with(folder)) else { return };
+        // A pack that nobody has listed is nobody's: a repair of packs leaves it alone, and one of the index, which reads none, lists it.
+        let unlisted = if packs { self.unlisted(&objects) } else { BTreeSet::new() };
+        let is_meant = |name: &str| name.starts_with(folder) && !unlisted.contains(name);
+        let Some((name, bytes)) = objects.iter().find(|(name, _)| is_meant(name)) else { return };
         self.around.copy = packs.then(|| memory(&objects));
         let mut spoilt = bytes.to_vec();
         spoilt[100] ^= 1;
         self.recorder.damage(name, packs.then_some(spoilt));
         self.expected.damaged = true;
+    }
+
+    /// Names of packs that no index object lists.
+    fn unlisted(&self, objects: &Objects) -> BTreeSet<String> {
+        let all = || objects.keys().filter(|name| name.starts_with("packs/"));
+        let Ok(repo) = self.around.open(Arc::new(memory(objects))) else { return all().cloned().collect() };
+        let (index, _) = repo.load_index(false).unwrap();
+        let ids: Vec<PackId> = all().filter_map(|name| PackId::parse(name.rsplit('/').next()?).ok()).collect();
+        index.unlisted(ids.iter()).iter().map(|id| pack::object_name(id).to_string()).collect()
     }
 
     /// Time passes for what lies in the folder.

@@ -81,7 +81,7 @@ impl Still {
         }
         if whole {
             for tree in trees.iter() {
-                nested::refuse(runner, how, scratch, tree)?;
+                nested::refuse(runner, how, scratch, tree, monitor)?;
             }
         }
         let mut made: Vec<(PathBuf, PathBuf)> = Vec::new();

@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result},
     fleet::app::Quiesce,
     fs::exclude::{ExcludeOptions, Excludes},
+    monitor::Monitor,
     name::Shown,
     ops::snapshot::TreeInput,
 };
@@ -12,15 +13,27 @@ use std::path::Path;
 
 /// Fails when another file system, or a subvolume, lies in the tree and is not left out: a snapshot has an empty folder there, which
 /// nobody would notice before it is to be restored. What a run has made that was killed is none of the tree's: `scratch` may lie in it.
-pub(super) fn refuse(runner: &dyn Runner, how: &Quiesce, scratch: &Path, tree: &TreeInput) -> Result<()> {
+pub(super) fn refuse(
+    runner: &dyn Runner,
+    how: &Quiesce,
+    scratch: &Path,
+    tree: &TreeInput,
+    monitor: &dyn Monitor,
+) -> Result<()> {
     let whole = real(tree)?;
     let scratch = scratch.canonicalize().unwrap_or_else(|_| scratch.to_owned());
     let mut within = runner.mounts_below(&whole)?;
-    within.retain(|one| !is_ours(&scratch, one, OURS));
+    within.retain(|one| {
+        let is_left = is_ours(&scratch, one, "");
+        if is_left {
+            let path = Shown(one.as_os_str().as_encoded_bytes());
+            monitor.note(&format!("{path} is a volume's snapshot that a run has left: it is no part of the tree"));
+        }
+        !is_left
+    });
     if *how == Quiesce::Btrfs {
         let root = runner.subvolume(&whole)?;
-        let hidden = format!(".{OURS}");
-        within.extend(runner.subvolumes_in(&root)?.into_iter().filter(|one| !is_ours(&root, one, &hidden)));
+        within.extend(runner.subvolumes_in(&root)?.into_iter().filter(|one| !is_ours(&root, one, ".")));
     }
     let patterns = tree.exclude.clone();
     let excludes = Excludes::new(&ExcludeOptions { patterns, ..ExcludeOptions::default() })?;
@@ -43,8 +56,16 @@ pub(super) fn refuse(runner: &dyn Runner, how: &Quiesce, scratch: &Path, tree: &
     Ok(())
 }
 
-/// True for what a run puts into `folder`.
+/// True for what a run puts into `folder`, under a name that begins so: `vault-0123456789ab-0`.
 fn is_ours(folder: &Path, path: &Path, begins: &str) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    path.parent() == Some(folder) && name.is_some_and(|name| name.starts_with(begins))
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(begins));
+    let Some((series, number)) = name.and_then(|name| name.strip_prefix(OURS)).and_then(|rest| rest.split_once('-'))
+    else {
+        return false;
+    };
+    path.parent() == Some(folder)
+        && series.len() == 12
+        && series.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && !number.is_empty()
+        && number.bytes().all(|byte| byte.is_ascii_digit())
 }

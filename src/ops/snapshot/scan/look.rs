@@ -21,7 +21,7 @@ use std::{io, sync::Arc};
 const OPEN_DIRS: usize = 128;
 /// What is found is handed on when it is so many entries, or directories, which stay open until they are dealt with.
 const BATCH_ENTRIES: usize = 512;
-const BATCH_DIRS: usize = 48;
+const BATCH_DIRS: usize = 32;
 /// Batches that wait to be dealt with.
 pub const BATCHES: usize = 2;
 

@@ -97,7 +97,15 @@ impl<'a> Scan<'a> {
         std::thread::scope(move |scope| {
             control.spawn(scope, "looker", move || looker.run(root, name))?;
             let mut frames = Vec::new();
-            while let Some(batch) = control.receive(&seen)? {
+            loop {
+                let batch = match seen.try_recv() {
+                    Ok(batch) => Some(batch),
+                    Err(_) => {
+                        self.hand_on_steps()?;
+                        control.receive(&seen)?
+                    }
+                };
+                let Some(batch) = batch else { break };
                 for seen in batch {
                     self.deal_with(seen, &mut frames)?;
                 }
@@ -217,10 +225,36 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// What there is, when there is room. Whoever is about to wait does this first: as long as the assembler has no steps it takes no
+    /// results, and these would pile up.
+    fn hand_on_steps(&mut self) -> Result<(), Stopped> {
+        if self.state.ahead.is_empty() {
+            return Ok(());
+        }
+        match self.steps.try_send(std::mem::take(&mut self.state.ahead)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(steps)) => {
+                self.state.ahead = steps;
+                Ok(())
+            }
+            Err(TrySendError::Disconnected(_)) => Err(Stopped),
+        }
+    }
+
     fn flush_run(&mut self) -> Result<(), Stopped> {
         self.control.check()?;
         let run = self.state.run.take();
-        if run.is_empty() { Ok(()) } else { self.control.send(&self.tasks, run) }
+        if run.is_empty() {
+            return Ok(());
+        }
+        match self.tasks.try_send(run) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(run)) => {
+                self.hand_on_steps()?;
+                self.control.send(&self.tasks, run)
+            }
+            Err(TrySendError::Disconnected(_)) => Err(Stopped),
+        }
     }
 
     fn finish(mut self) -> Result<(), Stopped> {
@@ -244,15 +278,8 @@ mod tests {
     use crossbeam_channel::unbounded;
     use std::os::unix::ffi::OsStrExt;
 
-    #[test]
-    fn runs_keep_few_directories_open() {
-        let folder = tempfile::tempdir().unwrap();
-        for number in 0..100 {
-            let below = folder.path().join(number.to_string());
-            std::fs::create_dir(&below).unwrap();
-            std::fs::write(below.join("file"), "x").unwrap();
-            std::fs::write(below.join("other"), "y").unwrap();
-        }
+    /// Walks `folder` in a thread, into these channels, and lets `look` see what comes out meanwhile.
+    fn walk(folder: &std::path::Path, steps: Sender<Vec<Step>>, tasks: Sender<Vec<Task>>, look: impl FnOnce()) {
         let (repo, control) = (repository(Arc::new(MemoryStore::new())), Control::new(&Silent));
         let exclude_options = ExcludeOptions::default();
         let excludes = Excludes::new(&exclude_options).unwrap();
@@ -267,11 +294,43 @@ mod tests {
             protect: None,
             repo: &repo,
         };
+        let root = Dir::open(folder.as_os_str().as_bytes()).unwrap();
+        let scan = Scan::new(&job, &excludes, Habits::default(), steps, tasks);
+        std::thread::scope(|scope| {
+            let walker = scope.spawn(|| scan.directory(root, Name::new(*b"data").unwrap()));
+            look();
+            // Who looked away before the end has stopped it.
+            let _ = walker.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn the_assembler_is_told_of_files_while_readers_are_busy() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..6 {
+            let file = std::fs::File::create(folder.path().join(number.to_string())).unwrap();
+            file.set_len(1 << 20).unwrap();
+        }
+        // Each is a run of its own: one waits, and the walker with the next.
+        let ((steps, told), (tasks, runs)) = (unbounded(), bounded(1));
+        walk(folder.path(), steps, tasks, move || {
+            let first = told.recv_timeout(std::time::Duration::from_secs(60)).expect("steps while no reader is there");
+            assert!(first.iter().any(|step| matches!(step, Step::File { .. })));
+            drop(runs);
+        });
+    }
+
+    #[test]
+    fn runs_keep_few_directories_open() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..100 {
+            let below = folder.path().join(number.to_string());
+            std::fs::create_dir(&below).unwrap();
+            std::fs::write(below.join("file"), "x").unwrap();
+            std::fs::write(below.join("other"), "y").unwrap();
+        }
         let ((steps, _all), (tasks, runs)) = (unbounded(), unbounded());
-        let root = Dir::open(folder.path().as_os_str().as_bytes()).unwrap();
-        Scan::new(&job, &excludes, Habits::default(), steps, tasks)
-            .directory(root, Name::new(*b"data").unwrap())
-            .unwrap();
+        walk(folder.path(), steps, tasks, || {});
         let runs: Vec<Vec<Task>> = runs.iter().collect();
         assert_eq!(runs.iter().map(Vec::len).sum::<usize>(), 200);
         for run in &runs {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 const BYTES: u64 = 1 << 20;
 const FILES: usize = 256;
 /// Or when its files lie in so many directories, which stay open until they are read: with all runs that wait, fewer than the 1024
-/// files that a process may usually open.
+/// files that a process may usually open, where one source is read at a time and not from a rotational disk, whose reader looks further ahead.
 pub const DIRS: usize = 32;
 
 /// The run that is being gathered.
