@@ -114,8 +114,8 @@ pub fn survives_in(
         let first = if matches!(op, Op::Replicate { .. } | Op::Rekey { .. }) { op } else { &Op::Init };
         told("again", perform(store(), first, around))?;
     }
-    if let Op::Rewrite(_) = op {
-        // One that has lost its bytes may have been a pin: it is to be moved away by hand, as the refusal says.
+    if let Op::Rewrite(_) | Op::Forget(_) = op {
+        // One that has lost its bytes may have been a pin: it is to be moved away by hand, as the refusals say.
         let hollow =
             objects(&*store()).into_iter().filter(|(name, bytes)| name.starts_with("notes/") && bytes.is_empty());
         for (name, _) in hollow {
