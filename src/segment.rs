@@ -292,7 +292,8 @@ mod tests {
         let (header, key) = ([9; HEADER_LEN], SealKey::new([3; 32]));
         let envelope = Envelope { header: &header, key: &key, prefix: &[] };
         let mut sealer = Sealer::new(Compression::default());
-        let (recipe, sealed) = sealer.seal(envelope, 1, &[b'a'; 1000]).unwrap();
+        let mut sealed = Vec::new();
+        let recipe = sealer.seal(envelope, 1, &[b'a'; 1000], &mut sealed).unwrap();
         let opens = |header: &[u8; HEADER_LEN], recipe: Recipe| {
             let envelope = Envelope { header, ..envelope };
             let opened = Opener::default().open(envelope, recipe, &mut sealed.clone(), &mut Vec::new());
