@@ -250,3 +250,41 @@ fn who_stops_finds_whole_files_only() {
         }
     }
 }
+
+/// By a system that refuses to flush: who is not told takes what may be lost for restored.
+#[test]
+fn a_restore_ends_when_all_is_on_the_medium_or_says_that_it_may_not_be() {
+    let place = Place::new();
+    let listed = place.snapshot(vec![dir("app", vec![file("f", "1")])]);
+    let (shown, restored) = std::thread::scope(|scope| {
+        let refused = scope.spawn(|| {
+            refuse_to_flush();
+            let dry_run = Request { dry_run: true, ..place.request() };
+            (place.run(&listed, &dry_run).map(drop), place.run(&listed, &place.request()).map(drop))
+        });
+        refused.join().unwrap()
+    });
+    assert!(shown.is_ok(), "{shown:?}");
+    assert!(matches!(restored, Err(Error::Target { .. })), "{restored:?}");
+    assert!(place.at("f").exists());
+}
+
+/// For the thread that calls it, for good.
+#[allow(unsafe_code)]
+fn refuse_to_flush() {
+    let step = |code, k, jf| libc::sock_filter { code, jt: 0, jf, k };
+    let (load, equal, end) = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, libc::BPF_JMP | libc::BPF_JEQ, libc::BPF_RET);
+    let mut steps = [
+        step(load as u16, std::mem::offset_of!(libc::seccomp_data, nr) as u32, 0),
+        step(equal as u16, libc::SYS_syncfs as u32, 1),
+        step(end as u16, libc::SECCOMP_RET_ERRNO | libc::EIO as u32, 0),
+        step(end as u16, libc::SECCOMP_RET_ALLOW, 0),
+    ];
+    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+    // SAFETY: the program and its steps live until the kernel has copied them.
+    let refused = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
+    };
+    assert!(refused, "{}", std::io::Error::last_os_error());
+}
