@@ -251,40 +251,21 @@ fn who_stops_finds_whole_files_only() {
     }
 }
 
-/// By a system that refuses to flush: who is not told takes what may be lost for restored.
 #[test]
-fn a_restore_ends_when_all_is_on_the_medium_or_says_that_it_may_not_be() {
+fn all_names_of_a_file_are_one_and_those_of_another_source_are_others() {
     let place = Place::new();
-    let listed = place.snapshot(vec![dir("app", vec![file("f", "1")])]);
-    let (shown, restored) = std::thread::scope(|scope| {
-        let refused = scope.spawn(|| {
-            refuse_to_flush();
-            let dry_run = Request { dry_run: true, ..place.request() };
-            (place.run(&listed, &dry_run).map(drop), place.run(&listed, &place.request()).map(drop))
-        });
-        refused.join().unwrap()
-    });
-    assert!(shown.is_ok(), "{shown:?}");
-    assert!(matches!(restored, Err(Error::Target { .. })), "{restored:?}");
-    assert!(place.at("f").exists());
-}
-
-/// For the thread that calls it, for good.
-#[allow(unsafe_code)]
-fn refuse_to_flush() {
-    let step = |code, k, jf| libc::sock_filter { code, jt: 0, jf, k };
-    let (load, equal, end) = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, libc::BPF_JMP | libc::BPF_JEQ, libc::BPF_RET);
-    let mut steps = [
-        step(load as u16, std::mem::offset_of!(libc::seccomp_data, nr) as u32, 0),
-        step(equal as u16, libc::SYS_syncfs as u32, 1),
-        step(end as u16, libc::SECCOMP_RET_ERRNO | libc::EIO as u32, 0),
-        step(end as u16, libc::SECCOMP_RET_ALLOW, 0),
-    ];
-    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
-    // SAFETY: the program and its steps live until the kernel has copied them.
-    let refused = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
+    let names = |names: &[&str], bytes: &str| names.iter().map(|name| file(name, bytes).linked(5, 4)).collect();
+    let sources = vec![dir("one", names(&["a", "b", "c"], "1")), dir("two", names(&["d", "e"], "2"))];
+    let listed = place.snapshot(sources);
+    place.restore(&listed, &place.request());
+    let found = |path: &str| {
+        let found = std::fs::metadata(place.at(path)).unwrap();
+        (found.nlink(), std::fs::read(place.at(path)).unwrap())
     };
-    assert!(refused, "{}", std::io::Error::last_os_error());
+    for path in ["one/a", "one/b", "one/c"] {
+        assert_eq!(found(path), (3, b"1".to_vec()), "{path}");
+    }
+    for path in ["two/d", "two/e"] {
+        assert_eq!(found(path), (2, b"2".to_vec()), "{path}");
+    }
 }
