@@ -1,6 +1,6 @@
 //! Targets that take two names for one: file systems, or single directories of ext4, that fold case.
 
-use super::{Existing, Kind, TargetDir, beneath, create};
+use super::{Existing, Kind, TargetDir, beneath, unfinished};
 use crate::{fs::error::PathError, name::Name};
 use rustix::{
     fs::{AtFlags, Mode, OFlags, Stat, Timespec, Timestamps},
@@ -68,7 +68,7 @@ impl TargetDir {
     }
 
     fn probe_case(&self) -> Result<bool, PathError> {
-        let name = create::random_name().map_err(|source| self.failed_itself("probe", source))?;
+        let name = unfinished::random_name().map_err(|source| self.failed_itself("probe", source))?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         beneath::open(self.fd(), &name, flags, Mode::RUSR).map_err(|source| self.failed(&name, "create", source))?;
         let other = name.as_bytes().to_ascii_uppercase();

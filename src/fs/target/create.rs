@@ -1,46 +1,12 @@
-//! Making entries. Nothing here replaces what is there, except [`TargetDir::rename_over`].
+//! Making entries. Nothing here replaces what is there.
 
 use super::{Existing, Identity, Kind, TargetDir, beneath};
-use crate::{
-    fs::error::PathError,
-    model::node::Body,
-    name::Name,
-    world::{KernelEntropy, random},
-};
+use crate::{fs::error::PathError, model::node::Body, name::Name};
 use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags},
     io::Errno,
 };
 use std::{fs::File, io};
-
-/// How the names of unfinished files begin. Whole: this and 32 random hexadecimal digits, which no snapshot can have
-/// foreseen.
-const TEMPORARY: &[u8] = b".vault-restore-";
-
-/// A name that nothing has.
-pub(super) fn random_name() -> io::Result<Name> {
-    let bytes: [u8; 16] = random(&KernelEntropy).map_err(io::Error::other)?;
-    let mut name = TEMPORARY.to_vec();
-    for byte in bytes {
-        name.extend_from_slice(format!("{byte:02x}").as_bytes());
-    }
-    Name::new(name).map_err(|bad| io::Error::other(bad.to_string()))
-}
-
-/// A file that is written under a temporary name: ends in [`TargetDir::rename_over`] or [`TargetDir::discard`].
-#[derive(Debug)]
-#[must_use = "the file stays in the target until it is renamed or discarded"]
-pub struct TempFile {
-    file: File,
-    name: Name,
-}
-
-impl TempFile {
-    /// The open file.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
-}
 
 /// An entry that is nothing but a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,31 +70,6 @@ impl TargetDir {
         let opened = rustix::fs::fstat(&fd).map_err(|errno| failed(errno.into()))?;
         Existing::from_stat(&opened).and_then(is_file).map_err(failed)?;
         Ok(File::from(fd))
-    }
-
-    /// Creates a file under a temporary name beside the others, with mode 0600.
-    pub fn temp_file(&self) -> Result<TempFile, PathError> {
-        let name = random_name().map_err(|source| self.failed_itself("create a file in", source))?;
-        Ok(TempFile { file: self.create_file(&name)?, name })
-    }
-
-    /// Gives a temporary file of this directory its name, in place of any entry but a directory that has it. A
-    /// symbolic link is replaced, not followed.
-    pub fn rename_over(&self, temp: TempFile, name: &Name) -> Result<File, PathError> {
-        match rustix::fs::renameat(self.fd(), temp.name.as_bytes(), self.fd(), name.as_bytes()) {
-            Ok(()) => Ok(temp.file),
-            Err(errno) => {
-                // Nothing is lost when this fails too: the name tells what it is.
-                let _ = self.discard(temp);
-                Err(self.failed(name, "replace", errno))
-            }
-        }
-    }
-
-    /// Removes a temporary file of this directory.
-    pub fn discard(&self, temp: TempFile) -> Result<(), PathError> {
-        rustix::fs::unlinkat(self.fd(), temp.name.as_bytes(), AtFlags::empty())
-            .map_err(|errno| self.failed(&temp.name, "remove", errno))
     }
 
     /// Makes a symbolic link that holds `target`, whatever that is.

@@ -25,14 +25,16 @@ mod owner;
 mod remove;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod xattrs;
 
 pub use case::folded;
-pub use create::{Special, TempFile};
+pub use create::Special;
 pub use data::{forget_cached, has_data, punch_hole, set_len, write_at};
 pub use existing::{Existing, Identity, Kind};
 pub use metadata::{Policy, Shortfall, apply_file};
 pub use owner::{NameMap, Ownership};
+pub use unfinished::TempFile;
 
 use crate::{
     error::{Error, Result},

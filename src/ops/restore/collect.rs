@@ -285,13 +285,14 @@ impl<'a> Collector<'a> {
         collides
     }
 
-    /// The names of a directory that may have to go.
+    /// The names of a directory that may have to go: all, or those of files that a restore which was killed may have left.
     pub fn extras_of(&self, dir: &TargetDir) -> Option<Extras> {
         if !self.job.request.delete {
-            return None;
+            // One that may not be listed may still be restored into.
+            return dir.unfinished().ok().filter(|names| !names.is_empty()).map(Extras::left);
         }
         match dir.list() {
-            Ok(names) => Some(Extras::new(names)),
+            Ok(names) => Some(Extras::all(names)),
             Err(error) => {
                 self.job.tally.path_error(error);
                 None

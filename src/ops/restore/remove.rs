@@ -1,4 +1,4 @@
-//! Removing what the snapshot does not have.
+//! Removing what the snapshot does not have, and what a restore that was killed has left.
 
 use super::{
     collect::{Collector, State},
@@ -11,7 +11,7 @@ use crate::{
         PathError,
         target::{Kind, TargetDir, folded},
     },
-    name::Name,
+    name::{Name, Shown},
 };
 use std::{iter::Peekable, vec::IntoIter};
 
@@ -20,11 +20,19 @@ pub(super) struct Extras {
     names: Peekable<IntoIter<Name>>,
     /// Where case is folded, what is not in the tree by its bytes may be so under another name: decided at the end.
     held: Vec<Name>,
+    /// Only what a restore that was killed has left is to go.
+    only_left: bool,
 }
 
 impl Extras {
-    pub fn new(sorted: Vec<Name>) -> Self {
-        Extras { names: sorted.into_iter().peekable(), held: Vec::new() }
+    /// All names that are there.
+    pub fn all(sorted: Vec<Name>) -> Self {
+        Extras { names: sorted.into_iter().peekable(), held: Vec::new(), only_left: false }
+    }
+
+    /// Those that a restore which was killed may have left.
+    pub fn left(sorted: Vec<Name>) -> Self {
+        Extras { only_left: true, ..Extras::all(sorted) }
     }
 
     /// The tree has this name.
@@ -41,6 +49,7 @@ impl Collector<'_> {
         let State::Here { dir, .. } = level.state else { return Ok(()) };
         let Some(mut extras) = level.extras.take() else { return Ok(()) };
         let (folds, included) = (level.folded.is_some(), level.included);
+        let only_left = extras.only_left;
         while let Some(extra) = extras.names.next_if(|extra| name.is_none_or(|name| extra <= name)) {
             self.job.tally.check()?;
             if Some(&extra) == name {
@@ -48,14 +57,14 @@ impl Collector<'_> {
             }
             match folds {
                 true => extras.held.push(extra),
-                false => self.remove_extra(dir, &extra, included),
+                false => self.remove_extra(dir, &extra, included, only_left),
             }
         }
         if name.is_none() {
             for extra in std::mem::take(&mut extras.held) {
                 let seen = self.levels.last().and_then(|level| level.folded.as_ref());
                 if !seen.is_some_and(|seen| seen.contains(&folded(&extra))) {
-                    self.remove_extra(dir, &extra, included);
+                    self.remove_extra(dir, &extra, included, only_left);
                 }
             }
         }
@@ -65,13 +74,22 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn remove_extra(&self, dir: DirId, name: &Name, included: bool) {
+    fn remove_extra(&self, dir: DirId, name: &Name, included: bool, only_left: bool) {
         let removed = self.dirs.get(dir).and_then(|at| {
             let Some(found) = at.stat(name)? else { return Ok(()) };
             let path = self.dirs.relative(dir, Some(name));
             let is_dir = found.kind == Kind::Directory;
+            // Where only some is asked for, what went by before the walk arrived here was not compared.
             if self.filter.excludes(&path, is_dir) || !(included || self.filter.includes(&path, is_dir)) {
                 return Ok(());
+            }
+            let is_left = at.is_left(name, &found);
+            if only_left && !is_left {
+                return Ok(());
+            }
+            if is_left && !self.job.request.dry_run {
+                let what = "a restore that was killed had begun to write it: it is removed";
+                self.job.monitor.note(&format!("{}: {what}", Shown(&self.dirs.path(dir, Some(name)))));
             }
             if self.is_protected(dir, name, &found) {
                 return Ok(());

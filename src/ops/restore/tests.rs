@@ -7,3 +7,4 @@ mod in_place;
 mod leaning;
 mod plain;
 mod random;
+mod refused;

@@ -1,6 +1,7 @@
 //! Over what is there: only what differs is written.
 
 use super::{super::*, build::*};
+use crate::monitor::Recording;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 fn data(numbers: impl IntoIterator<Item = u64>) -> Vec<Piece> {
@@ -374,4 +375,59 @@ fn damage_does_not_let_an_old_file_pass_for_restored() {
     let report = place.run(&listed, &place.in_place()).unwrap();
     assert_eq!((report.problem_count, report.files_written), (1, 0));
     assert_ne!(std::fs::metadata(place.at("big")).unwrap().mtime(), 1_500_000_000);
+}
+
+#[test]
+fn what_a_killed_restore_left_goes_and_nothing_else_does() {
+    use rustix::fs::{FlockOperation, flock};
+    let temporary = |n: u8| format!(".vault-restore-{}", format!("{n:02x}").repeat(16));
+    let place = Place::new();
+    let deep = vec![file("m", "1"), dir("e", vec![file("n", "2")]), file(temporary(0), "of the snapshot")];
+    let tree = vec![dir("d", deep), file("f", "3")];
+    let listed = place.snapshot(vec![dir("app", tree)]);
+    place.restore(&listed, &place.request());
+    let good = listing(&place.target());
+
+    let left = ["".to_owned(), "d/".into(), "d/e/".into()].map(|folder| folder + &temporary(0xa1));
+    let leave = || left.iter().for_each(|path| std::fs::write(place.at(path), "beg").unwrap());
+    let at_work = std::fs::File::create(place.at(temporary(2))).unwrap();
+    flock(&at_work, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let others =
+        [temporary(0xab).replace("ab", "AB"), temporary(3) + "0", temporary(3)[..46].to_owned(), "d/.vault".into()];
+    others.iter().for_each(|path| std::fs::write(place.at(path), "mine").unwrap());
+    std::fs::create_dir(place.at(temporary(4))).unwrap();
+    symlink("f", place.at(temporary(5))).unwrap();
+    std::fs::write(place.at(temporary(6)), "two names").unwrap();
+    std::fs::hard_link(place.at(temporary(6)), place.at("other")).unwrap();
+    place.restore(&listed, &place.in_place());
+    let kept = listing(&place.target());
+
+    leave();
+    let before = listing(&place.target());
+    let report = place.restore(&listed, &Request { dry_run: true, ..place.in_place() });
+    assert_eq!(listing(&place.target()), before);
+    let mut actions: Vec<_> = report.actions.iter().filter_map(|action| action.strip_prefix("delete ")).collect();
+    actions.sort();
+    assert_eq!((actions, report.deleted), (left.iter().map(String::as_str).collect(), 3));
+    let monitor = Recording::default();
+    let report = place.run_with(&listed, &place.in_place(), &monitor).unwrap();
+    assert_eq!((report.deleted, report.problem_count, listing(&place.target())), (3, 0, kept.clone()));
+    assert_eq!(monitor.notes().iter().filter(|note| note.contains("killed")).count(), 3, "{:?}", monitor.notes());
+
+    // Only where all is asked for: elsewhere not all that is there is compared with the tree.
+    leave();
+    let with = |pattern: &str| Request { include: vec![pattern.into()], ..place.in_place() };
+    assert_eq!(place.restore(&listed, &with("n")).deleted, 0);
+    assert_eq!(place.restore(&listed, &Request { path: Some(b"app/f".to_vec()), ..place.in_place() }).deleted, 0);
+    assert_eq!(place.restore(&listed, &with("/d/e")).deleted, 1);
+    let exclude = vec!["/.vault-restore-*".into()];
+    assert_eq!(place.restore(&listed, &Request { exclude, ..place.in_place() }).deleted, 1);
+    assert_eq!(place.restore(&listed, &place.in_place()).deleted, 1);
+    assert_eq!(listing(&place.target()), kept);
+
+    // Once nobody is at it any more.
+    drop(at_work);
+    assert_eq!(place.restore(&listed, &place.in_place()).deleted, 1);
+    assert!(place.restore(&listed, &Request { delete: true, ..place.in_place() }).deleted > 5);
+    assert_eq!(listing(&place.target()), good);
 }

@@ -250,3 +250,22 @@ fn who_stops_finds_whole_files_only() {
         }
     }
 }
+
+#[test]
+fn all_names_of_a_file_are_one_and_those_of_another_source_are_others() {
+    let place = Place::new();
+    let names = |names: &[&str], bytes: &str| names.iter().map(|name| file(name, bytes).linked(5, 4)).collect();
+    let sources = vec![dir("one", names(&["a", "b", "c"], "1")), dir("two", names(&["d", "e"], "2"))];
+    let listed = place.snapshot(sources);
+    place.restore(&listed, &place.request());
+    let found = |path: &str| {
+        let found = std::fs::metadata(place.at(path)).unwrap();
+        (found.nlink(), std::fs::read(place.at(path)).unwrap())
+    };
+    for path in ["one/a", "one/b", "one/c"] {
+        assert_eq!(found(path), (3, b"1".to_vec()), "{path}");
+    }
+    for path in ["two/d", "two/e"] {
+        assert_eq!(found(path), (2, b"2".to_vec()), "{path}");
+    }
+}

@@ -1,0 +1,114 @@
+//! Files under temporary names: as long as one is written it is locked, so that what a killed restore left can be told from what another
+//! one is at.
+
+use super::{Existing, Kind, TargetDir, beneath};
+use crate::{
+    fs::error::PathError,
+    id,
+    name::Name,
+    world::{KernelEntropy, random},
+};
+use rustix::{
+    fs::{AtFlags, FlockOperation},
+    io::Errno,
+};
+use std::{fs::File, io};
+
+/// How the names of unfinished files begin. Whole: this and 32 random hexadecimal digits, which no snapshot can have
+/// foreseen.
+const TEMPORARY: &[u8] = b".vault-restore-";
+const RANDOM: usize = 16;
+
+/// How often another file is made when somebody takes the new one for a left one.
+const TRIES: usize = 16;
+
+/// A name that nothing has.
+pub(super) fn random_name() -> io::Result<Name> {
+    let bytes: [u8; RANDOM] = random(&KernelEntropy).map_err(io::Error::other)?;
+    let name = [TEMPORARY, id::hex(&bytes).as_bytes()].concat();
+    Name::new(name).map_err(|bad| io::Error::other(bad.to_string()))
+}
+
+/// True for a name that [`random_name`] may have made.
+fn is_temporary(name: &Name) -> bool {
+    let random = name.as_bytes().strip_prefix(TEMPORARY).and_then(|random| std::str::from_utf8(random).ok());
+    random.is_some_and(|random| id::unhex::<RANDOM>(random).is_ok())
+}
+
+/// A file that is written under a temporary name: ends in [`TargetDir::rename_over`] or [`TargetDir::discard`].
+#[derive(Debug)]
+#[must_use = "the file stays in the target until it is renamed or discarded"]
+pub struct TempFile {
+    file: File,
+    name: Name,
+}
+
+impl TempFile {
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl TargetDir {
+    /// Creates a file under a temporary name beside the others, with mode 0600.
+    pub fn temp_file(&self) -> Result<TempFile, PathError> {
+        let failed = |source| self.failed_itself("create a file in", source);
+        // Another restore may take the file away in the moment between its making and its locking: then another is made.
+        for _ in 0..TRIES {
+            let name = random_name().map_err(failed)?;
+            let file = self.create_file(&name)?;
+            // Where there are no locks nobody gets one, and nothing is taken away.
+            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK)
+                && rustix::fs::statat(self.fd(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW).is_ok()
+            {
+                return Ok(TempFile { file, name });
+            }
+        }
+        Err(failed(Errno::AGAIN.into()))
+    }
+
+    /// Gives a temporary file of this directory its name, in place of any entry but a directory that has it. A
+    /// symbolic link is replaced, not followed.
+    pub fn rename_over(&self, temp: TempFile, name: &Name) -> Result<File, PathError> {
+        match rustix::fs::renameat(self.fd(), temp.name.as_bytes(), self.fd(), name.as_bytes()) {
+            Ok(()) => Ok(temp.file),
+            Err(errno) => {
+                // Nothing is lost when this fails too: the name tells what it is.
+                let _ = self.discard(temp);
+                Err(self.failed(name, "replace", errno))
+            }
+        }
+    }
+
+    /// Removes a temporary file of this directory.
+    pub fn discard(&self, temp: TempFile) -> Result<(), PathError> {
+        rustix::fs::unlinkat(self.fd(), temp.name.as_bytes(), AtFlags::empty())
+            .map_err(|errno| self.failed(&temp.name, "remove", errno))
+    }
+
+    /// The names in this directory that unfinished files have, sorted.
+    pub fn unfinished(&self) -> io::Result<Vec<Name>> {
+        let mut names = Vec::new();
+        for entry in beneath::entries(self.fd())? {
+            // What has a name that no tree can have is none of ours.
+            let Ok(entry) = entry else { continue };
+            if is_temporary(&entry.name) {
+                names.push(entry.name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// True when the file with such a name is this user's, or he is root, and nobody is writing it: a restore that was killed has left it.
+    pub fn is_left(&self, name: &Name, found: &Existing) -> bool {
+        let me = rustix::process::geteuid();
+        is_temporary(name)
+            && found.kind == Kind::File
+            && (me.is_root() || found.uid == me.as_raw())
+            && self
+                .open_existing(name)
+                .is_ok_and(|file| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
+    }
+}
