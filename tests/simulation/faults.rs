@@ -118,6 +118,7 @@ fn outcome(scene: &Scene, result: &Result<crate::operations::Done>) -> Expected 
     if expected.made {
         for id in doomed(Arc::new(scene.before.clone()), &scene.op, &scene.around).unwrap() {
             expected.held.remove(&id);
+            expected.dying.insert(id);
         }
     }
     if matches!(scene.op, Op::AddKey | Op::RemoveKey) {

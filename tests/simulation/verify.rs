@@ -3,7 +3,7 @@
 use crate::{
     contents::{Contents, contents_in},
     disk::Crash,
-    operations::{Around, DAY, Op, at_once, is_begun, memory, objects, perform},
+    operations::{Around, DAY, Op, SERIES, at_once, is_begun, memory, objects, perform},
     world::Expected,
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -15,6 +15,7 @@ use vault::{
         prune::{self, Options},
     },
     repo::Repository,
+    series::Series,
     store::{ObjectName, SharedStore, Store as _, memory::MemoryStore},
 };
 
@@ -50,6 +51,10 @@ pub fn holds(repo: &Repository, expected: &Expected) -> Verdict {
             .iter()
             .filter(|listed| listed.id == *id || contents_in(repo, listed).is_ok_and(|contents| contents == *rest));
         one.next().ok_or_else(|| format!("neither {id} nor what was made of it is there"))?;
+    }
+    let tag = repo.keys().series_tag(&told("series", Series::parse(SERIES))?);
+    for id in expected.dying.iter().filter(|id| !all.listed.iter().any(|listed| listed.id == **id)) {
+        told("a snapshot that was being forgotten is gone without a tombstone", repo.prove_forgotten(&tag, id))?;
     }
     match all.listed.iter().find(|listed| expected.gone.contains(&listed.id)) {
         Some(back) => Err(format!("{} was forgotten and is back", back.id)),

@@ -27,6 +27,8 @@ pub struct Expected {
     pub gone: BTreeSet<SnapshotId>,
     /// Snapshots that are being rewritten: each is there, or one that holds the rest of it.
     pub replaced: Vec<(SnapshotId, Contents)>,
+    /// Snapshots that are being forgotten: each is there, or a tombstone of it.
+    pub dying: BTreeSet<SnapshotId>,
     /// The second key opens it, or must not.
     pub second: Option<bool>,
     /// It was damaged on purpose and not repaired yet.
@@ -88,6 +90,7 @@ impl World {
         if self.expected.made {
             for id in doomed(Arc::new(memory(&before)), &op, &self.around).unwrap() {
                 let held = during.held.remove(&id);
+                during.dying.insert(id);
                 if let (Op::Rewrite(stream), Some(mut rest)) = (&op, held) {
                     rest.remove(&stream_name(*stream));
                     during.replaced.push((id, rest));
@@ -101,7 +104,7 @@ impl World {
         let result = self.store(&op).and_then(|store| perform(Arc::new(store), &op, &self.around));
         self.recorder.fail(None);
         let end = self.recorder.changes();
-        let mut after = Expected { replaced: Vec::new(), ..during.clone() };
+        let mut after = Expected { replaced: Vec::new(), dying: BTreeSet::new(), ..during.clone() };
         if let Ok(done) = &result {
             after.made = true;
             after.held.extend(done.added.iter().cloned());
