@@ -7,6 +7,7 @@ use crate::{
         config::{StoredConfig, show, value::Table},
         database::facts,
     },
+    model::snapshot::{Source, SourceKind},
     monitor::Monitor,
     name::Shown,
     repo::Listed,
@@ -65,8 +66,12 @@ pub fn bootstrap(newest: &[Listed], to: &Path, monitor: &dyn Monitor) -> Result<
             Ok(stored) => {
                 recipes.take(&stored);
                 whole.overlay(&stored.table);
-                if listed.snapshot.sources.iter().any(|source| source.root.name.as_bytes() == facts::SOURCE.as_bytes())
-                {
+                // Facts are kept of other things as well, and a copy of a file needs no server.
+                let is_dump = |source: &Source| {
+                    matches!(source.kind, SourceKind::Stream { .. })
+                        && source.root.name.as_bytes() != facts::SOURCE.as_bytes()
+                };
+                if listed.snapshot.sources.iter().any(is_dump) {
                     report.with_databases.push(stored.app.series.clone());
                 }
                 report.applications.push(stored.app.series);

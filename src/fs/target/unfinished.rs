@@ -64,6 +64,8 @@ impl TargetDir {
             {
                 return Ok(TempFile { file, name });
             }
+            // Whoever has it may have looked only.
+            let _ = rustix::fs::unlinkat(self.fd(), name.as_bytes(), AtFlags::empty());
         }
         Err(failed(Errno::AGAIN.into()))
     }
@@ -101,14 +103,15 @@ impl TargetDir {
         Ok(names)
     }
 
-    /// True when the file with such a name is this user's, or he is root, and nobody is writing it: a restore that was killed has left it.
-    pub fn is_left(&self, name: &Name, found: &Existing) -> bool {
+    /// The file with such a name, locked, when it is this user's, or he is root, and nobody is writing it: a restore that was killed has left it.
+    /// Whoever removes it holds it until it is gone: it may be a new one that another restore is about to lock.
+    pub fn left(&self, name: &Name, found: &Existing) -> Option<File> {
+        if !is_temporary(name) || found.kind != Kind::File {
+            return None;
+        }
         let me = rustix::process::geteuid();
-        is_temporary(name)
-            && found.kind == Kind::File
-            && (me.is_root() || found.uid == me.as_raw())
-            && self
-                .open_existing(name)
-                .is_ok_and(|file| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
+        let file = (me.is_root() || found.uid == me.as_raw()).then(|| self.open_existing(name).ok()).flatten()?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+        Some(file)
     }
 }

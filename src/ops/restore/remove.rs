@@ -83,11 +83,12 @@ impl Collector<'_> {
             if self.filter.excludes(&path, is_dir) || !(included || self.filter.includes(&path, is_dir)) {
                 return Ok(());
             }
-            let is_left = at.is_left(name, &found);
-            if only_left && !is_left {
+            // Held until it is gone.
+            let left = at.left(name, &found);
+            if only_left && left.is_none() {
                 return Ok(());
             }
-            if is_left && !self.job.request.dry_run {
+            if left.is_some() && !self.job.request.dry_run {
                 let what = "a restore that was killed had begun to write it: it is removed";
                 self.job.monitor.note(&format!("{}: {what}", Shown(&self.dirs.path(dir, Some(name)))));
             }
