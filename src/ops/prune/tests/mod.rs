@@ -2,6 +2,7 @@ mod crashes;
 mod damage;
 mod hollow;
 mod leaning;
+mod looks;
 mod meetings;
 mod merging;
 mod overtaken;
