@@ -1,5 +1,7 @@
 //! Zstandard for whole segments, with contexts that are used again.
 
+mod prefix;
+
 use std::fmt;
 use zstd::zstd_safe::{
     CCtx, CParameter, DCtx, MAGICNUMBER, WriteBuf, compress_bound, find_frame_compressed_size, get_error_name,
@@ -113,31 +115,34 @@ impl Compressor {
         out.clear();
         out.reserve(compress_bound(plain.len()));
         let Settings { level, hash_log, chain_log, window_log } = settings;
-        for parameter in [
+        self.set([
             CParameter::CompressionLevel(level),
             CParameter::HashLog(hash_log),
             CParameter::ChainLog(chain_log),
             CParameter::WindowLog(window_log),
-        ] {
-            self.context.set_parameter(parameter).map_err(failed)?;
-        }
+        ])?;
         self.context.compress2(out, plain).map_err(failed)?;
         Ok(())
+    }
+
+    fn set<const N: usize>(&mut self, parameters: [CParameter; N]) -> Result<(), CodecError> {
+        parameters.into_iter().try_for_each(|parameter| self.context.set_parameter(parameter).map(drop).map_err(failed))
     }
 
     /// Replaces `out` by one frame of `plain` that leans on `prefix`, the plaintext of base blobs.
     pub fn compress_with_prefix(&mut self, plain: &[u8], prefix: &[u8], out: &mut Vec<u8>) -> Result<(), CodecError> {
         out.clear();
         out.reserve(compress_bound(plain.len()));
-        // A context borrows its prefix for as long as it lives, so it lives for this one frame.
-        let mut context = CCtx::create();
         let level = if let Compression::Level(level) = self.compression { level } else { DELTA };
         let window = usize::BITS - (plain.len() + prefix.len()).max(1024).leading_zeros();
-        context.set_parameter(CParameter::CompressionLevel(level)).map_err(failed)?;
-        context.set_parameter(CParameter::WindowLog(window.min(27))).map_err(failed)?;
-        context.set_parameter(CParameter::EnableLongDistanceMatching(true)).map_err(failed)?;
-        context.ref_prefix(prefix).map_err(failed)?;
-        context.compress2(out, plain).map_err(failed)?;
+        self.set([
+            CParameter::CompressionLevel(level),
+            CParameter::WindowLog(window.min(27)),
+            CParameter::HashLog(0),
+            CParameter::ChainLog(0),
+            CParameter::EnableLongDistanceMatching(true),
+        ])?;
+        prefix::compress(&mut self.context, plain, prefix, out).map_err(failed)?;
         Ok(())
     }
 }
@@ -192,9 +197,7 @@ impl Decompressor {
         let len = if prefix.is_empty() {
             self.context.decompress(out, packed).map_err(failed)?
         } else {
-            let mut context = DCtx::create();
-            context.ref_prefix(prefix).map_err(failed)?;
-            context.decompress(out, packed).map_err(failed)?
+            prefix::decompress(&mut self.context, packed, prefix, out).map_err(failed)?
         };
         if len == raw { Ok(()) } else { Err(CodecError(format!("decompresses to {len} bytes in place of {raw}"))) }
     }
@@ -228,15 +231,35 @@ mod tests {
         }
     }
 
+    /// Nor what it leaned on, nor that it failed.
     #[test]
     fn what_one_frame_was_made_with_does_not_stick() {
         let plain: Vec<u8> = (0..300_000u64).flat_map(|i| (i * i / 7).to_string().into_bytes()).collect();
+        let (first, second) = plain.split_at(1 << 20);
+        let second = [second, &first[1000..600_000]].concat();
         let mut compressor = Compressor::new(Compression::Auto);
-        let (mut out, mut fresh) = (Vec::new(), Vec::new());
+        let mut decompressor = Decompressor::default();
+        let (mut out, mut fresh, mut back) = (Vec::new(), Vec::new(), Vec::new());
         for settings in [FAST, STRONG, FAST] {
-            compressor.frame(settings, &plain, &mut out).unwrap();
-            packed_by(settings, &plain, &mut fresh);
+            compressor.frame(settings, &second, &mut out).unwrap();
+            packed_by(settings, &second, &mut fresh);
             assert!(out == fresh, "{settings:?}");
+            decompressor.decompress(&out, &[], second.len(), &mut back).unwrap();
+            assert!(back == second);
+            // One that leans on another, which is gone by the next.
+            let alone = out.len();
+            let prefix = first.to_vec();
+            compressor.compress_with_prefix(&second, &prefix, &mut out).unwrap();
+            assert!(out.len() < alone / 10 * 9, "{} of {alone}", out.len());
+            Compressor::new(Compression::Auto).compress_with_prefix(&second, first, &mut fresh).unwrap();
+            assert!(out == fresh, "{settings:?}");
+            decompressor.decompress(&out, &prefix, second.len(), &mut back).unwrap();
+            drop(prefix);
+            assert!(back == second);
+            for (packed, prefix) in [(&out[..], &[][..]), (&out, &first[..first.len() - 1]), (&out[..out.len() / 2], first)] {
+                let wrong = decompressor.decompress(packed, prefix, second.len(), &mut back);
+                assert!(wrong.is_err() || back != second);
+            }
         }
     }
 

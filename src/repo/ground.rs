@@ -2,9 +2,9 @@
 //!
 //! Versions are counted since the last one that leans on none. Each sixth leans on that one, and those between on the last sixth:
 //! to read any, two others are read. Always leaning on the version before would make a reader open every one, always on the first
-//! would make each larger than the last; with 36 versions to a round of two layers, a dump of which 3 % of the rows change from
-//! night to night takes a fifth of what its nights take by themselves. (Clearing the lowest set bit, as Subversion does, stores
-//! a third less, and takes five layers to read the worst night: four times as long as the first.)
+//! would make each larger than the last; with 36 versions to a round of two layers, thirty nights of a dump of which 1 to 5 % of the
+//! rows change each night take an eighth of what they take by themselves. (Clearing the lowest set bit, as Subversion does, stores
+//! less, and takes five layers to read the worst night.)
 
 use super::{BlobReader, cache::Spot};
 use crate::{
@@ -22,15 +22,15 @@ use std::{
 /// Versions that lean on the same one.
 const ROUND: u8 = 6;
 /// Plaintext to lean on, in bytes: several times a segment, and little to read.
-const PREFIX_MAX: usize = 4 << 20;
+const PREFIX_MAX: usize = 2 << 20;
 /// Segments that the bases of one segment may lie in: each is opened when the segment is read.
-const SEGMENTS: usize = 12;
+const SEGMENTS: usize = 6;
 /// Segments that may have to be opened in all, and their plaintext: well below what readers accept, who keep all of it.
 const CLOSURE: usize = limits::BASE_SEGMENTS_MAX / 2;
 const CLOSURE_BYTES: u64 = limits::BASE_BYTES_MAX as u64 / 2;
 /// Plaintext to take on either side of the place in the version before that corresponds to a blob's, in bytes, where it lies in
 /// segments that are opened anyway: the correspondence is by proportion.
-const MARGIN: u64 = 128 << 10;
+const MARGIN: u64 = 64 << 10;
 
 /// Bases of a segment to be.
 pub struct Ground {

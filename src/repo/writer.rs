@@ -49,8 +49,8 @@ const KEY_SEGMENTS: u64 = 64;
 const DENSE: usize = 8;
 /// Earlier blobs that a segment may be near to.
 const NEAR_MAX: usize = 256;
-/// After so many segments in a row that were not worth leaning on anything, one in two to the power of it is still tried.
-const PAUSE_MAX: u32 = 6;
+/// Segments in a row that were not worth leaning on anything after which no fewer are tried: then it is one in 33, which are 8 MiB.
+const MISSES_MAX: u32 = 8;
 /// How long the packer waits for a segment before it looks after the session.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -235,7 +235,8 @@ enum Room {
     Files,
     /// Parts of large files, which databases and virtual machines read here and there.
     Parts,
-    /// What leans on earlier blobs, and pages of trees: each is opened for little.
+    /// What leans on earlier blobs. Of each version it is a part only, and of that fewer and fewer is needed by later ones: what a
+    /// long one is opened for, after many versions, is a blob or two. A short one also leans on just what is below it.
     Leaning,
 }
 
@@ -250,7 +251,9 @@ impl Room {
             Room::Files if kind == Kind::DataPack => target,
             Room::Parts if dense => target,
             Room::Parts => target / 2,
-            Room::Files | Room::Leaning => target / 4,
+            // Pages of trees: each is opened for little.
+            Room::Files => target / 4,
+            Room::Leaning => target / 16,
         }
     }
 }
@@ -377,8 +380,8 @@ impl<'w> Lane<'w> {
         }
         self.writer.spares.give(leaning.bytes);
         // What does not pay is tried less and less often.
-        self.misses = (self.misses + 1).min(PAUSE_MAX);
-        self.pause = (1 << self.misses) - 1;
+        self.misses = (self.misses + 1).min(MISSES_MAX);
+        self.pause = (1 << self.misses) >> 3;
         Ok(alone)
     }
 

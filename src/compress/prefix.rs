@@ -1,0 +1,30 @@
+//! Frames that lean on a prefix, by contexts that are used again: tables for a frame are several times its length, and the system takes
+//! longer to give out as much memory than the frame takes to be made.
+#![allow(unsafe_code)]
+
+use std::slice;
+use zstd::zstd_safe::{CCtx, DCtx, ResetDirective, SafeResult, WriteBuf};
+
+/// Makes one frame of `plain`. Leaves no parameter set.
+pub(super) fn compress(context: &mut CCtx<'static>, plain: &[u8], prefix: &[u8], out: &mut Vec<u8>) -> SafeResult {
+    // SAFETY: the context refers to a prefix during the next frame only, and forgets it when it is reset, which is before `prefix` ends
+    // whatever came of the frame. (The library asks for one that lives as long as the context, which might make no frame.)
+    let prefix = unsafe { slice::from_raw_parts(prefix.as_ptr(), prefix.len()) };
+    let made = context.ref_prefix(prefix).and_then(|_| context.compress2(out, plain));
+    let forgotten = context.reset(ResetDirective::SessionAndParameters);
+    made.and_then(|len| forgotten.map(|_| len))
+}
+
+/// Decompresses one frame.
+pub(super) fn decompress<B: WriteBuf + ?Sized>(
+    context: &mut DCtx<'static>,
+    packed: &[u8],
+    prefix: &[u8],
+    out: &mut B,
+) -> SafeResult {
+    // SAFETY: as above.
+    let prefix = unsafe { slice::from_raw_parts(prefix.as_ptr(), prefix.len()) };
+    let opened = context.ref_prefix(prefix).and_then(|_| context.decompress(out, packed));
+    let forgotten = context.reset(ResetDirective::SessionAndParameters);
+    opened.and_then(|len| forgotten.map(|_| len))
+}
