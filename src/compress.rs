@@ -256,7 +256,9 @@ mod tests {
             decompressor.decompress(&out, &prefix, second.len(), &mut back).unwrap();
             drop(prefix);
             assert!(back == second);
-            for (packed, prefix) in [(&out[..], &[][..]), (&out, &first[..first.len() - 1]), (&out[..out.len() / 2], first)] {
+            for (packed, prefix) in
+                [(&out[..], &[][..]), (&out, &first[..first.len() - 1]), (&out[..out.len() / 2], first)]
+            {
                 let wrong = decompressor.decompress(packed, prefix, second.len(), &mut back);
                 assert!(wrong.is_err() || back != second);
             }
