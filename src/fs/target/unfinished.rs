@@ -3,24 +3,18 @@
 
 use super::{Existing, Kind, TargetDir, beneath};
 use crate::{
-    fs::error::PathError,
+    fs::{error::PathError, held},
     id,
     name::Name,
     world::{KernelEntropy, random},
 };
-use rustix::{
-    fs::{AtFlags, FlockOperation},
-    io::Errno,
-};
+use rustix::{fs::AtFlags, io::Errno};
 use std::{fs::File, io};
 
 /// How the names of unfinished files begin. Whole: this and 32 random hexadecimal digits, which no snapshot can have
 /// foreseen.
 const TEMPORARY: &[u8] = b".vault-restore-";
 const RANDOM: usize = 16;
-
-/// How often another file is made when somebody takes the new one for a left one.
-const TRIES: usize = 16;
 
 /// A name that nothing has.
 pub(super) fn random_name() -> io::Result<Name> {
@@ -54,14 +48,10 @@ impl TargetDir {
     /// Creates a file under a temporary name beside the others, with mode 0600.
     pub fn temp_file(&self) -> Result<TempFile, PathError> {
         let failed = |source| self.failed_itself("create a file in", source);
-        // Another restore may take the file away in the moment between its making and its locking: then another is made.
-        for _ in 0..TRIES {
+        for _ in 0..held::TRIES {
             let name = random_name().map_err(failed)?;
             let file = self.create_file(&name)?;
-            // Where there are no locks nobody gets one, and nothing is taken away.
-            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK)
-                && rustix::fs::statat(self.fd(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW).is_ok()
-            {
+            if held::hold_new(&file, self.fd(), name.as_bytes()) {
                 return Ok(TempFile { file, name });
             }
             // Whoever has it may have looked only.
@@ -111,7 +101,6 @@ impl TargetDir {
         }
         let me = rustix::process::geteuid();
         let file = (me.is_root() || found.uid == me.as_raw()).then(|| self.open_existing(name).ok()).flatten()?;
-        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
-        Some(file)
+        held::hold_left(&file).then_some(file)
     }
 }
