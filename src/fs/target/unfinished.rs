@@ -24,8 +24,8 @@ pub(super) fn random_name() -> io::Result<Name> {
 }
 
 /// True for a name that [`random_name`] may have made.
-fn is_temporary(name: &Name) -> bool {
-    let random = name.as_bytes().strip_prefix(TEMPORARY).and_then(|random| std::str::from_utf8(random).ok());
+fn is_temporary(name: &[u8]) -> bool {
+    let random = name.strip_prefix(TEMPORARY).and_then(|random| std::str::from_utf8(random).ok());
     random.is_some_and(|random| id::unhex::<RANDOM>(random).is_ok())
 }
 
@@ -81,14 +81,7 @@ impl TargetDir {
 
     /// The names in this directory that unfinished files have, sorted.
     pub fn unfinished(&self) -> io::Result<Vec<Name>> {
-        let mut names = Vec::new();
-        for entry in beneath::entries(self.fd())? {
-            // What has a name that no tree can have is none of ours.
-            let Ok(entry) = entry else { continue };
-            if is_temporary(&entry.name) {
-                names.push(entry.name);
-            }
-        }
+        let mut names = beneath::names_that(self.fd(), is_temporary)?;
         names.sort_unstable();
         Ok(names)
     }
@@ -96,7 +89,7 @@ impl TargetDir {
     /// The file with such a name, locked, when it is this user's, or he is root, and nobody is writing it: a restore that was killed has left it.
     /// Whoever removes it holds it until it is gone: it may be a new one that another restore is about to lock.
     pub fn left(&self, name: &Name, found: &Existing) -> Option<File> {
-        if !is_temporary(name) || found.kind != Kind::File {
+        if !is_temporary(name.as_bytes()) || found.kind != Kind::File {
             return None;
         }
         let me = rustix::process::geteuid();
