@@ -136,7 +136,7 @@ fn note(session: &Session, noted: Result<(), Error>) {
 /// Applications of the configuration; what comes of it is remembered, and written to the history.
 fn of_configuration(args: &Args, session: &Session, held: &mut Held) -> Result<(), Failure> {
     let loaded = args.which.load()?;
-    let named = if args.recipes.is_named() { Some(args.recipes.recipes()?) } else { None };
+    let named = args.recipes.named()?;
     let recipes = named.as_ref().unwrap_or(&loaded.recipes);
     let chosen = Select::parse(args.select.iter().map(String::as_str))?;
     let state = fleet::state(session)?;

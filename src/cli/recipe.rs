@@ -57,9 +57,9 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// True when a folder was named.
-    pub fn is_named(&self) -> bool {
-        self.recipes.is_some()
+    /// All recipes, when a folder was named.
+    pub fn named(&self) -> Result<Option<Recipes>, Error> {
+        self.recipes.as_ref().map(|_| self.recipes()).transpose()
     }
 
     /// All recipes.

@@ -9,6 +9,7 @@ pub mod error;
 pub mod exclude;
 pub mod extents;
 pub mod fiemap;
+pub mod held;
 pub mod listing;
 pub mod metadata;
 pub mod order;

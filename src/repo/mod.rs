@@ -10,6 +10,7 @@ pub mod ground;
 pub(crate) mod handover;
 pub mod media;
 pub mod mover;
+mod packer;
 pub mod reader;
 pub mod seen;
 pub mod session;
@@ -21,12 +22,13 @@ pub mod writer;
 
 pub use annotations::{Annotations, Marks, Pin};
 pub use checked::Checked;
+pub use packer::Written;
 pub use reader::BlobReader;
 pub use seen::Rollback;
 pub use session::Session;
 pub use slots::{SlotInfo, Unlock};
 pub use snapshots::{Listed, Living, Resolved, SeriesEnd, Snapshots};
-pub use writer::{Lane, WriteOptions, Writer, Written};
+pub use writer::{Lane, WriteOptions, Writer};
 
 use crate::{
     error::{Error, Result},

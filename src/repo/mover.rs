@@ -3,7 +3,8 @@
 
 use super::{
     Repository,
-    writer::{Packer, Written},
+    packer::{Packer, Written},
+    spares,
 };
 use crate::{
     error::{Error, Result},
@@ -14,13 +15,18 @@ use crate::{
     object::Kind,
     pack::{self, PackEntry, SegmentEntry, write::Sealed},
 };
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    mem,
+};
 
 /// Moves segments.
 pub struct Mover<'r> {
     repo: &'r Repository,
     monitor: &'r dyn Monitor,
     packer: Packer<'r>,
+    /// Room of the segment before.
+    room: Vec<u8>,
     sources: BTreeMap<PackId, Vec<BlobId>>,
 }
 
@@ -59,7 +65,8 @@ impl Moved {
 impl<'r> Mover<'r> {
     /// Takes up what it lists in an index: that of the repository, or one that is only there for it.
     pub fn new(repo: &'r Repository, index: &'r BlobIndex, monitor: &'r dyn Monitor) -> Self {
-        Mover { repo, monitor, packer: Packer::new(repo, index, monitor), sources: BTreeMap::new() }
+        let packer = Packer::new(repo, index, monitor);
+        Mover { repo, monitor, packer, room: Vec::new(), sources: BTreeMap::new() }
     }
 
     /// Copies the wanted segments of a pack. False, and nothing is copied, when the pack is not what its name says: in a new pack, under a
@@ -78,10 +85,7 @@ impl<'r> Mover<'r> {
             if segment.stored as usize > limits::STORED_MAX {
                 return Err(Error::corrupt(&name, "a segment is too long"));
             }
-            let mut bytes = self.packer.spare();
-            bytes.clear();
-            bytes.reserve_exact(segment.stored as usize);
-            bytes.resize(segment.stored as usize, 0);
+            let mut bytes = spares::of_len(mem::take(&mut self.room), segment.stored as usize);
             self.repo.store().get_range(&name, segment.offset, &mut bytes)?;
             let sealed = Sealed {
                 bytes,
@@ -94,14 +98,14 @@ impl<'r> Mover<'r> {
             if let Some(first) = segment.blobs.first() {
                 self.sources.entry(entry.id).or_default().push(first.id);
             }
-            self.packer.take(kind, sealed)?;
+            self.room = self.packer.take(kind, sealed)?;
         }
         Ok(true)
     }
 
     /// Appends a segment, whose tag the caller has seen to verify, to a new pack of this kind.
     pub fn take(&mut self, kind: Kind, sealed: Sealed) -> Result<()> {
-        self.packer.take(kind, sealed)
+        self.packer.take(kind, sealed).map(drop)
     }
 
     /// Lists a pack that is in the store.

@@ -4,6 +4,7 @@ use super::{
     Repository,
     cache::{Opened, SegmentCache, Spot},
     spares::Spares,
+    writer::sealed_part,
 };
 use crate::{
     error::{Error, Result},
@@ -117,7 +118,7 @@ impl<'r> BlobReader<'r> {
             opened: SegmentCache::new(bound),
             openers: Mutex::default(),
             prefixes: Spares::new(4, 5 << 20),
-            sealed: Spares::new(2, (2 << 20) + 4096),
+            sealed: Spares::new(2, sealed_part(repo.config())),
         }
     }
 
@@ -262,10 +263,7 @@ impl<'r> BlobReader<'r> {
             }
             // What it leans on comes first: it takes memory of its own.
             let prefix = self.prefix(located, effort)?;
-            let (mut sealed, mut plain) = (self.sealed.take(), self.opened.buffer(raw));
-            sealed.clear();
-            sealed.reserve_exact(stored);
-            sealed.resize(stored, 0);
+            let (mut sealed, mut plain) = (self.sealed.take_of(stored), self.opened.buffer(raw));
             self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;
             self.open_over(prefix, located, |opener, envelope| {
                 opener.open_into(envelope, located.recipe, &mut sealed, &mut plain)

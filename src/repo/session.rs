@@ -6,8 +6,8 @@
 use super::{
     Listed, Repository,
     gc::{Damaged, Told},
+    packer::Written,
     snapshots::{object_name as snapshot_name, open_intent, seal_snapshot},
-    writer::Written,
 };
 use crate::{
     error::{Error, Result},

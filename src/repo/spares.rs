@@ -24,6 +24,11 @@ impl Spares {
         self.lock().pop().unwrap_or_default()
     }
 
+    /// One of `len` bytes, whatever is in them.
+    pub fn take_of(&self, len: usize) -> Vec<u8> {
+        of_len(self.take(), len)
+    }
+
     /// Takes one back.
     pub fn give(&self, buffer: Vec<u8>) {
         let mut kept = self.lock();
@@ -31,6 +36,15 @@ impl Spares {
             kept.push(buffer);
         }
     }
+}
+
+/// A buffer of `len` bytes, whatever is in them: this one where it has the room. What it holds is neither cleared nor copied.
+pub fn of_len(mut buffer: Vec<u8>, len: usize) -> Vec<u8> {
+    if buffer.capacity() < len {
+        return vec![0; len];
+    }
+    buffer.resize(len, 0);
+    buffer
 }
 
 #[cfg(test)]
@@ -46,5 +60,21 @@ mod tests {
         let mut kept: Vec<usize> = (0..3).map(|_| spares.take().capacity()).collect();
         kept.sort_unstable();
         assert_eq!(kept, [0, 10, 20]);
+    }
+
+    #[test]
+    fn a_buffer_is_as_long_as_is_asked_and_the_same_where_it_has_the_room() {
+        let spares = Spares::new(1, 1000);
+        spares.give(vec![7; 100]);
+        let kept = spares.take_of(40);
+        assert_eq!(kept, [7; 40]);
+        let place = kept.as_ptr();
+        spares.give(kept);
+        let again = spares.take_of(100);
+        assert_eq!((again.as_ptr(), again.len()), (place, 100));
+        spares.give(again);
+        // What is too short for it is let go: its bytes would be copied for nothing.
+        let longer = spares.take_of(500);
+        assert_eq!((longer.len(), longer.capacity()), (500, 500));
     }
 }

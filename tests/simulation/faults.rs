@@ -117,8 +117,7 @@ fn outcome(scene: &Scene, result: &Result<crate::operations::Done>) -> Expected 
     let mut expected = scene.expected.clone();
     if expected.made {
         for id in doomed(Arc::new(scene.before.clone()), &scene.op, &scene.around).unwrap() {
-            expected.held.remove(&id);
-            expected.dying.insert(id);
+            expected.doom(id);
         }
     }
     if matches!(scene.op, Op::AddKey | Op::RemoveKey) {
@@ -126,8 +125,7 @@ fn outcome(scene: &Scene, result: &Result<crate::operations::Done>) -> Expected 
     }
     if let Ok(done) = result {
         expected.made = true;
-        expected.held.extend(done.added.iter().cloned());
-        expected.gone.extend(&done.removed);
+        expected.follow(done);
         expected.damaged = false;
         match scene.op {
             Op::AddKey => expected.second = Some(true),

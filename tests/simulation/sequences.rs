@@ -66,9 +66,7 @@ fn run(seed: u64, len: usize) {
         if let Op::Snapshot(sources) = &op {
             assert_eq!(done.added[0].1, contents_of(sources));
         }
-        done.removed.iter().for_each(|id| drop(expected.held.remove(id)));
-        expected.held.extend(done.added);
-        expected.gone.extend(done.removed);
+        expected.follow(&done);
         if op == Op::Prune {
             now += DAY * chance.below(3) as i64;
             store.set_now(now);

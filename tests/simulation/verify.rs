@@ -129,9 +129,7 @@ pub fn survives_in(
     }
     let done = told("again", perform(store(), op, around))?;
     let repo = told("open", around.open(store()))?;
-    done.removed.iter().for_each(|id| drop(expected.held.remove(id)));
-    expected.held.extend(done.added);
-    expected.gone.extend(done.removed);
+    expected.follow(&done);
     holds(&repo, &expected)?;
     is_clean(&repo, harmless)?;
     if depth == Depth::Settled && !matches!(op, Op::Replicate { .. }) && !is_begun(&*store()) {

@@ -3,7 +3,7 @@
 use crate::{
     contents::{Contents, stream_name},
     disk::{Fault, Objects, Recorder},
-    operations::{Around, Op, doomed, memory, objects, perform},
+    operations::{Around, Done, Op, doomed, memory, objects, perform},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,6 +33,21 @@ pub struct Expected {
     pub second: Option<bool>,
     /// It was damaged on purpose and not repaired yet.
     pub damaged: bool,
+}
+
+impl Expected {
+    /// A snapshot may be taken away from now on. Returns what it held.
+    pub fn doom(&mut self, id: SnapshotId) -> Option<Contents> {
+        self.dying.insert(id);
+        self.held.remove(&id)
+    }
+
+    /// An operation has done this, by its own account.
+    pub fn follow(&mut self, done: &Done) {
+        done.removed.iter().for_each(|id| drop(self.held.remove(id)));
+        self.held.extend(done.added.iter().cloned());
+        self.gone.extend(&done.removed);
+    }
 }
 
 /// A step of a program: what was done between which changes of the disk, and what holds before, during and after it.
@@ -89,9 +104,7 @@ impl World {
         let mut during = self.expected.clone();
         if self.expected.made {
             for id in doomed(Arc::new(memory(&before)), &op, &self.around).unwrap() {
-                let held = during.held.remove(&id);
-                during.dying.insert(id);
-                if let (Op::Rewrite(stream), Some(mut rest)) = (&op, held) {
+                if let (Some(mut rest), Op::Rewrite(stream)) = (during.doom(id), &op) {
                     rest.remove(&stream_name(*stream));
                     during.replaced.push((id, rest));
                 }
@@ -107,8 +120,7 @@ impl World {
         let mut after = Expected { replaced: Vec::new(), dying: BTreeSet::new(), ..during.clone() };
         if let Ok(done) = &result {
             after.made = true;
-            after.held.extend(done.added.iter().cloned());
-            after.gone.extend(&done.removed);
+            after.follow(done);
             match op {
                 Op::AddKey => after.second = Some(true),
                 Op::RemoveKey => after.second = Some(false),

@@ -7,6 +7,7 @@
 
 mod machine;
 mod nested;
+mod ours;
 #[cfg(test)]
 mod tests;
 
@@ -23,9 +24,6 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
-
-/// Begins the names of what is made.
-const OURS: &str = "vault-";
 
 /// What was made, to be removed again: the last first.
 pub struct Still {
@@ -86,9 +84,7 @@ impl Still {
         }
         let mut made: Vec<(PathBuf, PathBuf)> = Vec::new();
         for (number, tree) in trees.iter_mut().enumerate() {
-            let name =
-                format!("{OURS}{}-{number}", blake3::hash(series.as_bytes()).to_hex().get(..12).unwrap_or_default());
-            let one = still.tree(runner, how, &name, scratch, tree, &mut made);
+            let one = still.tree(runner, how, &ours::name(series, number), scratch, tree, &mut made);
             if let Err(error) = one {
                 // The error is what counts.
                 let _ = still.end_with(runner, monitor);

@@ -19,6 +19,7 @@ mod php;
 mod postgresql;
 mod rails;
 mod registry;
+mod server;
 mod sqlite;
 mod svn;
 mod user;

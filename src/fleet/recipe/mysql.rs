@@ -1,26 +1,18 @@
 //! Databases of a MySQL and MariaDB server that belong to no application's files.
 
 use super::{
-    Directions, Finding, Key, KeyKind, Plan, Recipe, Restored,
-    common::{self, CREDENTIAL, HOST, PORT, ROLES, RUN_AS, USER},
-    lines,
+    Directions, Finding, Key, Plan, Recipe, Restored,
+    common::{CREDENTIAL, HOST, PORT, ROLES, RUN_AS, USER},
+    lines, server,
 };
 use crate::{
     error::Result,
-    fleet::{
-        app::App,
-        database::{self, Engine, Server},
-    },
-    monitor::{Monitor, Silent},
+    fleet::{app::App, database::Engine},
+    monitor::Monitor,
 };
 
 const KEYS: &[Key] = &[
-    Key {
-        name: "databases",
-        kind: KeyKind::Texts,
-        required: false,
-        about: "names of databases, or \"all\" (default), which asks the server each time",
-    },
+    server::DATABASES,
     HOST,
     PORT,
     USER,
@@ -64,29 +56,11 @@ impl Recipe for Mysql {
     }
 
     fn plan(&self, app: &App) -> Result<Plan> {
-        let server = common::server(&app.settings)?;
-        let named = app.settings.texts("databases")?.unwrap_or_else(|| vec!["all"]);
-        let names: Vec<String> = match named.as_slice() {
-            ["all"] => database::list(&Engine::Mysql(server.clone()), &Silent).map_err(|e| common::wrong(app, e))?,
-            names => names.iter().map(|name| (*name).to_owned()).collect(),
-        };
-        if names.is_empty() {
-            return Err(common::wrong(app, "the server holds no databases"));
-        }
-        let mut plan = Plan::default();
-        plan.facts.insert("databases".into(), names.len().to_string());
-        let of = |database: String| Server { database, ..server.clone() };
-        let mut engines = Vec::new();
-        if app.settings.flag(ROLES.name)?.unwrap_or(true) {
-            engines.push(Engine::MysqlRoles(server.clone()));
-        }
-        engines.extend(names.into_iter().map(|name| Engine::Mysql(of(name))));
-        common::add_databases(&mut plan, engines)?;
-        Ok(plan)
+        // Accounts lie in a database of the server's own.
+        server::dump(app, Engine::Mysql, |server, _| Engine::MysqlRoles(server))
     }
 
     fn verify(&self, restored: &Restored<'_>, _: &dyn Monitor) -> Result<Vec<Finding>> {
-        let dumps = restored.facts.databases.values().filter(|dump| dump.engine == self.name()).count() as u64;
-        Ok(vec![common::at_least("databases", dumps, restored, "databases")])
+        Ok(server::verify(self.name(), restored))
     }
 }

@@ -1,33 +1,20 @@
 //! Databases of a PostgreSQL server that belong to no application's files.
 
 use super::{
-    Directions, Finding, Key, KeyKind, Plan, Recipe, Restored,
-    common::{self, CREDENTIAL, HOST, PORT, ROLES, RUN_AS, USER},
-    lines,
+    Directions, Finding, Key, Plan, Recipe, Restored,
+    common::{CREDENTIAL, HOST, PORT, ROLES, RUN_AS, USER},
+    lines, server,
 };
 use crate::{
     error::Result,
     fleet::{
         app::App,
-        database::{self, Engine, Server},
+        database::{Engine, Server},
     },
-    monitor::{Monitor, Silent},
+    monitor::Monitor,
 };
 
-const KEYS: &[Key] = &[
-    Key {
-        name: "databases",
-        kind: KeyKind::Texts,
-        required: false,
-        about: "names of databases, or \"all\" (default), which asks the server each time",
-    },
-    HOST,
-    PORT,
-    USER,
-    CREDENTIAL,
-    RUN_AS,
-    ROLES,
-];
+const KEYS: &[Key] = &[server::DATABASES, HOST, PORT, USER, CREDENTIAL, RUN_AS, ROLES];
 
 pub struct Postgresql;
 
@@ -55,31 +42,10 @@ impl Recipe for Postgresql {
     }
 
     fn plan(&self, app: &App) -> Result<Plan> {
-        let server = common::server(&app.settings)?;
-        let named = app.settings.texts("databases")?.unwrap_or_else(|| vec!["all"]);
-        let names: Vec<String> = match named.as_slice() {
-            ["all"] => {
-                database::list(&Engine::Postgresql(server.clone()), &Silent).map_err(|e| common::wrong(app, e))?
-            }
-            names => names.iter().map(|name| (*name).to_owned()).collect(),
-        };
-        if names.is_empty() {
-            return Err(common::wrong(app, "the server holds no databases"));
-        }
-        let mut plan = Plan::default();
-        plan.facts.insert("databases".into(), names.len().to_string());
-        let of = |database: String| Server { database, ..server.clone() };
-        let mut engines = Vec::new();
-        if app.settings.flag(ROLES.name)?.unwrap_or(true) {
-            engines.push(Engine::PostgresqlRoles(of(names.first().cloned().unwrap_or_default())));
-        }
-        engines.extend(names.into_iter().map(|name| Engine::Postgresql(of(name))));
-        common::add_databases(&mut plan, engines)?;
-        Ok(plan)
+        server::dump(app, Engine::Postgresql, |server, database| Engine::PostgresqlRoles(Server { database, ..server }))
     }
 
     fn verify(&self, restored: &Restored<'_>, _: &dyn Monitor) -> Result<Vec<Finding>> {
-        let dumps = restored.facts.databases.values().filter(|dump| dump.engine == self.name()).count() as u64;
-        Ok(vec![common::at_least("databases", dumps, restored, "databases")])
+        Ok(server::verify(self.name(), restored))
     }
 }

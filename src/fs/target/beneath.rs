@@ -2,7 +2,7 @@
 
 use crate::name::Name;
 use rustix::{
-    fs::{Dir, FileType, Mode, OFlags, ResolveFlags},
+    fs::{Dir, FileType, Mode, OFlags, RawDir, ResolveFlags},
     io::Errno,
 };
 use std::{
@@ -19,6 +19,9 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLI
 
 /// Bytes of path handed to the kernel at once: PATH_MAX (4096) less its NUL.
 const PATH_STEP: usize = 4095;
+
+/// Room for the entries that one system call returns, in bytes: some 800 entries.
+const LIST_BUFFER: usize = 32 << 10;
 
 /// Opens one entry of `dir`, never through a symbolic link.
 ///
@@ -134,4 +137,28 @@ pub(super) fn entries(dir: BorrowedFd<'_>) -> io::Result<impl Iterator<Item = io
         let named = Name::new(name).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad.to_string()));
         Some(named.map(|name| Entry { name, kind }))
     }))
+}
+
+/// The names in a directory that are wanted by their bytes, in the file system's order. Nothing is made of others: to look for a few among
+/// very many takes what the system takes to tell of them.
+pub(super) fn names_that(dir: BorrowedFd<'_>, is_wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Name>> {
+    // A descriptor remembers how far it was listed.
+    let again = rustix::fs::openat(dir, ".", DIRECTORY, Mode::empty())?;
+    let mut buffer = Vec::with_capacity(LIST_BUFFER);
+    let mut entries = RawDir::new(&again, buffer.spare_capacity_mut());
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next() {
+        match entry {
+            Ok(entry) => {
+                let name = entry.file_name().to_bytes();
+                // What has a name that no tree can have is none of ours.
+                if is_wanted(name) {
+                    names.extend(Name::new(name));
+                }
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(names)
 }

@@ -3,24 +3,18 @@
 
 use super::{Existing, Kind, TargetDir, beneath};
 use crate::{
-    fs::error::PathError,
+    fs::{error::PathError, held},
     id,
     name::Name,
     world::{KernelEntropy, random},
 };
-use rustix::{
-    fs::{AtFlags, FlockOperation},
-    io::Errno,
-};
+use rustix::{fs::AtFlags, io::Errno};
 use std::{fs::File, io};
 
 /// How the names of unfinished files begin. Whole: this and 32 random hexadecimal digits, which no snapshot can have
 /// foreseen.
 const TEMPORARY: &[u8] = b".vault-restore-";
 const RANDOM: usize = 16;
-
-/// How often another file is made when somebody takes the new one for a left one.
-const TRIES: usize = 16;
 
 /// A name that nothing has.
 pub(super) fn random_name() -> io::Result<Name> {
@@ -30,8 +24,8 @@ pub(super) fn random_name() -> io::Result<Name> {
 }
 
 /// True for a name that [`random_name`] may have made.
-fn is_temporary(name: &Name) -> bool {
-    let random = name.as_bytes().strip_prefix(TEMPORARY).and_then(|random| std::str::from_utf8(random).ok());
+fn is_temporary(name: &[u8]) -> bool {
+    let random = name.strip_prefix(TEMPORARY).and_then(|random| std::str::from_utf8(random).ok());
     random.is_some_and(|random| id::unhex::<RANDOM>(random).is_ok())
 }
 
@@ -54,14 +48,10 @@ impl TargetDir {
     /// Creates a file under a temporary name beside the others, with mode 0600.
     pub fn temp_file(&self) -> Result<TempFile, PathError> {
         let failed = |source| self.failed_itself("create a file in", source);
-        // Another restore may take the file away in the moment between its making and its locking: then another is made.
-        for _ in 0..TRIES {
+        for _ in 0..held::TRIES {
             let name = random_name().map_err(failed)?;
             let file = self.create_file(&name)?;
-            // Where there are no locks nobody gets one, and nothing is taken away.
-            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK)
-                && rustix::fs::statat(self.fd(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW).is_ok()
-            {
+            if held::hold_new(&file, self.fd(), name.as_bytes()) {
                 return Ok(TempFile { file, name });
             }
             // Whoever has it may have looked only.
@@ -91,14 +81,7 @@ impl TargetDir {
 
     /// The names in this directory that unfinished files have, sorted.
     pub fn unfinished(&self) -> io::Result<Vec<Name>> {
-        let mut names = Vec::new();
-        for entry in beneath::entries(self.fd())? {
-            // What has a name that no tree can have is none of ours.
-            let Ok(entry) = entry else { continue };
-            if is_temporary(&entry.name) {
-                names.push(entry.name);
-            }
-        }
+        let mut names = beneath::names_that(self.fd(), is_temporary)?;
         names.sort_unstable();
         Ok(names)
     }
@@ -106,12 +89,11 @@ impl TargetDir {
     /// The file with such a name, locked, when it is this user's, or he is root, and nobody is writing it: a restore that was killed has left it.
     /// Whoever removes it holds it until it is gone: it may be a new one that another restore is about to lock.
     pub fn left(&self, name: &Name, found: &Existing) -> Option<File> {
-        if !is_temporary(name) || found.kind != Kind::File {
+        if !is_temporary(name.as_bytes()) || found.kind != Kind::File {
             return None;
         }
         let me = rustix::process::geteuid();
         let file = (me.is_root() || found.uid == me.as_raw()).then(|| self.open_existing(name).ok()).flatten()?;
-        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
-        Some(file)
+        held::hold_left(&file).then_some(file)
     }
 }

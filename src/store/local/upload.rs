@@ -9,12 +9,13 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    fs::held,
     id,
     store::{ObjectName, Put, Store, Upload},
     world::{self, KernelEntropy},
 };
 use rustix::{
-    fs::{Advice, AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW},
+    fs::{Advice, AtFlags, Dir, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW},
     io::Errno,
 };
 use std::{
@@ -142,14 +143,10 @@ impl<'s> LocalUpload<'s> {
     pub(super) fn begin(store: &'s LocalStore) -> Result<Self> {
         let failed = |e: Errno| Error::store("begin an upload in", format_args!("{}/{TMP}", store.place()), e.into());
         let tmp = folder::make(&store.disk, store.root.as_fd(), TMP).map_err(failed)?;
-        // A sweeper may take the file in the moment between its making and its locking: then another is made.
-        for _ in 0..16 {
+        for _ in 0..held::TRIES {
             let leaf = id::hex(&world::random::<RANDOM>(&KernelEntropy)?);
             let file = File::from(store.disk.make_file(At { folder: tmp.as_fd(), leaf: &leaf }).map_err(failed)?);
-            // Where there are no locks a sweeper gets none either, and removes nothing.
-            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK)
-                && rustix::fs::statat(&tmp, &*leaf, AtFlags::SYMLINK_NOFOLLOW).is_ok()
-            {
+            if held::hold_new(&file, &tmp, &*leaf) {
                 let draft = Draft { disk: store.disk.clone(), tmp, file, leaf, renamed: false };
                 return Ok(LocalUpload { store, draft, written: 0, begun: 0, torn: false });
             }
@@ -265,9 +262,7 @@ pub(super) fn sweep(disk: &Disk, root: BorrowedFd<'_>) {
         }
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let Ok(file) = rustix::fs::openat(&tmp, leaf, flags, Mode::empty()) else { continue };
-        if rustix::fs::fstat(&file).is_ok_and(|stat| is_file(&stat))
-            && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
-        {
+        if rustix::fs::fstat(&file).is_ok_and(|stat| is_file(&stat)) && held::hold_left(&file) {
             let _ = disk.remove(At { folder: tmp.as_fd(), leaf });
         }
     }

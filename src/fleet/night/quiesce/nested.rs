@@ -1,6 +1,6 @@
 //! What a snapshot of a tree's file system would not hold.
 
-use super::{OURS, Runner, real};
+use super::{Runner, ours, real};
 use crate::{
     error::{Error, Result},
     fleet::app::Quiesce,
@@ -56,16 +56,8 @@ pub(super) fn refuse(
     Ok(())
 }
 
-/// True for what a run puts into `folder`, under a name that begins so: `vault-0123456789ab-0`.
-fn is_ours(folder: &Path, path: &Path, begins: &str) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(begins));
-    let Some((series, number)) = name.and_then(|name| name.strip_prefix(OURS)).and_then(|rest| rest.split_once('-'))
-    else {
-        return false;
-    };
-    path.parent() == Some(folder)
-        && series.len() == 12
-        && series.bytes().all(|byte| byte.is_ascii_hexdigit())
-        && !number.is_empty()
-        && number.bytes().all(|byte| byte.is_ascii_digit())
+/// True for what a run puts into `folder`, with this before its name.
+fn is_ours(folder: &Path, path: &Path, before: &str) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(before));
+    path.parent() == Some(folder) && name.is_some_and(ours::is_name)
 }
