@@ -6,7 +6,7 @@
 //! rows change each night take an eighth of what they take by themselves. (Clearing the lowest set bit, as Subversion does, stores
 //! less, and takes five layers to read the worst night.)
 
-use super::{BlobReader, cache::Spot};
+use super::{BlobReader, blob::Prefix, cache::Spot};
 use crate::{
     hash::BlobKind,
     id::BlobId,
@@ -37,7 +37,7 @@ pub struct Ground {
     /// Names, in order.
     pub bases: Vec<BlobId>,
     /// Their plaintext.
-    pub prefix: Vec<u8>,
+    pub prefix: Prefix,
     /// The generation of a segment that leans on them.
     pub generation: u8,
     /// What the compressed segments at the bottom take in the store, and their plaintext.
@@ -63,6 +63,11 @@ impl<'r> Grounds<'r> {
         Grounds { reader, kind }
     }
 
+    /// Takes the room of what was leaned on back.
+    pub fn give_back(&self, prefix: Prefix) {
+        self.reader.give_back(prefix);
+    }
+
     /// What to lean on, given the blobs of the version before that correspond to the new ones. `None` when there is nothing, or
     /// nothing that can be read, or enough versions lean on one another.
     pub fn under(&self, wanted: &[BlobId]) -> Option<Ground> {
@@ -82,10 +87,9 @@ impl<'r> Grounds<'r> {
                 known.descend(*id, found, margin, &mut layer, limits::DELTA_DEPTH_MAX);
             }
         }
-        let (bases, len) = layer.in_order();
-        let mut prefix = Vec::with_capacity(len);
+        let bases = layer.in_order();
         // What cannot be read is no base; the new blobs are then stored by themselves.
-        self.reader.append_blobs(self.kind, &bases, &mut prefix).ok()?;
+        let prefix = self.reader.one_after_another(self.kind, &bases).ok()?;
         (!prefix.is_empty()).then_some(Ground { bases, prefix, generation, bottom: layer.bottom })
     }
 }
@@ -265,16 +269,16 @@ impl Layer {
         generation < self.generation && (generation == 0 || generation == self.generation - self.generation % ROUND)
     }
 
-    /// The bases, neighbours in a segment beside one another, and the length of their plaintext. Segments come in the order in which
+    /// The bases, neighbours in a segment beside one another. Segments come in the order in which
     /// they were met, which is that of the version before.
-    fn in_order(&self) -> (Vec<BlobId>, usize) {
+    fn in_order(&self) -> Vec<BlobId> {
         let mut first = HashMap::new();
         for (at, (spot, ..)) in self.bases.iter().enumerate() {
             first.entry(*spot).or_insert(at);
         }
         let mut bases: Vec<_> = self.bases.iter().collect();
         bases.sort_by_key(|(spot, offset, ..)| (first.get(spot).copied(), *offset));
-        (bases.into_iter().map(|(.., id)| *id).collect(), self.len)
+        bases.into_iter().map(|(.., id)| *id).collect()
     }
 }
 

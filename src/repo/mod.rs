@@ -1,6 +1,7 @@
 //! A repository: a store, keys that open it, and what the format makes of both.
 
 pub mod annotations;
+pub mod blob;
 pub mod cache;
 pub mod catalogue;
 pub mod checked;

@@ -2,6 +2,7 @@
 
 use super::{
     Repository,
+    blob::{Blob, Prefix},
     cache::{Opened, SegmentCache, Spot},
     spares::Spares,
     writer::sealed_part,
@@ -23,7 +24,6 @@ use crate::{
 use std::{
     collections::{HashMap, HashSet},
     iter,
-    ops::{Deref, Range},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -60,19 +60,6 @@ impl Effort {
             return corrupt("a segment leans on itself, or on one that cannot be read");
         }
         Ok(())
-    }
-}
-
-/// A blob's verified bytes, where they lie in their opened segment.
-pub struct Blob {
-    segment: Arc<Opened>,
-    range: Range<usize>,
-}
-
-impl Deref for Blob {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        self.segment.bytes().get(self.range.clone()).unwrap_or_default()
     }
 }
 
@@ -188,7 +175,7 @@ impl<'r> BlobReader<'r> {
     /// Opens one whose bases are here.
     fn open_over(
         &self,
-        prefix: Vec<u8>,
+        prefix: Prefix,
         located: &Located,
         open: impl FnOnce(&mut Opener, Envelope<'_>) -> Result<(), OpenError>,
     ) -> Result<()> {
@@ -198,7 +185,7 @@ impl<'r> BlobReader<'r> {
         let mut opener = lock(&self.openers).pop().unwrap_or_default();
         let opened = open(&mut opener, envelope);
         lock(&self.openers).push(opener);
-        self.prefixes.give(prefix);
+        self.give_back(prefix);
         opened.map_err(|e| {
             let name = pack::object_name(&located.pack);
             let what = format!("the segment at {}: {e}", located.offset);
@@ -210,9 +197,9 @@ impl<'r> BlobReader<'r> {
     }
 
     /// The plaintext that a segment leans on.
-    fn prefix(&self, located: &Located, effort: &mut Effort) -> Result<Vec<u8>> {
+    fn prefix(&self, located: &Located, effort: &mut Effort) -> Result<Prefix> {
         if located.bases.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Prefix::default());
         }
         if effort.depth + 1 >= limits::DELTA_DEPTH_MAX {
             return Err(Error::corrupt(pack::object_name(&located.pack), "segments lean on one another too deeply"));
@@ -220,8 +207,7 @@ impl<'r> BlobReader<'r> {
         effort.depth += 1;
         let kinds: &[BlobKind] =
             if located.kind == Kind::DataPack { &[BlobKind::Data] } else { &[BlobKind::Tree, BlobKind::List] };
-        let mut prefix = self.prefixes.take();
-        prefix.clear();
+        let mut prefix = Prefix::default();
         for base in &located.bases {
             let mut found = None;
             for kind in kinds {
@@ -231,7 +217,7 @@ impl<'r> BlobReader<'r> {
                 }
             }
             let missing = || Err(Error::Missing { object: format!("base blob {base}") });
-            prefix.extend_from_slice(&found.unwrap_or_else(missing)?);
+            prefix.push(found.unwrap_or_else(missing)?, &self.prefixes);
             if prefix.len() > limits::BASES_MAX {
                 return Err(Error::corrupt(pack::object_name(&located.pack), "a segment's bases are too long"));
             }
@@ -298,13 +284,18 @@ impl<'r> BlobReader<'r> {
         }
     }
 
-    /// Appends the verified bytes of blobs, one after another, that together are no more to read than one segment may lean on.
-    pub fn append_blobs(&self, kind: BlobKind, ids: &[BlobId], out: &mut Vec<u8>) -> Result<()> {
-        let mut effort = Effort::default();
-        ids.iter().try_for_each(|id| {
-            out.extend_from_slice(&self.blob_with(kind, id, &mut effort)?);
-            Ok(())
-        })
+    /// The verified bytes of blobs, one after another, that together are no more to read than one segment may lean on.
+    pub fn one_after_another(&self, kind: BlobKind, ids: &[BlobId]) -> Result<Prefix> {
+        let (mut effort, mut bytes) = (Effort::default(), Prefix::default());
+        for id in ids {
+            bytes.push(self.blob_with(kind, id, &mut effort)?, &self.prefixes);
+        }
+        Ok(bytes)
+    }
+
+    /// Takes the room of such bytes back.
+    pub fn give_back(&self, bytes: Prefix) {
+        bytes.give_back(&self.prefixes);
     }
 
     fn blob_with(&self, kind: BlobKind, id: &BlobId, effort: &mut Effort) -> Result<Blob> {

@@ -6,6 +6,7 @@
 
 use super::{
     BlobReader, Repository, Session,
+    blob::Prefix,
     ground::{Ground, Grounds},
     handover::{self, Sender, bounded},
     packer::{Packer, Written},
@@ -340,12 +341,15 @@ impl<'w> Lane<'w> {
         *used += 1;
         let (prefix, bases, generation) = match ground {
             Some(ground) => (ground.prefix, ground.bases, ground.generation),
-            None => (Vec::new(), Vec::new(), 0),
+            None => (Prefix::default(), Vec::new(), 0),
         };
         let envelope = Envelope { header: &self.header, key, prefix: &prefix };
         let mut bytes = self.writer.spares.take();
         let recipe = self.sealer.seal(envelope, counter, plain, &mut bytes)?;
         self.sealer.prove(envelope, recipe, &bytes, &blobs, self.writer.repo.namer())?;
+        if let Some(grounds) = &self.grounds {
+            grounds.give_back(prefix);
+        }
         Ok(Sealed { bytes, recipe, key: wrapped.clone(), generation, bases, blobs })
     }
 }
