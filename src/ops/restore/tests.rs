@@ -2,9 +2,12 @@
 
 mod build;
 mod filter;
+mod folding;
 mod hostile;
 mod in_place;
 mod leaning;
+mod names;
 mod plain;
 mod random;
 mod refused;
+mod users;

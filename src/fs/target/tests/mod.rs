@@ -3,6 +3,7 @@
 mod attributes;
 mod contents;
 mod paths;
+mod unfinished;
 
 use super::*;
 use crate::{model::node::Meta, world::Time};

@@ -119,3 +119,25 @@ fn the_first_snapshot_of_all_is_published_too() {
     assert!(report.published.contains(&id));
     world.settle();
 }
+
+#[test]
+fn an_intent_stays_while_what_it_needs_can_be_listed_again() {
+    let mut world = World::new();
+    world.snapshot(&[(1, 0)]);
+    let before = world.names("index/");
+    let contents: Contents = [(2, 0), (3, 0)].into_iter().collect();
+    let id = take(world.repo(), &contents).unwrap();
+    let (name, store) = (snapshots::object_name(&tag(&world), &id), world.fixture.store.clone());
+    store.put(&intent_name(&id), &store.get(&name, 1 << 20).unwrap()).unwrap();
+    hollow(&world, &name);
+    let index = world.names("index/").into_iter().find(|name| !before.contains(name)).unwrap();
+    let bytes = store.get(&index, 1 << 20).unwrap();
+    hollow(&world, &index);
+    world.pass(2 * DAY);
+    let plan = plan(world.repo(), &at_once(), &Silent).unwrap();
+    assert_eq!((plan.held, plan.drop.len(), plan.publish.len()), (1, 0, 0), "{plan:?}");
+    store.put(&index, &bytes).unwrap();
+    world.held.insert(id, contents);
+    assert_eq!(world.prune().1.published, [id]);
+    world.settle();
+}

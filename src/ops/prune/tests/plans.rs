@@ -252,3 +252,41 @@ fn a_plan_is_empty_when_nothing_of_it_is_to_be_done() {
     }
     assert_eq!(Plan { publish: vec![(tag, snapshot); 3], ..Plan::default() }.finished(), 3);
 }
+
+#[test]
+fn after_a_sweep_the_index_lists_what_is_there_and_nothing_else() {
+    let mut world = forgotten(1);
+    world.pass(2 * DAY);
+    // Some of an index object has to go, and some of it stays.
+    let of_index = |world: &World| {
+        let index = world.fixture.index();
+        let packs = |run: &std::sync::Arc<crate::index::Run>| run.packs().map(|(id, ..)| id).collect::<Vec<_>>();
+        index.runs().iter().flat_map(packs).collect::<BTreeSet<PackId>>()
+    };
+    let (before, (_, report)) = (of_index(&world), prune(world.repo(), &at_once(), &Silent).unwrap());
+    assert!(report.removed.packs > 0 && report.indexes_replaced > 0);
+    let (after, there) = (of_index(&world), world.repo().list_packs().unwrap().into_keys().collect::<BTreeSet<_>>());
+    assert!(!before.is_disjoint(&after), "nothing stays");
+    assert_eq!(after, there);
+    world.settle();
+}
+
+/// Files of so many stretches that pages list them, and directories in directories.
+#[test]
+fn what_is_reached_by_pages_is_needed() {
+    let mut world = World::new();
+    let old = world.snapshot(&[(1, 0), (2, 0)]);
+    let part = |n: u64| fixture::Piece::Data(fixture::noise(100, 7000 + n));
+    let many = (0..3000).map(part).collect();
+    let deep = fixture::dir(vec![("d", fixture::dir(vec![("f", fixture::file(b"deep"))])), ("g", fixture::file(b"g"))]);
+    let sources = vec![("big", fixture::pieces(many)), ("tree", deep)];
+    let listed = world.fixture.snapshot("h/-/pages", 1, sources);
+    let Body::File { content, .. } = &listed.snapshot.sources[0].root.body else { panic!() };
+    assert!(matches!(content, crate::model::node::Content::Paged(_)));
+    world.forget(old);
+    for _ in 0..3 {
+        world.prune();
+        world.pass(2 * DAY);
+        world.verify();
+    }
+}

@@ -20,6 +20,11 @@ fn what_looks_like_a_loss_is_refused() {
     let bytes = world.fixture.store.get(&name, u64::MAX).unwrap();
     world.fixture.store.remove(&name).unwrap();
     assert!(refused(&world, &careful).contains(&ids[1].short()));
+    // What only bears a tombstone's name proves nothing.
+    let forged = ObjectName::of_parts(&["gone", name.as_str().split('/').nth(1).unwrap(), &ids[1].to_string()]);
+    world.fixture.store.put(&forged, b"forgotten, says nobody").unwrap();
+    assert!(refused(&world, &careful).contains(&ids[1].short()));
+    world.fixture.store.remove(&forged).unwrap();
     plan(world.repo(), &at_once(), &Silent).unwrap();
     world.fixture.store.put(&name, &bytes).unwrap();
     prune(world.repo(), &careful, &Silent).unwrap();
@@ -104,6 +109,10 @@ fn foreign_objects_are_told_of_and_left_alone() {
     for name in &foreign {
         world.fixture.store.put(name, b"not of this repository, and longer than a header").unwrap();
     }
+    let empty = ["packs", "index", "gone", "gc", "sessions"].map(|folder| ObjectName::of_parts(&[folder, "empty"]));
+    for name in &empty {
+        world.fixture.store.put(name, b"").unwrap();
+    }
     // Whole, and of nobody who holds the keys.
     let bytes = b"neither session nor note";
     for folder in ["gc", "sessions"] {
@@ -118,8 +127,8 @@ fn foreign_objects_are_told_of_and_left_alone() {
         world.prune();
     }
     let names = world.fixture.store.names();
-    assert!(foreign.iter().all(|name| names.contains(name)));
-    assert_eq!(names.iter().filter(|name| name.as_str().starts_with("sessions/")).count(), 2);
+    assert!(foreign.iter().chain(&empty).all(|name| names.contains(name)));
+    assert_eq!(names.iter().filter(|name| name.as_str().starts_with("sessions/")).count(), 3);
 }
 
 #[test]

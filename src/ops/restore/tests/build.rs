@@ -294,3 +294,20 @@ pub fn listing(root: &Path) -> Vec<String> {
     out.sort();
     out
 }
+
+/// True in a mount namespace of its own: a test is run once more for it, and then has nothing left to do outside. Not where one cannot be had.
+pub fn in_own_mounts(test: &str) -> bool {
+    const INSIDE: &str = "VAULT_TEST_MOUNTED";
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let name = format!("ops::restore::tests::{test}");
+    let mut inside = std::process::Command::new("unshare");
+    inside.arg("-m").arg(std::env::current_exe().unwrap()).args(["--exact", &name]).env(INSIDE, "1");
+    if let Ok(output) = inside.output() {
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert!(output.status.success() || !text.contains("panicked"), "{text}");
+    }
+    false
+}
