@@ -7,10 +7,7 @@ use crate::{
     model::node::{Body, Content, Meta, Node},
     name::Name,
 };
-use std::{
-    collections::{HashMap, HashSet},
-    ops::Range,
-};
+use std::{collections::HashSet, ops::Range};
 
 /// A stretch of a file that is to be fetched, and where it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,25 +167,18 @@ pub(super) fn reads(wants: &mut [Want], runs: &Runs, index: &BlobIndex, limits: 
 
 /// Marks the segments that these blobs lie in, and that those lean on in turn.
 fn share(needed: &mut [Needed], mut bases: Vec<BlobId>, runs: &Runs, index: &BlobIndex) {
-    if bases.is_empty() {
-        return;
-    }
-    let positions: HashMap<(u32, u32), usize> =
-        needed.iter().enumerate().map(|(at, segment)| ((segment.run, segment.segment), at)).collect();
     // Neighbours lean on the same blobs.
     bases.sort_unstable();
     bases.dedup();
-    let mut seen = HashSet::new();
+    let mut below = HashSet::new();
     while let Some(base) = bases.pop() {
         let Some(place) = index.place(&base) else { continue };
-        let at = (place.run, place.row.segment);
-        if !seen.insert(at) {
-            continue;
+        if below.insert((place.run, place.row.segment)) {
+            let located = runs.resolve(place.run, place.row.segment).and_then(|(run, segment)| run.locate(segment));
+            bases.extend(located.into_iter().flat_map(|located| located.bases));
         }
-        if let Some(segment) = positions.get(&at).and_then(|at| needed.get_mut(*at)) {
-            segment.shared = true;
-        }
-        let located = runs.resolve(place.run, place.row.segment).and_then(|(run, segment)| run.locate(segment));
-        bases.extend(located.into_iter().flat_map(|located| located.bases));
+    }
+    for segment in needed {
+        segment.shared |= below.contains(&(segment.run, segment.segment));
     }
 }
