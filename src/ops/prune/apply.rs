@@ -21,21 +21,19 @@ use std::collections::{BTreeSet, HashSet};
 /// Blobs of one index object, about.
 const INDEX_BLOBS: usize = 64 << 10;
 
-/// Says that a sweep begins (S2). On a full store the ripe marks make room for it: true when those that are to last have to be stored
-/// again.
-pub(super) fn notice(repo: &Repository, plan: &Plan) -> Result<bool> {
-    let mut is_full = false;
-    for names in chunks(&plan.noticed) {
-        match repo.note(Step::Notice, names.clone()) {
-            Err(error) if error.is_store_full() && !is_full => {
-                is_full = true;
-                remove_notes(repo, plan.marks.iter().chain(&plan.lasting))?;
-                repo.note(Step::Notice, names)?;
-            }
-            done => drop(done?),
-        }
+/// Says that a sweep begins (S2). On a full store ripe marks make room for it, first those that are done with after it, then those that
+/// would stay: whatever these name, and is there, it names too, so that nobody relies on it meanwhile.
+pub(super) fn notice(repo: &Repository, scene: &Scene, plan: &Plan) -> Result<()> {
+    let mut names = plan.noticed.clone();
+    let mut room = [&plan.marks, &plan.lasting].into_iter();
+    loop {
+        let stored = chunks(&names).into_iter().try_for_each(|names| repo.note(Step::Notice, names).map(drop));
+        let Err(error) = stored else { return Ok(()) };
+        let Some(ripe) = room.next().filter(|_| error.is_store_full()) else { return Err(error) };
+        let noted = scene.notes.noted.iter().filter(|noted| ripe.contains(&noted.id));
+        names.extend(noted.flat_map(|noted| &noted.note.packs).filter(|id| scene.packs.contains_key(id)));
+        remove_notes(repo, ripe)?;
     }
-    Ok(is_full && !plan.lasting.is_empty())
 }
 
 /// Names in numbers that one note can hold; one empty list when there are none.
@@ -51,17 +49,16 @@ fn remove_notes<'i>(repo: &Repository, notes: impl IntoIterator<Item = &'i NoteI
     notes.into_iter().try_for_each(|id| repo.store().remove(&gc::object_name(id)))
 }
 
-/// Removes packs, makes the index anew where it lists them, and removes the notes that are done with (S4 to S7). `unmarked` are packs
-/// whose marks made room for the notice. Returns the index objects that are there now, and the notes that were stored.
+/// Removes packs, makes the index anew where it lists them, and removes the notes that are done with (S4 to S7). Returns the index
+/// objects that are there now.
 pub(super) fn sweep(
     repo: &Repository,
     scene: &Scene,
     plan: &Plan,
     begun: Time,
-    unmarked: &BTreeSet<PackId>,
     report: &mut Report,
     monitor: &dyn Monitor,
-) -> Result<(Vec<IndexId>, Vec<NoteId>)> {
+) -> Result<Vec<IndexId>> {
     let store = repo.store();
     monitor.phase(Phase::Removing);
     monitor.expect(Counter::Objects, plan.remove.len() as u64);
@@ -79,7 +76,6 @@ pub(super) fn sweep(
     }
     store.sync()?;
     let is_there = |id: &PackId| scene.packs.contains_key(id) && !plan.remove.contains(id);
-    let marks = repo.mark(unmarked.iter().copied().filter(is_there))?;
     let index = renew_index(repo, scene, plan, &is_there, report, monitor)?;
     let is_done = |id: &&NoteId| {
         let noted = scene.notes.noted.iter().find(|noted| noted.id == **id);
@@ -87,7 +83,7 @@ pub(super) fn sweep(
     };
     remove_notes(repo, plan.marks.iter().chain(&plan.notices).filter(is_done))?;
     store.sync()?;
-    Ok((index, marks))
+    Ok(index)
 }
 
 /// Collects packs into new index objects.
@@ -220,7 +216,7 @@ pub(super) fn tidy(repo: &Repository, plan: &Plan, report: &mut Report, monitor:
     Ok(())
 }
 
-/// Moves what is needed out of packs that are to go, and marks these (M3 to M5). `own` are notes that this run has stored since it looked.
+/// Moves what is needed out of packs that are to go, and marks these (M3 to M5).
 ///
 /// Whoever takes something out of snapshots, or repairs, marks packs and then looks whether what is needed lies in others that nobody has
 /// marked. Here it is the other way round: of two that meet one sees the other. So nobody condemns what the other counts on, and may not have
@@ -230,12 +226,11 @@ pub(super) fn mark(
     survey: &Survey,
     plan: &Plan,
     index: &[IndexId],
-    own: Vec<NoteId>,
     report: &mut Report,
     monitor: &dyn Monitor,
 ) -> Result<()> {
     let passed_over = survey.scene.passed_over.iter().filter_map(|name| NoteId::parse(name.leaf()).ok());
-    let mut seen: HashSet<NoteId> = survey.scene.notes.names.iter().copied().chain(passed_over).chain(own).collect();
+    let mut seen: HashSet<NoteId> = survey.scene.notes.names.iter().copied().chain(passed_over).collect();
     let is_overtaken =
         |seen: &HashSet<NoteId>| -> Result<bool> { Ok(repo.named_since(seen)?.is_none_or(|named| !named.is_empty())) };
     if is_overtaken(&seen)? {

@@ -111,18 +111,16 @@ pub fn prune(repo: &Repository, options: &Options, monitor: &dyn Monitor) -> Res
         return Err(Error::refused(format!("nothing can be removed from {}: prune where it can", store.place())));
     }
     let mut report = Report::default();
-    let (mut index, mut own) = (survey.scene.sources.iter().map(|source| source.id).collect(), Vec::new());
+    let mut index = survey.scene.sources.iter().map(|source| source.id).collect();
     if plan.sweeps() {
         let (noticed, begun) = (plan.noticed.clone(), repo.clock().now());
-        let is_unmarked = apply::notice(repo, &plan)?;
-        let noted = survey.scene.notes.noted.iter().filter(|noted| is_unmarked && plan.lasting.contains(&noted.id));
-        let unmarked = noted.flat_map(|noted| noted.note.packs.iter().copied()).collect();
+        apply::notice(repo, &survey.scene, &plan)?;
         survey = Survey::make(repo, &sweepable, Some(survey), options, monitor)?;
         plan = plan::make(repo, &survey, &sweepable, options, Some(&noticed))?;
-        (index, own) = apply::sweep(repo, &survey.scene, &plan, begun, &unmarked, &mut report, monitor)?;
+        index = apply::sweep(repo, &survey.scene, &plan, begun, &mut report, monitor)?;
     }
     apply::tidy(repo, &plan, &mut report, monitor)?;
-    apply::mark(repo, &survey, &plan, &index, own, &mut report, monitor)?;
+    apply::mark(repo, &survey, &plan, &index, &mut report, monitor)?;
     store.sync()?;
     Ok((plan, report))
 }

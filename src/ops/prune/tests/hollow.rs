@@ -2,7 +2,15 @@
 //! is missed.
 
 use super::*;
-use crate::{id::SeriesTag, model::gc::Step, pack, repo::session::intent_name, repo::snapshots, series::Series};
+use crate::{
+    id::SeriesTag,
+    model::gc::Step,
+    pack,
+    repo::{session::intent_name, snapshots},
+    series::Series,
+    store::{faulty::FaultyStore, interrupted::Interrupted},
+};
+use std::sync::Arc;
 
 fn hollow(world: &World, name: &ObjectName) {
     world.fixture.store.remove(name).unwrap();
@@ -140,4 +148,39 @@ fn an_intent_stays_while_what_it_needs_can_be_listed_again() {
     world.held.insert(id, contents);
     assert_eq!(world.prune().1.published, [id]);
     world.settle();
+}
+
+/// A name without bytes gets its bytes, from whoever takes up what he had begun, before each step of a prune in turn.
+#[test]
+fn what_has_its_bytes_by_now_is_not_taken_for_empty() {
+    let opening = {
+        let world = World::new();
+        let store = Arc::new(FaultyStore::new(world.fixture.store.clone()));
+        drop(world.fixture.reopen(store.clone()));
+        store.total()
+    };
+    let mut lost = 0;
+    for nth in opening + 1.. {
+        let mut world = forgotten(1);
+        let named = world.repo().notes().unwrap().named();
+        let dead = world.names("packs/").into_iter().find(|name| named.iter().any(|id| pack::object_name(id) == *name));
+        let dead = dead.unwrap();
+        let store = world.fixture.store.clone();
+        let bytes = store.get(&dead, 1 << 20).unwrap();
+        hollow(&world, &dead);
+        let came = dead.clone();
+        let come = move || {
+            store.remove(&came).unwrap();
+            store.put(&came, &bytes).unwrap();
+        };
+        let interrupted = Interrupted::new(world.fixture.store.clone(), nth, come);
+        let _ = prune(&world.fixture.reopen(interrupted.clone()), &Options { grace: DAY, ..at_once() }, &Silent);
+        if !interrupted.happened() {
+            break;
+        }
+        lost += usize::from(world.fixture.store.stat(&dead).unwrap().is_none());
+        world.settle();
+    }
+    // Between the last look and the removal nobody can be seen.
+    assert_eq!(lost, 1);
 }

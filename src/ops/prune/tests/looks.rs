@@ -122,3 +122,27 @@ fn what_a_writer_publishes_after_the_first_look_is_kept() {
     world.verify();
     world.settle();
 }
+
+/// Be it its data or its pages, and a mark is no removal.
+#[test]
+fn all_that_an_intent_needs_must_be_there_to_stay() {
+    for (step, held, published) in [(Step::Mark, 0, 1), (Step::Notice, 1, 0)] {
+        for number in 0..2 {
+            let mut world = World::new();
+            world.snapshot(&[(1, 0)]);
+            let before = world.repo().list_packs().unwrap();
+            let tree = fixture::dir(vec![("f", fixture::file(b"data"))]);
+            let listed = world.fixture.snapshot("h/-/tree", 1, vec![("tree", tree)]);
+            let (name, store) = (world.fixture.object("h/-/tree", &listed.id), world.fixture.store.clone());
+            store.put(&intent_name(&listed.id), &store.get(&name, u64::MAX).unwrap()).unwrap();
+            store.remove(&name).unwrap();
+            let packs = world.repo().list_packs().unwrap().into_keys().filter(|id| !before.contains_key(id));
+            let needed: BTreeSet<PackId> = packs.collect();
+            assert_eq!(needed.len(), 2);
+            world.pass(2 * DAY);
+            world.repo().note(step, needed.into_iter().skip(number).take(1).collect()).unwrap();
+            let plan = plan(world.repo(), &gentle(), &Silent).unwrap();
+            assert_eq!((plan.held, plan.publish.len(), plan.drop.len()), (held, published, 0), "{step:?} {number}");
+        }
+    }
+}

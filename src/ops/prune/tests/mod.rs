@@ -1,5 +1,6 @@
 mod crashes;
 mod damage;
+mod full;
 mod hollow;
 mod leaning;
 mod looks;

@@ -94,6 +94,33 @@ fn a_sweep_waits_for_whoever_renews_his_session() {
     }
 }
 
+/// Of a session that was renewed by one who was killed before he removed the old object, the newest tells whether it is alive.
+#[test]
+fn an_old_object_of_a_live_session_does_not_make_it_dead() {
+    let mut world = forgotten(1);
+    world.pass(0);
+    let hand = Hand(Arc::new(AtomicI64::new(world.now)));
+    let repo = world.fixture.reopen_by(Arc::new(hand.clone()), None);
+    let session = repo.begin("host", false, &Silent).unwrap();
+    let old = world.names("sessions/").pop_first().unwrap();
+    let bytes = world.fixture.store.get(&old, u64::MAX).unwrap();
+    world.pass(23 * 3600);
+    hand.pass(23 * 3600);
+    session.renew_when_due().unwrap();
+    // By the store's clock it is as old as it was.
+    world.fixture.store.set_now(world.now - 23 * 3600);
+    world.fixture.store.put(&old, &bytes).unwrap();
+    world.pass(23 * 3600);
+    let before = world.names("sessions/");
+    assert_eq!(before.len(), 2);
+    world.prune();
+    assert_eq!(world.names("sessions/"), before);
+    world.pass(2 * DAY);
+    world.prune();
+    assert!(world.names("sessions/").is_empty());
+    drop(session);
+}
+
 #[test]
 fn a_snapshot_that_nobody_could_read_again_is_not_published() {
     let world = World::new();
