@@ -9,7 +9,7 @@ use super::{
     verify::verify,
     window::{Window, reads},
 };
-use crate::{error::Result, monitor::Phase};
+use crate::{error::Result, monitor::Phase, ops};
 use std::sync::atomic::Ordering;
 
 impl Collector<'_> {
@@ -54,7 +54,8 @@ impl Collector<'_> {
         let job = self.job;
         let runs = job.reader.index().runs();
         let mut wants = std::mem::take(&mut self.window.wants);
-        let (needed, reads) = reads(&mut wants, &runs, job.reader.index(), &job.limits);
+        let ways = ops::threads(job.request.threads).min(job.limits.ways);
+        let (needed, reads) = reads(&mut wants, &runs, job.reader.index(), &job.limits, ways);
         if let (true, Some(item)) = (goes_on, self.window.items.last_mut()) {
             item.more = true;
         }

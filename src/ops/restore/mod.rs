@@ -128,6 +128,8 @@ struct Limits {
     gap: u64,
     /// Bytes read and opened that are not yet written.
     in_flight: usize,
+    /// Places that segments which lean on others are opened for at once: what each leans on is kept.
+    ways: usize,
     /// Open files, and open directories.
     open: usize,
     /// Files of a window that are written under temporary names, all of which are open.
@@ -143,6 +145,7 @@ impl Default for Limits {
             read: 2 << 20,
             gap: 32 << 10,
             in_flight: 20 << 20,
+            ways: 4,
             open: 192,
             temporary: 64,
         }

@@ -115,8 +115,14 @@ pub(super) struct Read {
 
 /// Sorts what is wanted and says what to read for it: each segment once, neighbours together, in the order of the packs. Those that lean
 /// on one another come last, in the order of the files: there, a segment and what it leans on lie beside one another in all versions, and
-/// little need be kept for each to be opened once.
-pub(super) fn reads(wants: &mut [Want], runs: &Runs, index: &BlobIndex, limits: &Limits) -> (Vec<Needed>, Vec<Read>) {
+/// little need be kept for each to be opened once. That order is gone through in so many `ways` at once.
+pub(super) fn reads(
+    wants: &mut [Want],
+    runs: &Runs,
+    index: &BlobIndex,
+    limits: &Limits,
+    ways: usize,
+) -> (Vec<Needed>, Vec<Read>) {
     wants.sort_unstable();
     let mut needed: Vec<Needed> = Vec::new();
     let mut bases = Vec::new();
@@ -142,6 +148,9 @@ pub(super) fn reads(wants: &mut [Want], runs: &Runs, index: &BlobIndex, limits: 
         let in_files = segment.shared.then_some(segment.first);
         (in_files, segment.run, segment.pack, segment.offset)
     });
+    let alone = needed.partition_point(|segment| !segment.shared);
+    let shared = needed.split_off(alone);
+    needed.extend(side_by_side(shared, ways));
     let mut reads: Vec<Read> = Vec::new();
     for (at, segment) in needed.iter().enumerate() {
         let (end, cost) = (segment.offset + u64::from(segment.stored), segment.stored as usize + segment.raw as usize);
@@ -165,6 +174,15 @@ pub(super) fn reads(wants: &mut [Want], runs: &Runs, index: &BlobIndex, limits: 
     (needed, reads)
 }
 
+/// Parts what is in order into stretches, and takes one of each in turn: workers that were side by side in one stretch would wait for one
+/// another, since what leans on the same segments needs them at the same time.
+fn side_by_side<T>(all: Vec<T>, ways: usize) -> impl Iterator<Item = T> {
+    let stretch = all.len().div_ceil(ways.max(1)).max(1);
+    let mut all: Vec<(usize, T)> = all.into_iter().enumerate().collect();
+    all.sort_by_key(|(at, _)| (at % stretch, at / stretch));
+    all.into_iter().map(|(_, one)| one)
+}
+
 /// Marks the segments that these blobs lie in, and that those lean on in turn.
 fn share(needed: &mut [Needed], mut bases: Vec<BlobId>, runs: &Runs, index: &BlobIndex) {
     // Neighbours lean on the same blobs.
@@ -180,5 +198,19 @@ fn share(needed: &mut [Needed], mut bases: Vec<BlobId>, runs: &Runs, index: &Blo
     }
     for segment in needed {
         segment.shared |= below.contains(&(segment.run, segment.segment));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_are_gone_through_side_by_side() {
+        let dealt = |count: usize, ways| side_by_side((0..count).collect(), ways).collect::<Vec<_>>();
+        assert_eq!(dealt(7, 1), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(dealt(7, 2), [0, 4, 1, 5, 2, 6, 3]);
+        assert_eq!(dealt(6, 3), [0, 2, 4, 1, 3, 5]);
+        assert_eq!((dealt(2, 4), dealt(0, 4), dealt(3, 0)), (vec![0, 1], vec![], vec![0, 1, 2]));
     }
 }

@@ -92,7 +92,7 @@ fn a_tree_comes_back_exactly() {
 fn small_windows_and_few_descriptors_change_nothing() {
     for (files, extents, plan, open) in [(1, 1, 1 << 20, 1), (2, 3, 1 << 20, 2), (100, 100, 1, 1)] {
         let mut place = Place::new();
-        place.limits = Limits { files, extents, plan, open, read: 1, gap: 0, in_flight: 1, temporary: 1 };
+        place.limits = Limits { files, extents, plan, open, read: 1, gap: 0, in_flight: 1, ways: 1, temporary: 1 };
         let listed = place.snapshot(vec![tree()]);
         place.restore(&listed, &place.request());
         check(&place);
