@@ -7,8 +7,9 @@ use zstd::zstd_safe::{CCtx, DCtx, ResetDirective, SafeResult, WriteBuf};
 
 /// Makes one frame of `plain`. Leaves no parameter set.
 pub(super) fn compress(context: &mut CCtx<'static>, plain: &[u8], prefix: &[u8], out: &mut Vec<u8>) -> SafeResult {
-    // SAFETY: the context refers to a prefix during the next frame only, and forgets it when it is reset, which is before `prefix` ends
-    // whatever came of the frame. (The library asks for one that lives as long as the context, which might make no frame.)
+    // SAFETY: a context takes what it knows of a prefix when it begins the next frame, and clears all that it kept of the last one then.
+    // Here that frame begins before `prefix` ends, or the reset makes it forget (nothing is set that could have it refuse; it looks at no
+    // byte of a prefix between frames). The library asks for a prefix that lives as long as the context, which might begin no frame.
     let prefix = unsafe { slice::from_raw_parts(prefix.as_ptr(), prefix.len()) };
     let made = context.ref_prefix(prefix).and_then(|_| context.compress2(out, plain));
     let forgotten = context.reset(ResetDirective::SessionAndParameters);
@@ -22,7 +23,7 @@ pub(super) fn decompress<B: WriteBuf + ?Sized>(
     prefix: &[u8],
     out: &mut B,
 ) -> SafeResult {
-    // SAFETY: as above.
+    // SAFETY: as in `compress`.
     let prefix = unsafe { slice::from_raw_parts(prefix.as_ptr(), prefix.len()) };
     let opened = context.ref_prefix(prefix).and_then(|_| context.decompress(out, packed));
     let forgotten = context.reset(ResetDirective::SessionAndParameters);

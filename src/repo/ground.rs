@@ -269,8 +269,8 @@ impl Layer {
         generation < self.generation && (generation == 0 || generation == self.generation - self.generation % ROUND)
     }
 
-    /// The bases, neighbours in a segment beside one another. Segments come in the order in which
-    /// they were met, which is that of the version before.
+    /// The bases, neighbours in a segment beside one another. Segments come in the order in which they were met, which is that of the
+    /// version before.
     fn in_order(&self) -> Vec<BlobId> {
         let mut first = HashMap::new();
         for (at, (spot, ..)) in self.bases.iter().enumerate() {

@@ -32,13 +32,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const WAITING: usize = 2;
 /// A segment is closed when it holds so many blobs: tiny files would otherwise make directories that outgrow their limits, and memory.
 const SEGMENT_BLOBS: usize = 16 << 10;
-/// A lane takes a fresh key after so many segments: about a pack.
+/// A lane takes a fresh key after so many segments: a pack of full ones; of differences a pack holds those of many keys.
 const KEY_SEGMENTS: u64 = 64;
 /// What shrinks to such a part is dense.
 const DENSE: usize = 8;
 /// Earlier blobs that a segment may be near to.
 const NEAR_MAX: usize = 256;
-/// Segments in a row that were not worth leaning on anything after which no fewer are tried: then it is one in 33, which are 8 MiB.
+/// Segments in a row that were not worth leaning on anything after which no fewer are tried: then 256 KiB in each 8 MiB.
 const MISSES_MAX: u32 = 8;
 
 /// How blobs are written.
@@ -148,9 +148,9 @@ pub struct Lane<'w> {
     dense: bool,
     grounds: Option<Grounds<'w>>,
     file: Option<u64>,
-    /// Segments that were not worth leaning on anything, one after another, and how many are not tried now for that.
+    /// Segments that were not worth leaning on anything, one after another, and bytes that are not tried now for that.
     misses: u32,
-    pause: u32,
+    pause: usize,
     /// Bytes of new blobs that were not yet asked for.
     new: u64,
 }
@@ -162,7 +162,7 @@ enum Room {
     Files,
     /// Parts of large files, which databases and virtual machines read here and there.
     Parts,
-    /// What leans on earlier blobs. Of each version it is a part only, and of that fewer and fewer is needed by later ones: what a
+    /// What is tried to lean on earlier blobs. Of each version it is a part only, and of that fewer and fewer is needed by later ones: what a
     /// long one is opened for, after many versions, is a blob or two. A short one also leans on just what is below it.
     Leaning,
 }
@@ -239,7 +239,8 @@ impl<'w> Lane<'w> {
         self.new += bytes.len() as u64;
         self.writer.bytes_new.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.writer.monitor.add(Counter::New, bytes.len() as u64);
-        let near = if self.grounds.is_some() { near() } else { Vec::new() };
+        let near = if self.grounds.is_some() && self.pause == 0 { near() } else { Vec::new() };
+        self.pause = self.pause.saturating_sub(bytes.len());
         let room = if near.is_empty() { room } else { Room::Leaning };
         let target = room.target(self.kind, self.writer.repo.config().segment_target, self.dense);
         let open = &self.rooms[room as usize];
@@ -314,19 +315,12 @@ impl<'w> Lane<'w> {
         self.writer.spares.give(leaning.bytes);
         // What does not pay is tried less and less often.
         self.misses = (self.misses + 1).min(MISSES_MAX);
-        self.pause = (1 << self.misses) >> 3;
+        self.pause = ((1 << self.misses) >> 3) * plain.len();
         Ok(alone)
     }
 
-    fn ground(&mut self, near: &[BlobId]) -> Option<Ground> {
-        if near.is_empty() {
-            return None;
-        }
-        if self.pause > 0 {
-            self.pause -= 1;
-            return None;
-        }
-        self.grounds.as_ref()?.under(near)
+    fn ground(&self, near: &[BlobId]) -> Option<Ground> {
+        self.grounds.as_ref().filter(|_| !near.is_empty())?.under(near)
     }
 
     /// Seals a segment and proves it.

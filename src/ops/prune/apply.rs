@@ -16,23 +16,33 @@ use crate::{
     },
     world::Time,
 };
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    iter,
+};
 
 /// Blobs of one index object, about.
 const INDEX_BLOBS: usize = 64 << 10;
 
-/// Says that a sweep begins (S2). On a full store ripe marks make room for it, first those that are done with after it, then those that
-/// would stay: whatever these name, and is there, it names too, so that nobody relies on it meanwhile.
+/// Says that a sweep begins (S2). On a full store ripe marks make room for it, first those that are done with after it, then one by one
+/// those that would stay: whatever these name, and is there, it names too, so that nobody relies on it. Tried until there is room.
 pub(super) fn notice(repo: &Repository, scene: &Scene, plan: &Plan) -> Result<()> {
     let mut names = plan.noticed.clone();
-    let mut room = [&plan.marks, &plan.lasting].into_iter();
+    let mut freed = BTreeSet::new();
+    let lasting = plan.lasting.iter().map(|id| BTreeSet::from([*id]));
+    let mut room = iter::once(plan.marks.clone()).chain(lasting);
     loop {
         let stored = chunks(&names).into_iter().try_for_each(|names| repo.note(Step::Notice, names).map(drop));
         let Err(error) = stored else { return Ok(()) };
-        let Some(ripe) = room.next().filter(|_| error.is_store_full()) else { return Err(error) };
+        let Some(ripe) = room.next().filter(|_| error.is_store_full()) else {
+            // Where there was room for them there may still be; the error is the news.
+            let _ = repo.mark(freed);
+            return Err(error);
+        };
         let noted = scene.notes.noted.iter().filter(|noted| ripe.contains(&noted.id));
-        names.extend(noted.flat_map(|noted| &noted.note.packs).filter(|id| scene.packs.contains_key(id)));
-        remove_notes(repo, ripe)?;
+        freed.extend(noted.flat_map(|noted| &noted.note.packs).filter(|id| scene.packs.contains_key(id)));
+        names.extend(&freed);
+        remove_notes(repo, &ripe)?;
     }
 }
 

@@ -128,7 +128,7 @@ impl Plan {
 
     /// True when packs or index objects are to be removed, which a notice has to tell of.
     pub(super) fn sweeps(&self) -> bool {
-        !self.marks.is_empty() || !self.noticed.is_empty() || !self.merge.is_empty() || self.stale > 0
+        !self.marks.is_empty() || !self.remove.is_empty() || !self.merge.is_empty() || self.stale > 0
     }
 
     /// Number of snapshots that are finished for writers that were killed.

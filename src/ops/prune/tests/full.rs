@@ -64,6 +64,29 @@ fn ripe_marks_make_room_and_what_they_name_and_stays_is_named_wherever_it_is_sto
     }
 }
 
+/// What a notice names and stays needs no further one each night.
+#[test]
+fn a_pack_that_cannot_go_is_named_once_and_for_all() {
+    let mut marked = Marked::new();
+    for upload in 1..=2 {
+        marked.store.plan(Fault::on(Op::Upload, upload, ErrorKind::StorageFull));
+    }
+    // Nothing can be moved out of it.
+    let name = crate::pack::object_name(&marked.stays);
+    let mut bytes = marked.world.fixture.store.get(&name, u64::MAX).unwrap();
+    bytes[100] ^= 1;
+    marked.world.fixture.store.remove(&name).unwrap();
+    marked.world.fixture.store.put(&name, &bytes).unwrap();
+    assert_eq!(marked.prune().unwrap().removed.packs, marked.dead.len() as u64);
+    let named = marked.world.names("gc/");
+    assert_eq!(named.len(), 1);
+    for _ in 0..3 {
+        marked.world.pass(2 * DAY);
+        assert_eq!(marked.prune().unwrap().damaged, [marked.stays]);
+        assert_eq!(marked.world.names("gc/"), named);
+    }
+}
+
 #[test]
 fn where_nothing_makes_room_or_nothing_is_known_to_no_pack_goes() {
     for (fault, has_marks) in [

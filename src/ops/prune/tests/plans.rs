@@ -231,10 +231,11 @@ fn the_numbers_are_those_of_what_lies_there() {
 fn a_plan_is_empty_when_nothing_of_it_is_to_be_done() {
     let (pack, snapshot) = (BTreeSet::from([PackId([1; 32])]), SnapshotId([2; 32]));
     let (tag, name) = (SeriesTag([3; 16]), ObjectName::new("gc/x").unwrap());
-    assert!(Plan { ripe: 1, held: 1, notices: [NoteId([4; 32])].into(), ..Plan::default() }.is_empty());
+    let notices = [NoteId([4; 32])].into();
+    assert!(Plan { ripe: 1, held: 1, noticed: pack.clone(), notices, ..Plan::default() }.is_empty());
     for (at, plan) in [
         Plan { marks: [NoteId([4; 32])].into(), ..Plan::default() },
-        Plan { noticed: pack.clone(), ..Plan::default() },
+        Plan { remove: pack.clone(), ..Plan::default() },
         Plan { merge: [crate::id::IndexId([5; 32])].into(), ..Plan::default() },
         Plan { stale: 1, ..Plan::default() },
         Plan { moves: pack.clone(), ..Plan::default() },
