@@ -151,6 +151,31 @@ fn a_file_with_several_names_is_whole_whatever_part_of_it_changed() {
     }
 }
 
+/// Length and time are right, and the bytes of a hole, or of a later part, are not.
+#[test]
+fn a_file_with_several_names_is_compared_to_its_end() {
+    let place = Place::new();
+    let part = noise(1, 8192);
+    let of = |name| pieces(name, vec![Piece::Data(part.clone()), Piece::Hole(8192), Piece::Data(part.clone())]).linked(9, 2);
+    let listed = place.snapshot(vec![dir("app", vec![of("a"), of("b")])]);
+    place.restore(&listed, &place.request());
+    let good = std::fs::read(place.at("a")).unwrap();
+    let looks = Request { verify: true, dry_run: true, ..place.in_place() };
+    assert_eq!(place.restore(&listed, &looks).actions, Vec::<String>::new());
+    for at in [0, 8191, 8192, 16_383, 16_384, 24_575] {
+        let (mut bytes, time) = (good.clone(), std::fs::metadata(place.at("a")).unwrap().modified().unwrap());
+        bytes[at] ^= 1;
+        let file = std::fs::OpenOptions::new().write(true).open(place.at("a")).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
+        file.set_modified(time).unwrap();
+        place.restore(&listed, &Request { verify: true, ..place.in_place() });
+        for name in ["a", "b"] {
+            assert!(std::fs::read(place.at(name)).unwrap() == good, "{name} at {at}");
+        }
+        assert_eq!(inode(place.at("a")), inode(place.at("b")));
+    }
+}
+
 #[test]
 fn when_the_bytes_of_a_file_are_lost_each_of_its_names_is_told() {
     let place = Place::new();
