@@ -156,7 +156,8 @@ fn a_file_with_several_names_is_whole_whatever_part_of_it_changed() {
 fn a_file_with_several_names_is_compared_to_its_end() {
     let place = Place::new();
     let part = noise(1, 8192);
-    let of = |name| pieces(name, vec![Piece::Data(part.clone()), Piece::Hole(8192), Piece::Data(part.clone())]).linked(9, 2);
+    let of =
+        |name| pieces(name, vec![Piece::Data(part.clone()), Piece::Hole(8192), Piece::Data(part.clone())]).linked(9, 2);
     let listed = place.snapshot(vec![dir("app", vec![of("a"), of("b")])]);
     place.restore(&listed, &place.request());
     let good = std::fs::read(place.at("a")).unwrap();
