@@ -21,9 +21,8 @@ const RANKS: &[&[Module]] = &[
       ("seal", &[]), ("object", &["seal"]), ("keys", &["chunk", "hash", "seal", "object"]),
       ("segment", &["chunk", "hash", "compress", "seal", "object", "keys"])],
     // Places and layouts.
-    &[("store", &[]), ("model", &[]),
-      ("pack", &["store", "model"]), ("index", &["store", "model", "pack"]), ("parity", &["store"]),
-      ("fs", &["model"])],
+    &[("model", &[]), ("fs", &["model"]), ("store", &["fs"]),
+      ("pack", &["store", "model"]), ("index", &["store", "model", "pack"]), ("parity", &["store"])],
     // The repository, then one verb each.
     &[("repo", &[])],
     &[("ops", &[])],

@@ -6,6 +6,7 @@ mod leaning;
 mod looks;
 mod meetings;
 mod merging;
+mod notes;
 mod overtaken;
 mod plans;
 mod readers;
