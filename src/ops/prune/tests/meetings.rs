@@ -96,3 +96,45 @@ fn a_writer_who_comes_back_in_the_middle_of_a_sweep_is_seen_or_sees_it() {
     }
     assert!(overtaken > 0 && published > 0, "{overtaken} overtaken, {published} published");
 }
+
+/// Whoever takes something out of snapshots marks the packs that hold it, between any two steps of a prune that moves what is needed out
+/// of one of them.
+#[test]
+fn nothing_is_condemned_beside_marks_that_came_since_it_looked() {
+    let opening = opening();
+    let (mut refused, mut late, mut stained, mut unseen) = (0, 0, 0, 0);
+    for nth in opening + 1.. {
+        let mut world = forgotten(0);
+        let before: BTreeSet<_> = world.repo().list_packs().unwrap().into_keys().collect();
+        let moved = *plan(world.repo(), &at_once(), &Silent).unwrap().moves.first().unwrap();
+        let other = world.fixture.reopen(Arc::new(world.fixture.store.clone()));
+        let store = Interrupted::new(world.fixture.store.clone(), nth, move || drop(other.mark([moved]).unwrap()));
+        let result = prune(&world.fixture.reopen(store.clone()), &at_once(), &Silent);
+        if !store.happened() {
+            break;
+        }
+        let named = world.repo().notes().unwrap().named();
+        let new = world.repo().list_packs().unwrap().into_keys().filter(|id| !before.contains(id));
+        match result {
+            Err(Error::Refused { what }) => {
+                assert!(what.contains("run it again"), "{what}");
+                refused += 1;
+                // What is to be taken out may lie in what was moved by now. (Who marks after that was listed finds it there himself.)
+                let (copies, own) = (new.count(), named.iter().filter(|id| !before.contains(*id)).count());
+                assert_eq!((named.len() - own, named.contains(&moved)), (1, true), "operation {nth}: nothing else");
+                match (copies, own == copies) {
+                    (0, _) => {}
+                    (_, true) => stained += 1,
+                    (_, false) => unseen += usize::from(own == 0),
+                }
+            }
+            Err(error) => panic!("operation {nth}: {error}"),
+            // It was seen; or it came when all was done, and who made it sees what this run has marked.
+            Ok((plan, _)) if plan.moves.contains(&moved) && !plan.emptied.contains(&moved) => {}
+            Ok(_) => late += 1,
+        }
+        world.verify();
+        world.settle();
+    }
+    assert!(refused > 10 && late < 5 && stained > 5 && unseen < 5, "{refused}, {late}, {stained}, {unseen}");
+}
