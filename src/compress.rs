@@ -137,7 +137,7 @@ impl Compressor {
         let window = usize::BITS - (plain.len() + prefix.len()).max(1024).leading_zeros();
         self.set([
             CParameter::CompressionLevel(level),
-            CParameter::WindowLog(window.min(27)),
+            CParameter::WindowLog(window.min(25)),
             CParameter::HashLog(0),
             CParameter::ChainLog(0),
             CParameter::EnableLongDistanceMatching(true),

@@ -5,12 +5,20 @@
 use std::slice;
 use zstd::zstd_safe::{CCtx, DCtx, ResetDirective, SafeResult, WriteBuf};
 
+/// A prefix for a context that lives longer.
+///
+/// # Safety
+/// The context must begin its next frame, or be reset, before `prefix` ends. It takes what it knows of a prefix when it begins that
+/// frame, clears all that it kept of the last one then, and looks at no byte of a prefix between frames.
+unsafe fn lasting(prefix: &[u8]) -> &'static [u8] {
+    // SAFETY: the caller's.
+    unsafe { slice::from_raw_parts(prefix.as_ptr(), prefix.len()) }
+}
+
 /// Makes one frame of `plain`. Leaves no parameter set.
 pub(super) fn compress(context: &mut CCtx<'static>, plain: &[u8], prefix: &[u8], out: &mut Vec<u8>) -> SafeResult {
-    // SAFETY: a context takes what it knows of a prefix when it begins the next frame, and clears all that it kept of the last one then.
-    // Here that frame begins before `prefix` ends, or the reset makes it forget (nothing is set that could have it refuse; it looks at no
-    // byte of a prefix between frames). The library asks for a prefix that lives as long as the context, which might begin no frame.
-    let prefix = unsafe { slice::from_raw_parts(prefix.as_ptr(), prefix.len()) };
+    // SAFETY: that frame begins here, or the reset, which nothing that is set could have it refuse, makes the context forget.
+    let prefix = unsafe { lasting(prefix) };
     let made = context.ref_prefix(prefix).and_then(|_| context.compress2(out, plain));
     let forgotten = context.reset(ResetDirective::SessionAndParameters);
     made.and_then(|len| forgotten.map(|_| len))
@@ -24,7 +32,7 @@ pub(super) fn decompress<B: WriteBuf + ?Sized>(
     out: &mut B,
 ) -> SafeResult {
     // SAFETY: as in `compress`.
-    let prefix = unsafe { slice::from_raw_parts(prefix.as_ptr(), prefix.len()) };
+    let prefix = unsafe { lasting(prefix) };
     let opened = context.ref_prefix(prefix).and_then(|_| context.decompress(out, packed));
     let forgotten = context.reset(ResetDirective::SessionAndParameters);
     opened.and_then(|len| forgotten.map(|_| len))

@@ -208,7 +208,7 @@ impl Repository {
 
     /// The packs that notices name which were made since `seen` (sorted) was all there was; `None` when there are none. What was
     /// `passed_over` is no news.
-    pub fn noticed_since(&self, seen: &[NoteId], passed_over: &[ObjectName]) -> Result<Option<HashSet<PackId>>> {
+    pub(crate) fn noticed_since(&self, seen: &[NoteId], passed_over: &[ObjectName]) -> Result<Option<HashSet<PackId>>> {
         let mut packs = None;
         for (id, Entry { name, .. }) in self.note_entries()? {
             if seen.binary_search(&id).is_ok() || passed_over.contains(&name) {

@@ -90,6 +90,12 @@ impl<S: Store> Store for ThrottleStore<S> {
     fn remove(&self, name: &ObjectName) -> Result<()> {
         self.inner.remove(name)
     }
+    fn rename(&self, from: &ObjectName, to: &ObjectName) -> Result<Put> {
+        self.inner.rename(from, to)
+    }
+    fn exchange(&self, a: &ObjectName, b: &ObjectName) -> Result<bool> {
+        self.inner.exchange(a, b)
+    }
     fn sync(&self) -> Result<()> {
         self.inner.sync()
     }

@@ -4,7 +4,7 @@ use crate::{
     monitor::{Recording, Silent},
     ops::{
         fixture::{self, Fixture, Item},
-        snapshot::{self, Input, SourceRequest},
+        snapshot,
     },
 };
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
@@ -152,23 +152,11 @@ impl There {
             fs::write(path(name), text).unwrap();
         }
         std::os::unix::fs::symlink("a", path("link")).unwrap();
-        let input = Input::Path(path("").into_os_string().into_encoded_bytes());
-        let sources = vec![SourceRequest { name: crate::name::Name::new(*b"app").unwrap(), input }];
         let request = snapshot::Request {
-            series: crate::series::Series::parse("h/-/s").unwrap(),
-            sources,
             excludes: crate::fs::exclude::ExcludeOptions { patterns: vec!["*.tmp".into()], ..Default::default() },
-            compression: Default::default(),
             delta: false,
-            with_atime: false,
-            tags: vec![],
-            description: None,
-            configuration: None,
-            host: "h".into(),
-            user: "u".into(),
-            protect: None,
-            dry_run: false,
             threads: 1,
+            ..fixture::request("h/-/s", vec![fixture::path("app", &path(""))])
         };
         snapshot::snapshot(&fixture.repo, request, &Silent).unwrap();
         let listed = fixture.repo.snapshots(None).unwrap().listed.remove(0);

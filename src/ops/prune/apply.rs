@@ -30,7 +30,7 @@ pub(super) fn notice(repo: &Repository, scene: &Scene, plan: &Plan) -> Result<()
     let mut names = plan.noticed.clone();
     let mut freed = BTreeSet::new();
     let lasting = plan.lasting.iter().map(|id| BTreeSet::from([*id]));
-    let mut room = iter::once(plan.marks.clone()).chain(lasting);
+    let mut room = iter::once(plan.marks.clone()).chain(lasting).filter(|ripe| !ripe.is_empty());
     loop {
         let stored = chunks(&names).into_iter().try_for_each(|names| repo.note(Step::Notice, names).map(drop));
         let Err(error) = stored else { return Ok(()) };

@@ -146,25 +146,8 @@ fn differences_stay_differences() {
             dump[at] = dump[at].wrapping_add(night);
         }
         std::fs::write(&path, &dump).unwrap();
-        let request = crate::ops::snapshot::Request {
-            series: Series::parse(SERIES).unwrap(),
-            sources: vec![crate::ops::snapshot::SourceRequest {
-                name: crate::name::Name::new(&b"db"[..]).unwrap(),
-                input: crate::ops::snapshot::Input::Path(path.as_os_str().as_encoded_bytes().to_vec()),
-            }],
-            excludes: Default::default(),
-            compression: Compression::default(),
-            delta: true,
-            with_atime: false,
-            tags: vec![],
-            description: None,
-            configuration: None,
-            host: "h".into(),
-            user: "u".into(),
-            protect: None,
-            dry_run: false,
-            threads: 1,
-        };
+        let sources = vec![fixture::path("db", &path)];
+        let request = crate::ops::snapshot::Request { threads: 1, ..fixture::request(SERIES, sources) };
         reports.push(crate::ops::snapshot::snapshot(&fixture.repo, request, &Silent).unwrap());
     }
     let leaning: u64 = reports.iter().map(|report| report.written.leaning_new).sum();
