@@ -252,6 +252,15 @@ impl Repository {
         packs.chunks(limits::NAMED_MAX).map(|some| self.note(Step::Mark, some.to_vec())).collect()
     }
 
+    /// Stores notices of packs, one at least, durable when it returns.
+    pub fn notice(&self, packs: impl IntoIterator<Item = PackId>) -> Result<()> {
+        let packs: Vec<PackId> = packs.into_iter().collect();
+        if packs.is_empty() {
+            return self.note(Step::Notice, packs).map(drop);
+        }
+        packs.chunks(limits::NAMED_MAX).try_for_each(|some| self.note(Step::Notice, some.to_vec()).map(drop))
+    }
+
     /// Stores a note, durable when it returns. `packs` are at most [`limits::NAMED_MAX`].
     pub fn note(&self, step: Step, mut packs: Vec<PackId>) -> Result<NoteId> {
         packs.sort_unstable();

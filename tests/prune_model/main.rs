@@ -41,7 +41,7 @@ macro_rules! scenes_hold {
 }
 
 scenes_hold! {
-    one_writer left_over lost_pack repacking marks_stay many_runs two_forgotten copies merging two_writers copies_and_writer two_pruners taking_over damaged_pack damaged_copy crossing_marks
+    one_writer left_over lost_pack repacking marks_stay many_runs two_forgotten copies merging two_writers copies_and_writer two_pruners taking_over damaged_pack damaged_copy crossing_marks making_room room_among_copies room_beside_marks
 }
 
 /// Looks at a share of the rules: each fourth, from this one on.

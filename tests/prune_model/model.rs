@@ -54,14 +54,14 @@ pub struct Model {
     /// The writer's step after it found that it cannot succeed.
     pub give_up: u8,
     /// By [`Run`].
-    pub pruner: [Vec<pruner::Op>; 2],
+    pub pruner: [Vec<pruner::Op>; 3],
 }
 
 impl Model {
     pub fn new(scene: Scene, rules: Rules) -> Self {
         let writer = writer::program(&rules);
         let give_up = 1 + writer.iter().position(|op| *op == writer::Op::End).unwrap() as u8;
-        let pruner = [pruner::program(&rules, Run::Mark), pruner::program(&rules, Run::Sweep)];
+        let pruner = [Run::Mark, Run::Sweep, Run::Room].map(|run| pruner::program(&rules, run));
         Model { scene, rules, writer, give_up, pruner }
     }
 

@@ -72,6 +72,8 @@ rules! {
     copies_are_indexed in "one_writer",
     /// M5, S1: only what was marked before is noticed, when every open session has seen the mark.
     sessions_hold_sweeps in "one_writer",
+    /// S2: room is made only with what notices name that were there before V1.
+    room_looks_after_notices in "making_room",
     /// S2 comes before S3.
     notice_before_survey in "one_writer",
     /// S4: what is live in a noticed pack and nowhere else keeps the pack.

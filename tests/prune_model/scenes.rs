@@ -2,7 +2,7 @@
 
 use super::{
     model::{A, B, C, Scene},
-    pruner::Run::{self, Mark, Sweep},
+    pruner::Run::{self, Mark, Room, Sweep},
 };
 
 const ONCE: &[Run] = &[Mark, Sweep];
@@ -91,6 +91,18 @@ pub const ALL: &[Scene] = &[
         damaged: 1,
         marks: &[1, 2],
         pruners: &[(&[Sweep, Mark, Sweep], false)],
+        ..LASTING
+    },
+    Scene { name: "making_room", pruners: &[(ONCE, false), (&[Room, Sweep], false)], ..BUSY },
+    Scene { name: "room_among_copies", pruners: &[(ONCE, false), (&[Room, Sweep], true)], writers: 0, ..RIVALS },
+    Scene {
+        name: "room_beside_marks",
+        packs: &[A, A],
+        indexes: &[3],
+        wants: [A, A | C, 0],
+        damaged: 1,
+        marks: &[1],
+        pruners: &[(&[Sweep, Room, Mark, Sweep], false)],
         ..LASTING
     },
     Scene { name: "taking_over", pruners: &[(ONCE, false), (&[Sweep, Sweep], false)], ..BUSY },

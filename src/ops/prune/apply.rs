@@ -6,7 +6,7 @@ use crate::{
     hash,
     id::{IndexId, NoteId, PackId, SnapshotId},
     index::{BlobIndex, IndexObject, object as index_object},
-    model::{gc::Step, limits},
+    model::limits,
     monitor::{Counter, Monitor, Phase},
     pack::{self, PackEntry},
     repo::{
@@ -24,39 +24,62 @@ use std::{
 /// Blobs of one index object, about.
 const INDEX_BLOBS: usize = 64 << 10;
 
-/// Says that a sweep begins (S2). On a full store ripe marks make room for it, first those that are done with after it, then one by one
-/// those that would stay: whatever these name, and is there, it names too, so that nobody relies on it. Tried until there is room.
-pub(super) fn notice(repo: &Repository, scene: &Scene, plan: &Plan) -> Result<()> {
-    let mut names = plan.noticed.clone();
-    let mut freed = BTreeSet::new();
-    let lasting = plan.lasting.iter().map(|id| BTreeSet::from([*id]));
-    let mut room = iter::once(plan.marks.clone()).chain(lasting).filter(|ripe| !ripe.is_empty());
-    loop {
-        let stored = chunks(&names).into_iter().try_for_each(|names| repo.note(Step::Notice, names).map(drop));
-        let Err(error) = stored else { return Ok(()) };
-        let Some(ripe) = room.next().filter(|_| error.is_store_full()) else {
-            // Where there was room for them there may still be; the error is the news.
-            let _ = repo.mark(freed);
-            return Err(error);
-        };
-        let noted = scene.notes.noted.iter().filter(|noted| ripe.contains(&noted.id));
-        freed.extend(noted.flat_map(|noted| &noted.note.packs).filter(|id| scene.packs.contains_key(id)));
-        names.extend(&freed);
-        remove_notes(repo, &ripe)?;
-    }
+/// What makes room for a notice on a full store.
+enum Room {
+    /// A pack that goes anyhow, and that an older notice names, so that nobody relies on it.
+    Pack(PackId),
+    /// Ripe marks.
+    Marks(BTreeSet<NoteId>),
 }
 
-/// Names in numbers that one note can hold; one empty list when there are none.
-fn chunks(names: &BTreeSet<PackId>) -> Vec<Vec<PackId>> {
-    let names: Vec<PackId> = names.iter().copied().collect();
-    match names.is_empty() {
-        true => vec![names],
-        false => names.chunks(limits::NAMED_MAX).map(<[PackId]>::to_vec).collect(),
+/// Says that a sweep begins (S2). On a full store, packs that may go without a word make room for it; then ripe marks, first those that
+/// are done with after it, then one by one those that would stay: whatever these name, and is there, it names too, so that nobody relies
+/// on it. Tried until there is room. `looked` is when this run began to look at the notes.
+pub(super) fn notice(repo: &Repository, scene: &Scene, plan: &Plan, looked: Time, report: &mut Report) -> Result<()> {
+    let mut names = plan.noticed.clone();
+    let (mut gone, mut freed) = (BTreeSet::new(), BTreeSet::new());
+    let packs = plan.told.iter().map(|id| Room::Pack(*id));
+    let lasting = plan.lasting.iter().map(|id| BTreeSet::from([*id]));
+    let marks = iter::once(plan.marks.clone()).chain(lasting).filter(|ripe| !ripe.is_empty()).map(Room::Marks);
+    let mut room = packs.chain(marks);
+    loop {
+        let Err(error) = repo.notice(names.iter().copied()) else { return Ok(()) };
+        match room.next().filter(|_| error.is_store_full()) {
+            Some(Room::Pack(id)) => {
+                // The notice was listed, by a run that may have been killed before it was durable: now it lasts.
+                repo.store().sync()?;
+                remove_pack(repo, scene, &id, looked, report)?;
+                names.remove(&id);
+                gone.insert(id);
+            }
+            Some(Room::Marks(ripe)) => {
+                let noted = scene.notes.noted.iter().filter(|noted| ripe.contains(&noted.id));
+                let left = |id: &&PackId| scene.packs.contains_key(id) && !gone.contains(id);
+                freed.extend(noted.flat_map(|noted| &noted.note.packs).filter(left));
+                names.extend(&freed);
+                remove_notes(repo, &ripe)?;
+            }
+            None => {
+                // Where there was room for them there may still be; the error is the news.
+                let _ = repo.mark(freed);
+                return Err(error);
+            }
+        }
     }
 }
 
 fn remove_notes<'i>(repo: &Repository, notes: impl IntoIterator<Item = &'i NoteId>) -> Result<()> {
     notes.into_iter().try_for_each(|id| repo.store().remove(&gc::object_name(id)))
+}
+
+/// Removes a pack under a notice that was known at `begun` (S4).
+fn remove_pack(repo: &Repository, scene: &Scene, id: &PackId, begun: Time, report: &mut Report) -> Result<()> {
+    if session::stood_still(begun, repo.clock().now()) {
+        return Err(Error::refused("the sweep stood still for so long that others may take it for dead: run it again"));
+    }
+    repo.store().remove(&pack::object_name(id))?;
+    report.removed.add(scene.packs.get(id).copied().unwrap_or(0));
+    Ok(())
 }
 
 /// Removes packs, makes the index anew where it lists them, and removes the notes that are done with (S4 to S7). Returns the index
@@ -74,15 +97,8 @@ pub(super) fn sweep(
     monitor.expect(Counter::Objects, plan.remove.len() as u64);
     for id in &plan.remove {
         monitor.check()?;
-        if session::stood_still(begun, repo.clock().now()) {
-            return Err(Error::refused(
-                "the sweep stood still for so long that others may take it for dead: run it again",
-            ));
-        }
-        store.remove(&pack::object_name(id))?;
+        remove_pack(repo, scene, id, begun, report)?;
         monitor.add(Counter::Objects, 1);
-        report.removed.packs += 1;
-        report.removed.bytes += scene.packs.get(id).copied().unwrap_or(0);
     }
     store.sync()?;
     let is_there = |id: &PackId| scene.packs.contains_key(id) && !plan.remove.contains(id);

@@ -105,6 +105,7 @@ pub fn plan(repo: &Repository, options: &Options, monitor: &dyn Monitor) -> Resu
 
 /// Sweeps and marks. Returns what was planned and what was done; all of it is durable.
 pub fn prune(repo: &Repository, options: &Options, monitor: &dyn Monitor) -> Result<(Plan, Report)> {
+    let looked = repo.clock().now();
     let (sweepable, mut survey, mut plan) = look(repo, options, monitor)?;
     let store = repo.store();
     if !store.capabilities().remove {
@@ -114,7 +115,7 @@ pub fn prune(repo: &Repository, options: &Options, monitor: &dyn Monitor) -> Res
     let mut index = survey.scene.sources.iter().map(|source| source.id).collect();
     if plan.sweeps() {
         let (noticed, begun) = (plan.noticed.clone(), repo.clock().now());
-        apply::notice(repo, &survey.scene, &plan)?;
+        apply::notice(repo, &survey.scene, &plan, looked, &mut report)?;
         survey = Survey::make(repo, &sweepable, Some(survey), options, monitor)?;
         plan = plan::make(repo, &survey, &sweepable, options, Some(&noticed))?;
         index = apply::sweep(repo, &survey.scene, &plan, begun, &mut report, monitor)?;

@@ -84,6 +84,8 @@ pub struct Plan {
     pub(super) noticed: BTreeSet<PackId>,
     /// Those of them that are removed.
     pub(super) remove: BTreeSet<PackId>,
+    /// Those of them that an older notice names already, which was there before this run looked: they may go without another.
+    pub(super) told: BTreeSet<PackId>,
     /// Packs whose needed segments are moved into new ones.
     pub(super) moves: BTreeSet<PackId>,
     /// Packs of which nothing is needed, for a new mark.
@@ -185,6 +187,8 @@ pub(super) fn make(
     };
     plan.stale = tallies.keys().filter(|id| !scene.packs.contains_key(*id)).count() as u64;
     plan.remove = plan.noticed.iter().filter(|id| live_of(id) == 0).copied().collect();
+    let of_older = packs_of(&|id, _| sweepable.notices.contains(id));
+    plan.told = plan.remove.iter().filter(|id| of_older.contains(*id)).copied().collect();
     // A mark stays as long as a pack is there that it names: what is needed of one that is damaged may still come back elsewhere.
     let is_left = |id: &PackId| lengths.contains_key(id) && !plan.remove.contains(id);
     let lasting = scene.notes.noted.iter().filter(|noted| noted.note.packs.iter().any(is_left));

@@ -46,6 +46,10 @@ pub fn step(model: &Model, before: &State, who: usize, out: &mut Vec<State>) {
     let mut again = false;
     let mut ends = false;
     match op {
+        FindNotices => {
+            m[OLD] = store.notes & store.notices;
+            ends = rules.room_looks_after_notices && store.named(m[OLD]) & store.packs == 0;
+        }
         FindMarks => {
             let all = store.notes & !store.notices;
             m[OLD] = store.notes & store.notices;
@@ -121,7 +125,7 @@ pub fn step(model: &Model, before: &State, who: usize, out: &mut Vec<State>) {
                 let marked = store.named(m[NOTES_SEEN] & !store.notices);
                 match runs(model, who)[run] {
                     Run::Mark => m[MARKED] = marked,
-                    Run::Sweep => m[MARKED_BESIDE] = marked,
+                    Run::Sweep | Run::Room => m[MARKED_BESIDE] = marked,
                 }
             }
             m[NOTES_SEEN] = 0;

@@ -10,8 +10,11 @@ pub fn plan(model: &Model, state: &mut State, who: usize) -> bool {
     let actor = &mut actors[who];
     let (run, highest) = (usize::from(actor.run), who != LAST && scene.pruners[who - PRUNER].1);
     let m = actor.memory;
-    let sweep = runs(model, who)[run] == Run::Sweep;
+    let room = runs(model, who)[run] == Run::Room;
+    let sweep = room || runs(model, who)[run] == Run::Sweep;
     let own = match sweep {
+        true if room && !rules.room_looks_after_notices => m[NAMED],
+        true if room => store.named(m[OLD]),
         true if scene.notice_any && who != LAST => names_of_own(model, store, who, run),
         true => store.named(m[MARKS] | m[OLD]) | names_of_own(model, store, who, run),
         false => 0,
@@ -98,6 +101,10 @@ pub fn plan(model: &Model, state: &mut State, who: usize) -> bool {
         let remove = own & m[10] & !spared;
         let left = m[10] & !remove;
         next[REMOVE] = remove;
+        if room {
+            actor.memory = next;
+            return false;
+        }
         let kept = if rules.index_keeps_present_packs { found & !remove } else { found & !own };
         let covered = !rules.own_index_covers && each(m[INDEXES_SEEN]).any(|x| store.lists[x] & kept == kept);
         if covered {

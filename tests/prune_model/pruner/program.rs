@@ -6,10 +6,14 @@ use crate::rules::Rules;
 pub enum Run {
     Mark,
     Sweep,
+    /// Makes room on a full store: removes packs that an older notice names, and then has no room for one of its own.
+    Room,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
+    /// S1, when only older notices count
+    FindNotices,
     /// S1
     FindMarks,
     FindSessions,
@@ -68,6 +72,7 @@ pub fn program(rules: &Rules, run: Run) -> Vec<Op> {
             let copies = if rules.copies_are_indexed { vec![StoreCopies, IndexCopies] } else { vec![StoreCopies] };
             [&survey[..], &[Publish, DropIntent, RemoveForgotten, RemoveSession], &copies, &[StoreMark, End]].concat()
         }
+        Run::Room => [&[FindNotices], &survey[..], &[RemovePack, End]].concat(),
         Run::Sweep => {
             let find = [FindMarks, FindSessions];
             let before = match rules.notice_before_survey {

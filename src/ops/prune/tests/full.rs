@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{io::ErrorKind, sync::Arc};
 
-/// A mark names packs that nobody needs and one that stays; another only packs that nobody needs.
+/// A mark names packs that nobody needs and one that stays; another only packs that nobody needs. Or a notice names what nobody needs.
 struct Marked {
     world: World,
     store: Arc<FaultyStore<crate::store::memory::MemoryStore>>,
@@ -18,15 +18,20 @@ struct Marked {
 
 impl Marked {
     fn new() -> Marked {
+        let marked = Marked::unmarked();
+        marked.world.repo().mark(marked.dead.iter().copied().chain([marked.stays])).unwrap();
+        marked.world.repo().mark(marked.dead.iter().copied()).unwrap();
+        marked
+    }
+
+    fn unmarked() -> Marked {
         let mut world = World::new();
         let packs = |world: &World| world.repo().list_packs().unwrap().into_keys().collect::<BTreeSet<_>>();
-        let old = world.snapshot(&[(1, 0), (2, 0)]);
+        let old = [world.snapshot(&[(1, 0), (2, 0)]), world.snapshot(&[(3, 0), (4, 0)])];
         let dead = packs(&world);
         world.snapshot(&[(5, 0), (6, 0)]);
         let stays = *packs(&world).difference(&dead).next().unwrap();
-        world.forget(old);
-        world.repo().mark(dead.iter().copied().chain([stays])).unwrap();
-        world.repo().mark(dead.iter().copied()).unwrap();
+        old.into_iter().for_each(|old| world.forget(old));
         let store = Arc::new(FaultyStore::new(world.fixture.store.clone()));
         let repo = world.fixture.reopen(store.clone());
         Marked { world, store, repo, dead, stays }
@@ -84,6 +89,34 @@ fn a_pack_that_cannot_go_is_named_once_and_for_all() {
         marked.world.pass(2 * DAY);
         assert_eq!(marked.prune().unwrap().damaged, [marked.stays]);
         assert_eq!(marked.world.names("gc/"), named);
+    }
+}
+
+/// A sweep was stopped after its notice, and then the store ran full: what that notice names needs no other.
+#[test]
+fn what_a_notice_names_already_makes_room() {
+    for full in 0..=2 {
+        for nth in 1.. {
+            let mut marked = Marked::unmarked();
+            marked
+                .world
+                .repo()
+                .note(Step::Notice, marked.dead.iter().copied().chain([marked.stays]).collect())
+                .unwrap();
+            for upload in 1..=full {
+                marked.store.plan(Fault::on(Op::Upload, upload, ErrorKind::StorageFull));
+            }
+            marked.store.plan(Fault::any(nth, ErrorKind::Other).lasting());
+            let report = marked.prune();
+            marked.store.heal();
+            assert!(marked.world.repo().notes().unwrap().named().contains(&marked.stays));
+            marked.world.verify();
+            if let Ok(report) = report {
+                assert_eq!(report.removed.packs, marked.dead.len() as u64, "{full}");
+                marked.world.settle();
+                break;
+            }
+        }
     }
 }
 
