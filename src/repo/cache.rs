@@ -28,13 +28,16 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub type Claim = (BlobKind, BlobId, u32, u32);
 
 /// Buffers that wait to be used again take at most a 16th of the cache's bound, or this many bytes where that is more, but never
-/// more than half. They are counted in it.
-const SPARE: usize = 6 << 20;
+/// more than half. They are counted in it. Long segments, on which many short ones lean, come and go with these: what is kept of
+/// either kind has to outlast the other.
+const SPARE: usize = 16 << 20;
 /// The same in number: each is looked at when one is wanted.
 const SPARES: usize = 64;
 
 /// Shorter buffers come from the allocator: the system gives out a limited number of pieces.
 const MAPPED_MIN: usize = 128 << 10;
+/// Longer ones are asked for in pages of 2 MiB, where there are such: one is given out faster than 512 short ones.
+const HUGE_MIN: usize = 2 << 20;
 
 /// Bytes, when they are many in memory that comes from the system itself and goes back to it at once. An allocator with an arena for
 /// each thread keeps what one thread frees while another takes as much anew, and holes between what is left: a bound would be kept
@@ -53,6 +56,10 @@ impl Buffer {
     fn new(len: usize) -> Self {
         let room = room(len);
         let mapped = (room >= MAPPED_MIN).then(|| MmapMut::map_anon(room).ok()).flatten();
+        if let Some(map) = mapped.as_ref().filter(|map| map.len() >= HUGE_MIN) {
+            // Where the system has none it stays as it is.
+            let _ = map.advise(memmap2::Advice::HugePage);
+        }
         Buffer { bytes: mapped.map_or_else(|| Bytes::Allocated(vec![0; room]), Bytes::Mapped), len }
     }
 
@@ -108,12 +115,13 @@ impl Memory {
         Memory { bound, opened: AtomicUsize::new(0), spare: Mutex::default() }
     }
 
-    /// A buffer of `len` bytes, whatever is in them, with room for not many more.
+    /// A buffer of `len` bytes, whatever is in them, with room for at most about twice as many.
     fn take(&self, len: usize) -> Buffer {
         let mut spare = lock(&self.spare);
-        let fits = |buffer: &Buffer| buffer.room() >= len && buffer.room() <= room(len) + len / 4;
-        match spare.iter().position(fits) {
-            Some(at) => Buffer { len, ..spare.swap_remove(at) },
+        let fits = |buffer: &Buffer| (len..=room(len).saturating_add(len)).contains(&buffer.room());
+        let fitting = spare.iter().enumerate().filter(|(_, buffer)| fits(buffer));
+        match fitting.min_by_key(|(_, buffer)| buffer.room()) {
+            Some((at, _)) => Buffer { len, ..spare.swap_remove(at) },
             None => Buffer::new(len),
         }
     }

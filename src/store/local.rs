@@ -28,7 +28,7 @@ use crate::{
 };
 use disk::At;
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat},
+    fs::{AtFlags, FileType, RenameFlags, Stat},
     io::Errno,
 };
 use std::{
@@ -181,10 +181,7 @@ impl LocalStore {
         if is_reserved(name) {
             return Err(missing(name));
         }
-        let folder = folder::open(self.root.as_fd(), name.folder()).map_err(failed)?;
-        // Not blocking: a named pipe would wait for a writer.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = folder::retry(|| rustix::fs::openat(&folder, name.leaf(), flags, Mode::empty())).map_err(failed)?;
+        let fd = folder::open_file(self.root.as_fd(), name).map_err(failed)?;
         let stat = rustix::fs::fstat(&fd).map_err(failed)?;
         if !is_file(&stat) {
             return Err(self.object("read", name, io::Error::other("it is not a regular file")));

@@ -10,7 +10,7 @@ use crate::{
     store::{Entry, ObjectName},
 };
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags},
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags},
     io::{self, Errno},
 };
 use std::{
@@ -19,6 +19,8 @@ use std::{
 };
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// Not blocking: a named pipe would wait for a writer.
+const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// Asks again for as long as a signal gets in the way.
 pub(super) fn retry<T>(call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
@@ -49,6 +51,22 @@ fn descend(
 /// Opens the folder at this path under the root.
 pub(super) fn open(root: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
     descend(root, path, step)
+}
+
+/// Opens the file at this path under the root for reading: at once, where the kernel can (since Linux 5.6, unless the filter of a
+/// container is older).
+pub(super) fn open_file(root: BorrowedFd<'_>, name: &ObjectName) -> io::Result<OwnedFd> {
+    let links = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match retry(|| rustix::fs::openat2(root, name.as_str(), FILE, Mode::empty(), links)) {
+        Err(Errno::NOSYS | Errno::PERM) => open_file_by_part(root, name),
+        done => done,
+    }
+}
+
+/// The same part by part.
+pub(super) fn open_file_by_part(root: BorrowedFd<'_>, name: &ObjectName) -> io::Result<OwnedFd> {
+    let folder = open(root, name.folder())?;
+    retry(|| rustix::fs::openat(&folder, name.leaf(), FILE, Mode::empty()))
 }
 
 /// Opens the folder at this path under the root and makes what is missing of it.

@@ -1,8 +1,9 @@
 use super::{folder, upload::LocalUpload, *};
 use crate::store::{Put, conformance};
+use rustix::fs::Mode;
 use std::{
     fs,
-    os::fd::BorrowedFd,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
     os::unix::fs::{FileTypeExt, PermissionsExt, symlink},
 };
 
@@ -93,6 +94,19 @@ fn foreign_things_are_not_listed() {
     }
     assert!(store.get(&name("linked/a"), 9).is_err() && store.put(&name("linked/b"), b"1").is_err());
     assert!(!index.join("b").exists());
+
+    // A kernel that has no call for the whole way goes part by part.
+    let root = folder::open_root(dir.path()).unwrap();
+    let opened = |object: &str| {
+        let (object, root) = (name(object), root.as_fd());
+        let (one, other) = (folder::open_file(root, &object), folder::open_file_by_part(root, &object));
+        assert_eq!(one.is_ok(), other.is_ok(), "{object}");
+        one.ok().and_then(|fd| fs::read(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok())
+    };
+    assert_eq!(opened("index/a"), Some(b"1".to_vec()));
+    for none in ["index/link", "linked/a", "index/none", "none/a", "index/a/b", "index/folder"] {
+        assert_eq!(opened(none), None, "{none}");
+    }
 }
 
 #[test]
