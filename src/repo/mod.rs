@@ -17,7 +17,7 @@ pub mod seen;
 pub mod session;
 pub mod slots;
 pub mod snapshots;
-mod spares;
+pub mod spares;
 pub mod tombstones;
 pub mod writer;
 

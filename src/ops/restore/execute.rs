@@ -13,6 +13,7 @@ use crate::{
     index::{Located, Runs},
     monitor::Counter,
     ops, pack,
+    repo::spares::Spares,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
@@ -25,6 +26,9 @@ use std::{
 
 /// Threads that wait for the store.
 const READERS: usize = 2;
+/// Stretches of packs whose buffers wait to be used again, and how long they may be.
+const SPARES: usize = 4;
+const SPARE_MAX: usize = 5 << 20;
 
 /// Bytes in flight.
 struct Budget {
@@ -58,6 +62,7 @@ struct Fetch<'w> {
     reads: &'w [Read],
     next: AtomicUsize,
     budget: Budget,
+    spares: Spares,
     files: &'w Files<'w>,
 }
 
@@ -81,7 +86,8 @@ pub(super) fn execute(
     files: &Files<'_>,
 ) -> Result<()> {
     let budget = Budget { used: Mutex::new(0), freed: Condvar::new(), max: job.limits.in_flight };
-    let fetch = Fetch { job, runs, wants, needed, reads, next: AtomicUsize::new(0), budget, files };
+    let spares = Spares::new(SPARES, SPARE_MAX);
+    let fetch = Fetch { job, runs, wants, needed, reads, next: AtomicUsize::new(0), budget, spares, files };
     let workers = ops::threads(job.request.threads).min(reads.len());
     let failed = |e| Error::store("start a thread to read", "packs", e);
     thread::scope(|scope| {
@@ -136,7 +142,7 @@ impl<'w> Fetch<'w> {
         let needed = self.needed.get(segment);
         let located = needed.and_then(|needed| self.locate(needed));
         let Some(located) = located else { return Err(Error::Missing { object: "a segment".into() }) };
-        let mut bytes = vec![0; len];
+        let mut bytes = self.spares.take_of(len);
         self.job.reader.repo().store().get_range(&pack::object_name(&located.pack), offset, &mut bytes)?;
         count(&self.job.tally.bytes_fetched, len as u64);
         self.job.monitor.add(Counter::Stored, len as u64);
@@ -188,7 +194,8 @@ impl<'w> Fetch<'w> {
             let opened = sealed.and_then(|mut sealed| {
                 let located = self.locate(needed).ok_or_else(|| Error::Missing { object: "a segment".into() })?;
                 let opened = self.job.reader.open_sealed(&located, &mut sealed, &mut scratch.plain);
-                scratch.sealed = sealed;
+                // Of one that is as long as its stretch, the stretch's own.
+                self.spares.give(std::mem::replace(&mut scratch.sealed, sealed));
                 opened
             });
             match opened {
@@ -200,6 +207,7 @@ impl<'w> Fetch<'w> {
                 Err(error) => self.elsewhere(needed, &error),
             }
         }
+        bytes.into_iter().for_each(|bytes| self.spares.give(bytes));
     }
 
     /// One that others lean on, or that leans on others: kept by the reader for a while.

@@ -28,7 +28,10 @@ impl Cutter<'_, '_, '_> {
             }
             if from >= at && got && self.opens {
                 self.shared.acquire(cost(segment));
-                self.sealed = Some(Vec::with_capacity(segment.stored as usize));
+                let mut sealed = self.shared.sealed.take();
+                sealed.clear();
+                sealed.reserve_exact(segment.stored as usize);
+                self.sealed = Some(sealed);
             }
             if !got && self.sealed.take().is_some() {
                 self.shared.release(cost(segment));

@@ -14,7 +14,7 @@ use crate::{
     monitor::Counter,
     object::Kind,
     pack::{self, PackEntry, SegmentEntry},
-    repo::BlobReader,
+    repo::{BlobReader, spares::Spares},
     segment,
 };
 use crossbeam_channel::{Receiver, Sender};
@@ -27,6 +27,9 @@ use std::sync::{
 const PIECE: u64 = 4 << 20;
 /// Bytes of segments that wait or are being opened, sealed and plain: bounds memory. A larger segment goes alone.
 const IN_FLIGHT: u64 = 16 << 20;
+/// Buffers of either kind that wait to be used again, and how long they may be: as a segment of the default configuration.
+const SPARES: usize = 4;
+const SPARE_MAX: usize = 5 << 20;
 
 /// A pack that is being read.
 pub(super) struct InHand {
@@ -79,6 +82,9 @@ pub(super) struct Shared<'a, 'r> {
     pub(super) found: &'a Findings<'a>,
     reader: &'a BlobReader<'r>,
     stored: &'a Stored,
+    /// For segments as they are stored, and opened.
+    pub(super) sealed: Spares,
+    plain: Spares,
     in_flight: Mutex<u64>,
     less: Condvar,
     failed: Mutex<Option<Error>>,
@@ -96,6 +102,8 @@ impl<'a, 'r> Shared<'a, 'r> {
             found,
             reader,
             stored,
+            sealed: Spares::new(SPARES, SPARE_MAX),
+            plain: Spares::new(SPARES, SPARE_MAX),
             in_flight: Mutex::new(0),
             less: Condvar::new(),
             failed: Mutex::default(),
@@ -246,19 +254,18 @@ impl<'a, 'r> Shared<'a, 'r> {
     }
 
     pub(super) fn verify(&self, jobs: Receiver<Job>) {
-        let mut plain = Vec::new();
         for mut job in jobs {
             let cost = job.cost();
             // What waits is taken off the queue all the same, or readers would wait for ever.
             if !self.stop.load(Ordering::Relaxed) {
+                let mut plain = self.plain.take();
                 match self.verify_segment(&mut job, &mut plain) {
                     Ok(()) => self.part_done(&job.pack),
                     Err(error) => self.fail(error),
                 }
+                self.plain.give(plain);
             }
-            drop(job);
-            plain.clear();
-            plain.shrink_to(2 << 20);
+            self.sealed.give(job.sealed);
             self.release(cost);
         }
     }
