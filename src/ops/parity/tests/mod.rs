@@ -2,7 +2,6 @@
 
 mod coverage;
 mod interrupted;
-mod scratched;
 mod second_copies;
 mod sectors_lost;
 
@@ -15,14 +14,16 @@ use crate::{
     parity::{Percent, SECTOR},
     repo::Repository,
     store::{
-        Capabilities, Entry, ObjectName, Put, Store, Upload,
+        ObjectName, Store,
         faulty::{Fault, FaultyStore, Op},
         memory::MemoryStore,
+        watched::Watched,
     },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    ops::Range,
 };
 
 fn percent() -> Percent {
@@ -75,6 +76,18 @@ fn spoil(store: &MemoryStore, thousandths: u64, seed: u64, which: impl Fn(&str) 
         });
     }
     count
+}
+
+/// The store with these of its sectors bad.
+fn scratched(store: &MemoryStore, bad: BTreeSet<(ObjectName, u64)>) -> impl Store {
+    let read = move |op, name: &str, bytes: Range<u64>| {
+        let sectors = bytes.start / SECTOR as u64..bytes.end.div_ceil(SECTOR as u64);
+        match bad.iter().any(|(object, sector)| object.as_str() == name && sectors.contains(sector)) {
+            true if op == Op::Get => Err(Error::store("read", name, io::Error::from_raw_os_error(5))),
+            _ => Ok(()),
+        }
+    };
+    Watched::by(store, read)
 }
 
 fn mend_all(store: &dyn Store) -> Mending {

@@ -1,6 +1,6 @@
 //! What comes back of lost sectors, and what is named where they are too many.
 
-use super::{scratched::Scratched, *};
+use super::*;
 
 #[test]
 fn sectors_lost_at_random_up_to_the_percentage_come_back() {
@@ -108,7 +108,7 @@ fn sectors_that_cannot_be_read_are_lost_ones() {
     add(&fixture.store, &addition(), &Silent).unwrap();
     let before = contents(&fixture.store);
     let bad = [3u64, 4, 200, 511].iter().map(|sector| (packs[0].clone(), *sector)).collect();
-    let store = Scratched { inner: fixture.store.clone(), bad };
+    let store = scratched(&fixture.store, bad);
     // Nothing covers what cannot be read either.
     let unread = add(&store, &Addition { percent: Percent::new(400).unwrap(), ..addition() }, &Silent).unwrap();
     assert_eq!(unread.unfit, vec![], "what is covered is not read again");
