@@ -91,12 +91,6 @@ fn scratched(store: &MemoryStore, bad: BTreeSet<(ObjectName, u64)>) -> impl Stor
 }
 
 fn mend_all(store: &dyn Store) -> Mending {
-    let request = MendRequest {
-        examine: Examine::All,
-        named: &BTreeSet::new(),
-        wants: &|_| true,
-        all_missing: true,
-        dry_run: false,
-    };
+    let request = MendRequest { all_missing: true, ..MendRequest::new(Examine::All) };
     mend(store, &request, &Silent).unwrap()
 }

@@ -19,9 +19,7 @@ fn forgotten_snapshots_and_removed_keys_do_not_return() {
     // Lost: nothing does.
     fixture.store.remove(&snapshots[1]).unwrap();
     fixture.store.remove(&slots[0]).unwrap();
-    let named = BTreeSet::new();
-    let request =
-        MendRequest { examine: Examine::Looks, named: &named, wants: &|_| true, all_missing: false, dry_run: false };
+    let request = MendRequest::new(Examine::Looks);
     let report = mend(&fixture.store, &request, &Silent).unwrap();
     assert_eq!(report.mended.iter().map(|one| one.object.as_str()).collect::<Vec<_>>(), [snapshots[1].as_str()]);
     // Without any slot there is nothing to be protected from.
