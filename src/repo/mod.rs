@@ -13,6 +13,7 @@ pub mod media;
 pub mod mover;
 mod packer;
 pub mod reader;
+mod room;
 pub mod seen;
 pub mod session;
 pub mod slots;
