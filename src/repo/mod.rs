@@ -245,6 +245,11 @@ impl Repository {
         pack::read_directory(&*self.store, id, self.keys.repo(), &self.keys.directory_key())
     }
 
+    /// Reads a pack and holds it against its name. False for one that is not there.
+    pub fn is_whole(&self, id: &PackId) -> Result<bool> {
+        pack::is_whole(&*self.store, id)
+    }
+
     /// Names blobs.
     pub fn namer(&self) -> &BlobNamer {
         &self.namer
