@@ -85,13 +85,12 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
             writeln!(out, "  look at the recipes in {folder}: they name commands that will be run")?;
             named = format!(" --recipes {folder}");
         }
-        let without = report.applications.iter().find(|series| !report.with_databases.contains(series));
-        if let Some(series) = without {
+        let needs_one = |series| report.with_servers.iter().any(|(other, _)| other == series);
+        if let Some(series) = report.applications.iter().find(|series| !needs_one(*series)) {
             writeln!(out, "  vault restore --app {series} --target DIR{named}")?;
         }
-        if let Some(series) = report.with_databases.first() {
-            let server = "postgresql://USER@HOST";
-            writeln!(out, "  vault restore --app {series} --target DIR --database-server {server}{named}")?;
+        if let Some((series, kind)) = report.with_servers.first() {
+            writeln!(out, "  vault restore --app {series} --target DIR --database-server {kind}://USER@HOST{named}")?;
         }
         writeln!(out, "  vault drill: prove that all of them come back")
     });

@@ -151,13 +151,8 @@ fn mendable(store: &dyn Store, findings: &[Finding], session: &Session) -> Vec<S
         return Vec::new();
     }
     let progress = session.progress();
-    let request = parity::MendRequest {
-        examine: parity::Examine::Named,
-        named: &named,
-        wants: &|_| true,
-        all_missing: false,
-        dry_run: true,
-    };
+    let request =
+        parity::MendRequest { named: &named, dry_run: true, ..parity::MendRequest::new(parity::Examine::Named) };
     let report = parity::is_kept(store).and_then(|kept| match kept {
         true => parity::mend(store, &request, progress.monitor()).map(Some),
         false => Ok(None),

@@ -16,7 +16,6 @@ use crate::{
 use clap::ValueHint;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeSet,
     ffi::OsString,
     io::{self, Write},
     time::{Duration, Instant},
@@ -122,8 +121,7 @@ pub fn run(args: Args, session: &Session) -> Result<Done, Failure> {
 
 fn mend(store: &dyn Store, examine: op_parity::Examine, dry_run: bool, session: &Session) -> Result<Mending, Failure> {
     let progress = session.progress();
-    let named = BTreeSet::new();
-    let request = op_parity::MendRequest { examine, named: &named, wants: &|_| true, all_missing: false, dry_run };
+    let request = op_parity::MendRequest { dry_run, ..op_parity::MendRequest::new(examine) };
     let mended = op_parity::mend(store, &request, progress.monitor());
     drop(progress);
     Ok(mended?)

@@ -13,7 +13,7 @@ use super::{
 use crate::{model::limits, name::Name};
 use rustix::{
     fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    fs::{AtFlags, CWD, Mode, OFlags, RawDir, StatxFlags, openat, readlinkat, statx},
+    fs::{AtFlags, CWD, Mode, OFlags, RawDir, RawDirEntry, StatxFlags, openat, readlinkat, statx},
     io::{Errno, retry_on_intr},
 };
 use std::{
@@ -141,23 +141,11 @@ impl Dir {
         // A descriptor remembers how far it was listed, so it serves once, and each further listing has its own.
         let again = if self.listed.swap(true, Ordering::Relaxed) { Some(self.open_again()?) } else { None };
         let fd = again.as_ref().map_or(self.as_fd(), AsFd::as_fd);
-        let mut buffer = Vec::with_capacity(LIST_BUFFER);
-        let mut entries = RawDir::new(fd, buffer.spare_capacity_mut());
         let mut listing = Listing::default();
-        while let Some(entry) = entries.next() {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(Errno::INTR) => continue,
-                Err(e) => return Err(e.into()),
-            };
-            let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
-            }
-            if !listing.push(name, entry.ino(), Kind::from_file_type(entry.file_type())) {
-                return Err(io::Error::other("its names are more than 4 GiB"));
-            }
-        }
+        each_entry(fd, |name, entry| match listing.push(name, entry.ino(), Kind::from_file_type(entry.file_type())) {
+            true => Ok(()),
+            false => Err(io::Error::other("its names are more than 4 GiB")),
+        })?;
         Ok(listing.finish())
     }
 
@@ -258,6 +246,27 @@ pub(super) fn proc_path(fd: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
         path.extend_from_slice(name);
     }
     path
+}
+
+/// Calls `each` with the entries of a directory but `.` and `..`, in the file system's order, from where its descriptor has come to in the list.
+pub(super) fn each_entry(
+    fd: BorrowedFd<'_>,
+    mut each: impl FnMut(&[u8], &RawDirEntry<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut buffer = Vec::with_capacity(LIST_BUFFER);
+    let mut entries = RawDir::new(fd, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(Errno::INTR) => continue,
+            Err(e) => return Err(e.into()),
+        };
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            each(name, &entry)?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens without changing the access time, or else, when the entry is another user's, as everybody does.

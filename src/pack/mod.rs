@@ -5,7 +5,7 @@ pub mod read;
 pub mod write;
 
 pub use directory::{Directory, PackEntry, SegmentEntry};
-pub use read::read_directory;
+pub use read::{is_whole, read_directory};
 pub use write::PackWriter;
 
 use crate::{hash::BlobKind, id::PackId, object::Kind, store::ObjectName};

@@ -1,8 +1,9 @@
-//! Reads a pack's directory from its end, for those who have no index or do not trust it.
+//! Reads packs for those who have no index or do not trust it: the directory from the end, or all of one, to hold it against its name.
 
 use super::{DIRECTORY_STEP, Directory, FOOTER_LEN, FOOTER_MAGIC, PackEntry, object_name};
 use crate::{
     error::{Error, Result},
+    hash::ObjectHasher,
     id::{PackId, RepoId},
     model::{codec, limits},
     object::{self, HEADER_LEN, Kind, NONCE_LEN, TAG_LEN},
@@ -105,6 +106,21 @@ pub fn open_directory(
     let ad = [&header[..], &footer[..16]].concat();
     let plain = seal::open(directory_key, nonce, &ad, rest)?;
     codec::decode(object::unpad(&plain)?).ok()
+}
+
+/// Reads a pack and holds it against its name. False for one that is not there.
+pub fn is_whole(store: &dyn Store, id: &PackId) -> Result<bool> {
+    let name = &object_name(id);
+    let Some(entry) = store.stat(name)? else { return Ok(false) };
+    let (mut hasher, mut at) = (ObjectHasher::default(), 0);
+    let mut part = vec![0; 1 << 20];
+    while at < entry.len {
+        let len = (entry.len - at).min(part.len() as u64) as usize;
+        store.get_range(name, at, &mut part[..len])?;
+        hasher.update(&part[..len]);
+        at += len as u64;
+    }
+    Ok(hasher.finish() == id.0)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod media;
 pub mod mover;
 mod packer;
 pub mod reader;
+mod room;
 pub mod seen;
 pub mod session;
 pub mod slots;
@@ -242,6 +243,11 @@ impl Repository {
     /// Reads a pack's own directory.
     pub fn read_directory(&self, id: &PackId) -> Result<PackEntry> {
         pack::read_directory(&*self.store, id, self.keys.repo(), &self.keys.directory_key())
+    }
+
+    /// Reads a pack and holds it against its name. False for one that is not there.
+    pub fn is_whole(&self, id: &PackId) -> Result<bool> {
+        pack::is_whole(&*self.store, id)
     }
 
     /// Names blobs.

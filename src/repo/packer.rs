@@ -7,7 +7,6 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    hash::ObjectHasher,
     id::{IndexId, PackId},
     index::{BlobIndex, IndexObject, Source, object as index_object},
     model::limits,
@@ -197,22 +196,5 @@ impl Session<'_> {
         }
         packer.write_index()?;
         Ok(count)
-    }
-}
-
-impl Repository {
-    /// Reads a pack and holds it against its name. False for one that is not there.
-    pub fn is_whole(&self, id: &PackId) -> Result<bool> {
-        let name = &pack::object_name(id);
-        let Some(entry) = self.store().stat(name)? else { return Ok(false) };
-        let (mut hasher, mut at) = (ObjectHasher::default(), 0);
-        let mut part = vec![0; 1 << 20];
-        while at < entry.len {
-            let len = (entry.len - at).min(part.len() as u64) as usize;
-            self.store().get_range(name, at, &mut part[..len])?;
-            hasher.update(&part[..len]);
-            at += len as u64;
-        }
-        Ok(hasher.finish() == id.0)
     }
 }

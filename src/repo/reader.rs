@@ -4,8 +4,8 @@ use super::{
     Repository,
     blob::{Blob, Prefix},
     cache::{Opened, SegmentCache, Spot},
+    room::sealed_part,
     spares::Spares,
-    writer::sealed_part,
 };
 use crate::{
     error::{Error, Result},

@@ -1,87 +1,57 @@
-//! A store around another in which something happens in the middle of somebody's work: for tests of who meets whom, and where.
+//! A store in which something happens in the middle of somebody's work: for tests of who meets whom, and where.
 
-use super::{Capabilities, Entry, ObjectName, Put, Store, Upload, lock, memory::MemoryStore};
+use super::{
+    faulty::Op,
+    lock,
+    memory::MemoryStore,
+    watched::{Watch, Watched},
+};
 use crate::error::Result;
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    ops::Range,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-/// A store that lets something happen just before its n-th operation.
-pub struct Interrupted {
-    inner: MemoryStore,
-    count: AtomicU64,
-    nth: u64,
-    event: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+/// A store that lets something happen once, just before the operation that it waits for.
+pub type Interrupted<'a> = Watched<Event<'a>>;
+
+type When<'a> = dyn Fn(Op, &str) -> bool + Send + Sync + 'a;
+
+/// What is to happen, and before which operation.
+pub struct Event<'a> {
+    when: Box<When<'a>>,
+    what: Mutex<Option<Box<dyn FnOnce() + Send + 'a>>>,
 }
 
-impl Interrupted {
+impl Watch for Event<'_> {
+    fn before(&self, op: Op, name: &str, _: Range<u64>) -> Result<()> {
+        let event = if (self.when)(op, name) { lock(&self.what).take() } else { None };
+        event.into_iter().for_each(|event| event());
+        Ok(())
+    }
+}
+
+impl<'a> Interrupted<'a> {
     /// `event` happens before the operation `nth`, counted from one.
-    pub fn new(inner: MemoryStore, nth: u64, event: impl FnOnce() + Send + 'static) -> Arc<Self> {
-        Arc::new(Interrupted { inner, count: AtomicU64::new(0), nth, event: Mutex::new(Some(Box::new(event))) })
+    pub fn new(inner: MemoryStore, nth: u64, event: impl FnOnce() + Send + 'a) -> Arc<Self> {
+        let count = AtomicU64::new(0);
+        Self::when(inner, move |_, _| count.fetch_add(1, Ordering::SeqCst) + 1 == nth, event)
     }
 
-    fn step(&self) {
-        if self.count.fetch_add(1, Ordering::SeqCst) + 1 == self.nth {
-            let event = lock(&self.event).take();
-            if let Some(event) = event {
-                event();
-            }
-        }
+    /// `event` happens before the first operation that `when` takes, by its kind and what it is about.
+    pub fn when(
+        inner: MemoryStore,
+        when: impl Fn(Op, &str) -> bool + Send + Sync + 'a,
+        event: impl FnOnce() + Send + 'a,
+    ) -> Arc<Self> {
+        Arc::new(Watched { inner, watch: Event { when: Box::new(when), what: Mutex::new(Some(Box::new(event))) } })
     }
 
-    /// False when there were fewer operations.
+    /// False when there was no such operation.
     pub fn happened(&self) -> bool {
-        lock(&self.event).is_none()
-    }
-}
-
-struct InterruptedUpload<'s>(&'s Interrupted, Box<dyn Upload + 's>);
-
-impl Upload for InterruptedUpload<'_> {
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.1.append(bytes)
-    }
-    fn finish(self: Box<Self>, name: &ObjectName) -> Result<Put> {
-        self.0.step();
-        self.1.finish(name)
-    }
-}
-
-impl Store for Interrupted {
-    fn place(&self) -> String {
-        self.inner.place()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-    fn get(&self, name: &ObjectName, max: u64) -> Result<Vec<u8>> {
-        self.step();
-        self.inner.get(name, max)
-    }
-    fn get_range(&self, name: &ObjectName, offset: u64, out: &mut [u8]) -> Result<()> {
-        self.step();
-        self.inner.get_range(name, offset, out)
-    }
-    fn upload(&self) -> Result<Box<dyn Upload + '_>> {
-        Ok(Box::new(InterruptedUpload(self, self.inner.upload()?)))
-    }
-    fn list(&self, prefix: &str, each: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
-        self.step();
-        self.inner.list(prefix, each)
-    }
-    fn stat(&self, name: &ObjectName) -> Result<Option<Entry>> {
-        self.step();
-        self.inner.stat(name)
-    }
-    fn remove(&self, name: &ObjectName) -> Result<()> {
-        self.step();
-        self.inner.remove(name)
-    }
-    fn sync(&self) -> Result<()> {
-        self.inner.sync()
-    }
-    fn now(&self) -> Result<Option<i64>> {
-        self.inner.now()
+        lock(&self.watch.what).is_none()
     }
 }

@@ -14,6 +14,8 @@ pub mod open;
 pub mod remote;
 pub mod retry;
 pub mod throttle;
+#[cfg(test)]
+pub mod watched;
 
 use crate::error::Result;
 use std::{

@@ -1,6 +1,10 @@
 //! The program itself: drill, restore of an application, bootstrap.
 
-use crate::{postgresql::psql, world::World};
+use crate::{
+    mariadb::{self, mysql},
+    postgresql::psql,
+    world::{World, feed},
+};
 use serde_json::Value;
 use std::{fs, process::Command};
 use vault::{
@@ -67,7 +71,8 @@ fn from_a_repository_and_its_key_alone() {
 
     let (code, out, err) = vault(&world, &["bootstrap", "--to", "etc"]);
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("vault restore --app alpha/-/it"), "{out}");
+    let restore = "vault restore --app alpha/-/it --target DIR --database-server postgresql://USER@HOST\n";
+    assert!(out.contains(restore), "{out}");
     let fleet = config::load(&world.path("etc/vault.toml"), &world.recipes).unwrap();
     assert_eq!((fleet.services[0].name(), fleet.services[0].slo.rto), ("alpha/-/it", Some(3600)));
     assert_eq!(vault(&world, &["bootstrap", "--to", "etc"]).0, 1, "what is there is not written over");
@@ -99,6 +104,27 @@ fn from_a_repository_and_its_key_alone() {
     assert!(out.contains("FAILED") && out.contains("(RTO)"), "{out}");
     assert_eq!(fs::read_dir(world.scratch()).unwrap().count(), 0);
     assert_eq!(vault(&world, &["drill", "type:rails"]).0, 2);
+}
+
+#[test]
+fn a_bare_machine_is_told_of_the_server_that_it_needs() {
+    let world = World::on_disk();
+    let path = world.path("store.db");
+    feed(&["sqlite3", path.to_str().unwrap()], "CREATE TABLE a(t text); INSERT INTO a VALUES ('x');");
+    night(&world, &format!("type = \"sqlite\"\npath = \"{}\"", path.display()));
+    let (code, out, err) = vault(&world, &["bootstrap", "--to", "etc"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("vault restore --app alpha/-/it --target DIR\n"), "a copy of a file goes into none: {out}");
+    assert!(!out.contains("--database-server"), "{out}");
+
+    let world = World::on_disk();
+    let scratch = world.server("mysql");
+    let server = scratch.server("");
+    mysql(&server, "", "CREATE DATABASE blog; CREATE TABLE blog.posts(n int); INSERT INTO blog.posts VALUES (1);");
+    night(&world, &mariadb::lines(&server));
+    let (code, out, err) = vault(&world, &["bootstrap", "--to", "etc"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("--target DIR --database-server mysql://USER@HOST\n"), "{out}");
 }
 
 #[test]

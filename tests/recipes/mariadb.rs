@@ -27,7 +27,7 @@ CREATE PROCEDURE p() BEGIN INSERT INTO wp_options VALUES (1000, 'x'); END;;
 DELIMITER ;
 "#;
 
-fn lines(server: &Server) -> String {
+pub fn lines(server: &Server) -> String {
     format!("type = \"mysql\"\nhost = \"{}\"\nuser = \"root\"", server.host.as_deref().unwrap())
 }
 

@@ -122,6 +122,15 @@ pub fn dump(database: &Database, scratch: &Path, facts: &SharedFacts) -> Arc<dyn
     }
 }
 
+/// The kind of server that takes what this command dumped; `None` for the copy of a file, and for what no command makes.
+pub fn server_for(command: &[Vec<u8>]) -> Option<&'static str> {
+    match command.first()?.as_slice() {
+        b"pg_dump" | b"pg_dumpall" => Some("postgresql"),
+        b"mariadb-dump" | b"mysqldump" | b"mariadb" | b"mysql" => Some("mysql"),
+        _ => None,
+    }
+}
+
 /// Where a dump is to be loaded into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {

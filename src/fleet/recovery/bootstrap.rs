@@ -5,9 +5,9 @@ use crate::{
     error::{Error, Result},
     fleet::{
         config::{StoredConfig, show, value::Table},
-        database::facts,
+        database,
     },
-    model::snapshot::{Source, SourceKind},
+    model::snapshot::SourceKind,
     monitor::Monitor,
     name::Shown,
     repo::Listed,
@@ -32,8 +32,8 @@ pub struct Bootstrap {
     pub file: PathBuf,
     /// Applications that it has.
     pub applications: Vec<Series>,
-    /// Those of them whose newest snapshot holds dumps of databases.
-    pub with_databases: Vec<Series>,
+    /// Those of them whose newest snapshot holds dumps that go into a server, and its kind.
+    pub with_servers: Vec<(Series, &'static str)>,
     /// Series whose newest snapshot holds no configuration that can be read, and why. Safe to print.
     pub without: Vec<(String, String)>,
     /// Recipes that were written.
@@ -66,14 +66,11 @@ pub fn bootstrap(newest: &[Listed], to: &Path, monitor: &dyn Monitor) -> Result<
             Ok(stored) => {
                 recipes.take(&stored);
                 whole.overlay(&stored.table);
-                // Facts are kept of other things as well, and a copy of a file needs no server.
-                let is_dump = |source: &Source| {
-                    matches!(source.kind, SourceKind::Stream { .. })
-                        && source.root.name.as_bytes() != facts::SOURCE.as_bytes()
-                };
-                if listed.snapshot.sources.iter().any(is_dump) {
-                    report.with_databases.push(stored.app.series.clone());
-                }
+                let server = listed.snapshot.sources.iter().find_map(|source| match &source.kind {
+                    SourceKind::Stream { command } => database::server_for(command),
+                    SourceKind::Tree { .. } => None,
+                });
+                report.with_servers.extend(server.map(|kind| (stored.app.series.clone(), kind)));
                 report.applications.push(stored.app.series);
             }
             Err(why) => report.without.push((name, why)),

@@ -1,8 +1,8 @@
 //! Opening entries without ever leaving the directory that they are named in.
 
-use crate::name::Name;
+use crate::{fs::dir::each_entry, name::Name};
 use rustix::{
-    fs::{Dir, FileType, Mode, OFlags, RawDir, ResolveFlags},
+    fs::{Dir, FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
 use std::{
@@ -19,9 +19,6 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLI
 
 /// Bytes of path handed to the kernel at once: PATH_MAX (4096) less its NUL.
 const PATH_STEP: usize = 4095;
-
-/// Room for the entries that one system call returns, in bytes: some 800 entries.
-const LIST_BUFFER: usize = 32 << 10;
 
 /// Opens one entry of `dir`, never through a symbolic link.
 ///
@@ -144,21 +141,13 @@ pub(super) fn entries(dir: BorrowedFd<'_>) -> io::Result<impl Iterator<Item = io
 pub(super) fn names_that(dir: BorrowedFd<'_>, is_wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Name>> {
     // A descriptor remembers how far it was listed.
     let again = rustix::fs::openat(dir, ".", DIRECTORY, Mode::empty())?;
-    let mut buffer = Vec::with_capacity(LIST_BUFFER);
-    let mut entries = RawDir::new(&again, buffer.spare_capacity_mut());
     let mut names = Vec::new();
-    while let Some(entry) = entries.next() {
-        match entry {
-            Ok(entry) => {
-                let name = entry.file_name().to_bytes();
-                // What has a name that no tree can have is none of ours.
-                if is_wanted(name) {
-                    names.extend(Name::new(name));
-                }
-            }
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
+    each_entry(again.as_fd(), |name, _| {
+        // What has a name that no tree can have is none of ours.
+        if is_wanted(name) {
+            names.extend(Name::new(name));
         }
-    }
+        Ok(())
+    })?;
     Ok(names)
 }

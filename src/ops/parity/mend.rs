@@ -46,6 +46,15 @@ pub struct Request<'a> {
     pub dry_run: bool,
 }
 
+static NONE: BTreeSet<ObjectName> = BTreeSet::new();
+
+impl Request<'_> {
+    /// Mends whatever is found damaged, with nothing known beforehand.
+    pub fn new(examine: Examine) -> Self {
+        Request { examine, named: &NONE, wants: &|_| true, all_missing: false, dry_run: false }
+    }
+}
+
 /// An object that was made whole, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mended {

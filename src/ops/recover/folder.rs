@@ -13,7 +13,7 @@ use crate::{
     repo::Repository,
     store::{Entry, ObjectName, Store},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Bytes that are read at a time.
 const PIECE: usize = 256 * SECTOR;
@@ -51,13 +51,7 @@ pub fn salvage(from: &dyn Store, store: &dyn Store, monitor: &dyn Monitor) -> Re
         ));
     }
     store.sync()?;
-    let request = MendRequest {
-        examine: Examine::All,
-        named: &BTreeSet::new(),
-        wants: &|_| true,
-        all_missing: true,
-        dry_run: false,
-    };
+    let request = MendRequest { all_missing: true, ..MendRequest::new(Examine::All) };
     let mended = parity::mend(store, &request, monitor)?;
     out.mended = mended.mended.len() as u64;
     count(store, &unread, &mut out, monitor)?;

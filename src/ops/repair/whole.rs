@@ -31,7 +31,7 @@ pub(super) fn mend(repo: &Repository, request: &Request<'_>, monitor: &dyn Monit
         _ => true,
     };
     let examine = if request.read_data { Examine::All } else { Examine::Looks };
-    let asked = MendRequest { examine, named: &named, wants: &wants, all_missing: false, dry_run: request.dry_run };
+    let asked = MendRequest { named: &named, wants: &wants, dry_run: request.dry_run, ..MendRequest::new(examine) };
     let mut report = parity::mend(store, &asked, monitor)?;
     if !request.dry_run {
         make_anew(repo, &mut report, monitor)?;

@@ -9,9 +9,8 @@ const SERIES: usize = 6;
 
 /// The name of what is made for this tree of a series: `vault-0123456789ab-0`.
 pub(super) fn name(series: &str, tree: usize) -> String {
-    let mut hash = [0; SERIES];
-    blake3::Hasher::new().update(series.as_bytes()).finalize_xof().fill(&mut hash);
-    format!("{BEGIN}{}-{tree}", id::hex(&hash))
+    let hash = blake3::hash(series.as_bytes());
+    format!("{BEGIN}{}-{tree}", id::hex(&hash.as_bytes()[..SERIES]))
 }
 
 /// True for a name that [`name`] may have made.

@@ -5,7 +5,6 @@ mod interrupted;
 mod other_keys;
 mod pruned;
 mod replicas;
-mod stores;
 
 use super::{
     logical,
@@ -33,8 +32,9 @@ use crate::{
     repo::{BlobReader, Listed, Repository, Unlock, mover::Mover, snapshots},
     series::Series,
     store::{
-        Capabilities, Entry, ObjectName, Put, SharedStore, Store, Upload,
+        Entry, ObjectName, SharedStore, Store,
         faulty::{Fault, FaultyStore, Op},
+        interrupted::Interrupted,
         memory::MemoryStore,
     },
     world::{KernelEntropy, SystemClock},
@@ -43,7 +43,7 @@ use std::{
     collections::BTreeMap,
     io::ErrorKind,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };

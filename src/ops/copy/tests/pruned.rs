@@ -1,6 +1,6 @@
 //! Copies that are pruned on their own, and prunes that come meanwhile.
 
-use super::{stores::Meddled, *};
+use super::*;
 
 #[test]
 fn a_damaged_snapshot_of_a_pruned_copy_is_stored_anew() {
@@ -90,18 +90,18 @@ fn repack(repo: &Repository) {
 
 #[test]
 fn a_prune_of_the_source_leaves_no_holes_whenever_it_comes() {
-    for (what, name) in [("list", "index/"), ("list", "packs/"), ("get", "packs/"), ("get", "index/"), ("get", "keys/")]
+    for (what, name) in
+        [(Op::List, "index/"), (Op::List, "packs/"), (Op::Get, "packs/"), (Op::Get, "index/"), (Op::Get, "keys/")]
     {
         for after in 0..6 {
             let (fixture, to) = (three_nights(), MemoryStore::new());
             let seen = AtomicU64::new(0);
-            let when = |op: &str, at: &str| {
-                op == what && at.starts_with(name) && seen.fetch_add(1, Ordering::Relaxed) == after
-            };
-            let from = Meddled::new(&fixture.store, when, || repack(&fixture.repo));
+            let when =
+                |op: Op, at: &str| op == what && at.starts_with(name) && seen.fetch_add(1, Ordering::Relaxed) == after;
+            let from = Interrupted::when(fixture.store.clone(), when, || repack(&fixture.repo));
             replicate(&Request { threads: 1, ..into(&from, &to) }, &Silent).unwrap();
             let copy = reopened(&fixture, &to);
-            assert_eq!(contents(&copy), contents(&fixture.repo), "{what} {name} {after}");
+            assert_eq!(contents(&copy), contents(&fixture.repo), "{what:?} {name} {after}");
             is_clean(&copy);
         }
     }
@@ -115,7 +115,7 @@ fn a_prune_of_the_copy_that_begins_meanwhile_stops_the_snapshots() {
     let night = fixture.snapshot(SERIES, 2_000, grown(4));
     // The list of notes after the intents are durable.
     let then = || assert!(copy.note(Step::Notice, vec![]).is_ok());
-    let meddled = Meddled::new(&to, |what, name| what == "list" && name == "gc/", then);
+    let meddled = Interrupted::when(to.clone(), |op, name| op == Op::List && name == "gc/", then);
     let error = replicate(&into(&fixture.store, &meddled), &Silent).unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
     assert_eq!(ids(&copy).len(), 3);

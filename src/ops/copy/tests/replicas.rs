@@ -1,6 +1,6 @@
 //! Byte for byte: what comes, what is damaged on either side, and places that are refused.
 
-use super::{stores::Unreadable, *};
+use super::*;
 
 #[test]
 fn a_replica_has_the_same_bytes_and_the_same_keys() {
@@ -30,12 +30,15 @@ fn a_replica_has_the_same_bytes_and_the_same_keys() {
 fn a_source_that_went_away_is_not_damaged() {
     let (fixture, to) = (Fixture::new(), MemoryStore::new());
     (1..=8).for_each(|n| drop(fixture.snapshot(SERIES, n, grown(n as u64))));
-    let gone = Unreadable { inner: fixture.store.clone(), spare: 1000 };
+    let packs = fixture.names("packs/");
+    let gone = FaultyStore::new(fixture.store.clone());
+    packs.iter().for_each(|pack| gone.unreadable(pack.clone()));
     let error = replicate(&into(&gone, &to), &Silent).unwrap_err();
     assert!(matches!(error, Error::Store { .. }), "{error}");
     assert!(!to.names().iter().any(|name| name.as_str().starts_with("snapshots/")), "{:?}", to.names());
     // Single bad sectors are.
-    let bad = Unreadable { inner: fixture.store.clone(), spare: 1 };
+    let bad = FaultyStore::new(fixture.store.clone());
+    bad.unreadable(packs[0].clone());
     let report = replicate(&into(&bad, &to), &Silent).unwrap();
     assert_eq!((report.damaged.len(), report.snapshots), (1, 8));
 }

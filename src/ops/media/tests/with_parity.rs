@@ -42,14 +42,7 @@ fn a_medium_gets_parity_and_second_copies_by_itself() {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         std::fs::write(&path, bytes).unwrap();
-        let request = MendRequest {
-            examine: Examine::All,
-            named: &Default::default(),
-            wants: &|_| true,
-            all_missing: false,
-            dry_run: false,
-        };
-        let report = parity::mend(&store, &request, &Silent).unwrap();
+        let report = parity::mend(&store, &MendRequest::new(Examine::All), &Silent).unwrap();
         assert!(report.lost.is_empty() && std::fs::read(&path).unwrap() == whole, "{name}: {report:?}");
     }
 }

@@ -68,9 +68,7 @@ fn a_sidecar_that_was_cut_short_is_made_anew() {
     add(&fixture.store, &addition(), &Silent).unwrap();
     let sidecar = fixture.store.names().into_iter().find(|name| crate::parity::is_sidecar(name.as_str())).unwrap();
     fixture.store.tamper(&sidecar, |bytes| bytes.truncate(bytes.len() / 2));
-    let none = BTreeSet::new();
-    let looks =
-        MendRequest { examine: Examine::Looks, named: &none, wants: &|_| true, all_missing: false, dry_run: true };
+    let looks = MendRequest { dry_run: true, ..MendRequest::new(Examine::Looks) };
     assert_eq!(mend(&fixture.store, &looks, &Silent).unwrap().damaged_sidecars.len(), 1);
     let added = add(&fixture.store, &addition(), &Silent).unwrap();
     assert!(added.sidecars == 1 && added.objects > 5, "{added:?}");

@@ -40,16 +40,9 @@ fn wherever_a_mending_fails_nothing_is_worse_and_the_next_goes_on() {
                 store.plan(Fault::on(op, 1 + step / 5, io::ErrorKind::StorageFull).lasting());
             }
         }
-        let request = MendRequest {
-            examine: Examine::All,
-            named: &BTreeSet::new(),
-            wants: &|_| true,
-            all_missing: false,
-            dry_run: false,
-        };
+        let request = MendRequest::new(Examine::All);
         finished |= mend(&store, &request, &Silent).is_ok();
-        let named = BTreeSet::from([packs[0].clone()]);
-        let request = MendRequest { named: &named, ..request };
+        let request = MendRequest { named: &BTreeSet::from([packs[0].clone()]), ..request };
         mend(&fixture.store, &request, &Silent).unwrap();
         assert!(contents(&fixture.store) == before, "step {step}");
         for name in fixture.store.names().iter().filter(|name| name.as_str().starts_with("damaged/")) {
@@ -65,9 +58,7 @@ fn an_index_object_survives_a_mending_that_is_interrupted_anywhere() {
     add(&fixture.store, &addition(), &Silent).unwrap();
     let before = contents(&fixture.store);
     let index = before.keys().find(|name| name.as_str().starts_with("index/")).unwrap();
-    let none = BTreeSet::new();
-    let request =
-        MendRequest { examine: Examine::Looks, named: &none, wants: &|_| true, all_missing: false, dry_run: false };
+    let request = MendRequest::new(Examine::Looks);
     let mut interrupted_between = false;
     for step in 1..=4 {
         for name in fixture.store.names().iter().filter(|name| name.as_str().starts_with("damaged/")) {
@@ -95,12 +86,6 @@ fn both_can_be_stopped() {
     assert!(monitor.check().is_err());
     assert!(matches!(add(&fixture.store, &addition(), &monitor), Err(Error::Cancelled)));
     add(&fixture.store, &addition(), &Silent).unwrap();
-    let request = MendRequest {
-        examine: Examine::All,
-        named: &BTreeSet::new(),
-        wants: &|_| true,
-        all_missing: false,
-        dry_run: false,
-    };
+    let request = MendRequest::new(Examine::All);
     assert!(matches!(mend(&fixture.store, &request, &monitor), Err(Error::Cancelled)));
 }

@@ -2,7 +2,6 @@
 
 mod coverage;
 mod interrupted;
-mod scratched;
 mod second_copies;
 mod sectors_lost;
 
@@ -15,14 +14,16 @@ use crate::{
     parity::{Percent, SECTOR},
     repo::Repository,
     store::{
-        Capabilities, Entry, ObjectName, Put, Store, Upload,
+        ObjectName, Store,
         faulty::{Fault, FaultyStore, Op},
         memory::MemoryStore,
+        watched::Watched,
     },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    ops::Range,
 };
 
 fn percent() -> Percent {
@@ -77,13 +78,19 @@ fn spoil(store: &MemoryStore, thousandths: u64, seed: u64, which: impl Fn(&str) 
     count
 }
 
-fn mend_all(store: &dyn Store) -> Mending {
-    let request = MendRequest {
-        examine: Examine::All,
-        named: &BTreeSet::new(),
-        wants: &|_| true,
-        all_missing: true,
-        dry_run: false,
+/// The store with these of its sectors bad.
+fn scratched(store: &MemoryStore, bad: BTreeSet<(ObjectName, u64)>) -> impl Store {
+    let read = move |op, name: &str, bytes: Range<u64>| {
+        let sectors = bytes.start / SECTOR as u64..bytes.end.div_ceil(SECTOR as u64);
+        match bad.iter().any(|(object, sector)| object.as_str() == name && sectors.contains(sector)) {
+            true if op == Op::Get => Err(Error::store("read", name, io::Error::from_raw_os_error(5))),
+            _ => Ok(()),
+        }
     };
+    Watched::by(store, read)
+}
+
+fn mend_all(store: &dyn Store) -> Mending {
+    let request = MendRequest { all_missing: true, ..MendRequest::new(Examine::All) };
     mend(store, &request, &Silent).unwrap()
 }

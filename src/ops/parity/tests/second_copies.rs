@@ -1,6 +1,6 @@
 //! Metadata and their second copies, and what must not come back from them.
 
-use super::{scratched::Scratched, *};
+use super::*;
 
 #[test]
 fn forgotten_snapshots_and_removed_keys_do_not_return() {
@@ -19,9 +19,7 @@ fn forgotten_snapshots_and_removed_keys_do_not_return() {
     // Lost: nothing does.
     fixture.store.remove(&snapshots[1]).unwrap();
     fixture.store.remove(&slots[0]).unwrap();
-    let named = BTreeSet::new();
-    let request =
-        MendRequest { examine: Examine::Looks, named: &named, wants: &|_| true, all_missing: false, dry_run: false };
+    let request = MendRequest::new(Examine::Looks);
     let report = mend(&fixture.store, &request, &Silent).unwrap();
     assert_eq!(report.mended.iter().map(|one| one.object.as_str()).collect::<Vec<_>>(), [snapshots[1].as_str()]);
     // Without any slot there is nothing to be protected from.
@@ -80,7 +78,7 @@ fn a_configuration_that_cannot_be_read_is_mended() {
         add(&fixture.store, &Addition { mirror, ..addition() }, &Silent).unwrap();
         let before = contents(&fixture.store);
         let config = ObjectName::new("config").unwrap();
-        let store = Scratched { inner: fixture.store.clone(), bad: [(config.clone(), 0)].into() };
+        let store = scratched(&fixture.store, [(config.clone(), 0)].into());
         assert!(matches!(Repository::identify(&store), Err(Error::Store { .. })));
         let report = mend_all(&store);
         assert_eq!(report.mended.iter().map(|one| one.object.as_str()).collect::<Vec<_>>(), ["config"]);

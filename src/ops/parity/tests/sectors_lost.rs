@@ -1,6 +1,6 @@
 //! What comes back of lost sectors, and what is named where they are too many.
 
-use super::{scratched::Scratched, *};
+use super::*;
 
 #[test]
 fn sectors_lost_at_random_up_to_the_percentage_come_back() {
@@ -65,8 +65,7 @@ fn a_dry_run_says_the_same_and_changes_nothing() {
     add(&fixture.store, &addition(), &Silent).unwrap();
     fixture.store.tamper(&packs[0], |bytes| bytes[5000] ^= 1);
     let names = fixture.store.names();
-    let named = BTreeSet::new();
-    let dry = MendRequest { examine: Examine::All, named: &named, wants: &|_| true, all_missing: false, dry_run: true };
+    let dry = MendRequest { dry_run: true, ..MendRequest::new(Examine::All) };
     let told = mend(&fixture.store, &dry, &Silent).unwrap();
     assert_eq!(fixture.store.names(), names);
     assert_eq!(told.mended, mend_all(&fixture.store).mended);
@@ -94,11 +93,10 @@ fn packs_that_are_gone_stay_gone_unless_they_are_asked_for() {
     let (fixture, packs) = scene(&[3 << 20, 8192]);
     add(&fixture.store, &addition(), &Silent).unwrap();
     fixture.store.remove(&packs[1]).unwrap();
-    let (none, named) = (BTreeSet::new(), BTreeSet::from([packs[1].clone()]));
-    let request =
-        |named| MendRequest { examine: Examine::All, named, wants: &|_| true, all_missing: false, dry_run: false };
-    assert_eq!(mend(&fixture.store, &request(&none), &Silent).unwrap().mended, vec![]);
-    assert_eq!(mend(&fixture.store, &request(&named), &Silent).unwrap().mended.len(), 1);
+    let request = MendRequest::new(Examine::All);
+    assert_eq!(mend(&fixture.store, &request, &Silent).unwrap().mended, vec![]);
+    let request = MendRequest { named: &BTreeSet::from([packs[1].clone()]), ..request };
+    assert_eq!(mend(&fixture.store, &request, &Silent).unwrap().mended.len(), 1);
     assert!(fixture.store.stat(&packs[1]).unwrap().is_some());
 }
 
@@ -108,7 +106,7 @@ fn sectors_that_cannot_be_read_are_lost_ones() {
     add(&fixture.store, &addition(), &Silent).unwrap();
     let before = contents(&fixture.store);
     let bad = [3u64, 4, 200, 511].iter().map(|sector| (packs[0].clone(), *sector)).collect();
-    let store = Scratched { inner: fixture.store.clone(), bad };
+    let store = scratched(&fixture.store, bad);
     // Nothing covers what cannot be read either.
     let unread = add(&store, &Addition { percent: Percent::new(400).unwrap(), ..addition() }, &Silent).unwrap();
     assert_eq!(unread.unfit, vec![], "what is covered is not read again");
