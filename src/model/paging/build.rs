@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 const PAGE_MIN: usize = 16 << 10;
 /// Encoded items of a page, in bytes, from which on it is closed anyway.
 const PAGE_MAX: usize = 128 << 10;
+/// Encoded items of a usual directory, in bytes.
+const ITEMS: usize = 2 << 10;
 /// An item in 64 is a cut.
 const CUT_MASK: u8 = 63;
 /// Files of so many extents or fewer carry them in the node.
@@ -32,6 +34,10 @@ struct Items {
 
 impl Items {
     fn push(&mut self, item: &impl bincode::Encode) {
+        // Enough for most directories: it would grow with each of the first few.
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(ITEMS);
+        }
         codec::encode_into(item, &mut self.bytes);
         self.count += 1;
     }

@@ -35,11 +35,11 @@ impl Scan<'_> {
         })
     }
 
-    /// Deals with an entry that is no directory: `entry` is its name in `dir`, `name` the one it gets.
+    /// Deals with an entry that is no directory: `name` is the one it gets, `entry` its name in `dir` where that is another.
     pub(super) fn entry(
         &mut self,
         dir: &Arc<Dir>,
-        entry: Name,
+        entry: Option<Name>,
         name: Name,
         stat: &Stat,
         before: Option<Node>,
@@ -48,12 +48,13 @@ impl Scan<'_> {
         if stat.kind == Kind::File {
             return self.file(dir, entry, name, stat, before);
         }
+        let there = entry.as_ref().unwrap_or(&name).as_bytes();
         let unchanged = match (&before, self.parent) {
             (Some(node), Some(parent)) => parent.knows_attributes && parent.is_unchanged(stat, node),
             _ => false,
         };
         let body = match stat.kind {
-            Kind::Symlink => match dir.read_link(entry.as_bytes()) {
+            Kind::Symlink => match dir.read_link(there) {
                 Ok(target) => Body::Symlink { target },
                 Err(error) => return self.lost(&error),
             },
@@ -62,13 +63,13 @@ impl Scan<'_> {
             Kind::Char => Body::CharDevice { major: stat.rdev.0, minor: stat.rdev.1 },
             Kind::Block => Body::BlockDevice { major: stat.rdev.0, minor: stat.rdev.1 },
             Kind::Dir | Kind::File => {
-                self.control.problem(&dir.path_of(entry.as_bytes()), "it was replaced while it was looked at");
+                self.control.problem(&dir.path_of(there), "it was replaced while it was looked at");
                 return Ok(());
             }
         };
         let xattrs = match before {
             Some(node) if unchanged => node.meta.xattrs,
-            _ => self.attributes(metadata::xattrs(dir, entry.as_bytes())),
+            _ => self.attributes(metadata::xattrs(dir, there)),
         };
         let node = self.node(name, stat, xattrs, body);
         self.step(Step::Entry(node))
@@ -77,19 +78,19 @@ impl Scan<'_> {
     fn file(
         &mut self,
         dir: &Arc<Dir>,
-        entry: Name,
+        entry: Option<Name>,
         name: Name,
         stat: &Stat,
-        before: Option<Node>,
+        mut before: Option<Node>,
     ) -> Result<(), Stopped> {
         let device = self.device(stat.device);
         let place = self.recall.map(|recall| recall.places.of(&self.state.source, &self.state.rel));
-        if let Some(unchanged) = self.unchanged(place.as_ref(), stat, before.as_ref()) {
+        if let Some(unchanged) = self.unchanged(place.as_ref(), stat, &mut before) {
             self.control.files_unchanged.fetch_add(1, Ordering::Relaxed);
             self.control.monitor.add(Counter::Bytes, stat.size);
             let xattrs = match unchanged.xattrs {
                 Some(xattrs) => xattrs,
-                None => self.attributes(metadata::xattrs(dir, entry.as_bytes())),
+                None => self.attributes(metadata::xattrs(dir, entry.as_ref().unwrap_or(&name).as_bytes())),
             };
             let body = Body::File { size: stat.size, content: unchanged.content };
             let node = self.node(name, stat, xattrs, body);
@@ -113,6 +114,7 @@ impl Scan<'_> {
         let ticket = self.state.next_ticket;
         self.state.next_ticket += 1;
         let more = self.state.links.expect_more((device, stat.inode), stat, ticket);
+        let entry = entry.unwrap_or_else(|| name.clone());
         let node = self.node(name, stat, Vec::new(), empty_file());
         self.state.run.push(Task { ticket, dir: dir.clone(), name: entry, before }, stat.size);
         if self.state.run.is_full() {
@@ -121,22 +123,17 @@ impl Scan<'_> {
         self.step(Step::File { node, ticket, more, place })
     }
 
-    /// What is known of a file that need not be read: from the snapshot before, or from what was remembered in its place.
-    fn unchanged(&self, place: Option<&Place>, stat: &Stat, before: Option<&Node>) -> Option<Unchanged> {
+    /// What is known of a file that need not be read: from the snapshot before, which is used up, or from what was remembered in its place.
+    fn unchanged(&self, place: Option<&Place>, stat: &Stat, before: &mut Option<Node>) -> Option<Unchanged> {
         if let (Some(recall), Some(place)) = (self.recall, place) {
             let kept = recall.unchanged(place, stat)?;
             let xattrs = kept.bare.then(Vec::new);
             return Some(Unchanged { content: kept.content, xattrs, list: kept.list.unwrap_or_default() });
         }
-        let (parent, node) = (self.parent?, before?);
-        match &node.body {
-            Body::File { content, .. } if parent.still_holds(stat, node) => Some(Unchanged {
-                content: content.clone(),
-                xattrs: parent.knows_attributes.then(|| node.meta.xattrs.clone()),
-                list: ListKey::default(),
-            }),
-            _ => None,
-        }
+        let parent = self.parent?;
+        let Node { meta, body, .. } = before.take_if(|node| parent.still_holds(stat, node))?;
+        let Body::File { content, .. } = body else { return None };
+        Some(Unchanged { content, xattrs: parent.knows_attributes.then_some(meta.xattrs), list: ListKey::default() })
     }
 
     fn device(&mut self, device: u64) -> u32 {

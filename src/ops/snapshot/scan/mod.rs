@@ -127,7 +127,7 @@ impl<'a> Scan<'a> {
         };
         let before = self.parent.and_then(|parent| parent.root(name.as_bytes()));
         self.state.source = name.as_bytes().to_vec();
-        self.entry(&Arc::new(dir), entry, name, &stat, before)?;
+        self.entry(&Arc::new(dir), Some(entry), name, &stat, before)?;
         self.finish()
     }
 
@@ -149,7 +149,7 @@ impl<'a> Scan<'a> {
                 for (name, stat) in entries {
                     self.below(frame.rel_len, &name);
                     let before = frame.parent.as_mut().and_then(|cursor| cursor.seek(name.as_bytes()));
-                    self.entry(&dir, name.clone(), name, &stat, before)?;
+                    self.entry(&dir, None, name, &stat, before)?;
                 }
             }
             Seen::Leave => {
