@@ -182,7 +182,7 @@ impl<'a> Looker<'a> {
         {
             return Ok(None);
         }
-        let name = match Name::new(entry) {
+        let name = match Name::new(&entry) {
             Ok(name) => name,
             Err(bad) => {
                 self.control.problem(&dir.path_of(&bad.0), "its name is longer than 255 bytes");
