@@ -1,5 +1,6 @@
 //! Names of files as bytes: validated, ordered, and shown to people without letting them steer a terminal.
 
+use bincode::de::read::Reader;
 use smallvec::SmallVec;
 use std::{ffi::OsStr, fmt, os::unix::ffi::OsStrExt};
 
@@ -67,8 +68,14 @@ impl bincode::Encode for Name {
 
 impl<C> bincode::Decode<C> for Name {
     fn decode<D: bincode::de::Decoder<Context = C>>(decoder: &mut D) -> Result<Self, bincode::error::DecodeError> {
-        let bytes: Vec<u8> = bincode::Decode::decode(decoder)?;
-        Name::new(bytes).map_err(|bad| bincode::error::DecodeError::OtherString(bad.to_string()))
+        // As `Vec<u8>` does it, without one.
+        let len = usize::try_from(<u64 as bincode::Decode<C>>::decode(decoder)?).unwrap_or(usize::MAX);
+        let mut bytes = [0; NAME_MAX];
+        let bad = |what| bincode::error::DecodeError::OtherString(what);
+        let name = bytes.get_mut(..len).ok_or_else(|| bad(format!("a name of {len} bytes")))?;
+        decoder.claim_container_read::<u8>(len)?;
+        decoder.reader().read(name)?;
+        Name::new(&*name).map_err(|name| bad(name.to_string()))
     }
 }
 

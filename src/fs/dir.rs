@@ -17,8 +17,10 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 use std::{
+    cell::RefCell,
     fs::File,
     io,
+    mem::MaybeUninit,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -248,13 +250,29 @@ pub(super) fn proc_path(fd: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
     path
 }
 
+thread_local! {
+    /// A thread that lists one directory lists many.
+    static LIST_ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Calls `each` with the entries of a directory but `.` and `..`, in the file system's order, from where its descriptor has come to in the list.
 pub(super) fn each_entry(
     fd: BorrowedFd<'_>,
+    each: impl FnMut(&[u8], &RawDirEntry<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut room = LIST_ROOM.take();
+    room.reserve(LIST_BUFFER);
+    let done = each_entry_in(fd, room.spare_capacity_mut(), each);
+    LIST_ROOM.set(room);
+    done
+}
+
+fn each_entry_in(
+    fd: BorrowedFd<'_>,
+    room: &mut [MaybeUninit<u8>],
     mut each: impl FnMut(&[u8], &RawDirEntry<'_>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut buffer = Vec::with_capacity(LIST_BUFFER);
-    let mut entries = RawDir::new(fd, buffer.spare_capacity_mut());
+    let mut entries = RawDir::new(fd, room);
     while let Some(entry) = entries.next() {
         let entry = match entry {
             Ok(entry) => entry,

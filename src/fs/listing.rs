@@ -14,6 +14,9 @@ pub struct Entry<'a> {
     pub kind: Option<Kind>,
 }
 
+/// A list of fewer entries takes little memory even where it has taken too much.
+const MANY: usize = 1024;
+
 /// The entries of a directory without `.` and `..`, sorted by the bytes of their names, each name once.
 #[derive(Debug, Default)]
 pub struct Listing {
@@ -54,8 +57,10 @@ impl Listing {
         let names = &self.names;
         self.slots.sort_unstable_by(|a, b| a.name(names).cmp(b.name(names)));
         self.slots.dedup_by(|a, b| a.name(names) == b.name(names));
-        self.slots.shrink_to_fit();
-        self.names.shrink_to_fit();
+        if self.slots.len() >= MANY {
+            self.slots.shrink_to_fit();
+            self.names.shrink_to_fit();
+        }
         self
     }
 

@@ -29,7 +29,8 @@ impl Trail {
             parts.push(&parent.part);
             at = parent;
         }
-        let mut path = Vec::new();
+        let len = parts.iter().copied().chain(name).map(|part| part.len() + 1).sum();
+        let mut path = Vec::with_capacity(len);
         for part in parts.into_iter().rev().chain(name) {
             if !path.is_empty() && !path.ends_with(b"/") {
                 path.push(b'/');

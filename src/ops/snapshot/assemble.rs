@@ -166,7 +166,7 @@ impl<'a, 'w> Assembler<'a, 'w> {
                 let builder = TreeBuilder::new(self.page_key);
                 self.frames.push(Frame { builder, before, entries: 0, bytes: 0 });
             }
-            Step::Entry(node) => self.add(*node)?,
+            Step::Entry(node) => self.add(node)?,
             Step::Forget { ticket } => {
                 self.shared.remove(&ticket);
             }

@@ -59,7 +59,7 @@ pub enum Step {
     /// A directory begins. `before`: the root page of its version before.
     Enter { before: Option<BlobId> },
     /// An entry that is known in full.
-    Entry(Box<Node>),
+    Entry(Node),
     /// A regular file; its contents, attributes and exact metadata come with the ticket. Hard links share a ticket.
     /// `more`: further names may come. `place`: under which it is remembered.
     File { node: Box<Node>, ticket: Ticket, more: bool, place: Option<Place> },

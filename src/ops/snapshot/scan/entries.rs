@@ -102,7 +102,7 @@ impl Scan<'_> {
         match self.state.links.meet((device, stat.inode), stat) {
             Met::New => {}
             Met::Again { ticket, more } => {
-                let node = self.node(name, stat, Vec::new(), empty_file());
+                let node = Box::new(self.node(name, stat, Vec::new(), empty_file()));
                 return self.step(Step::File { node, ticket, more, place });
             }
             Met::Replaced { ticket } => self.step(Step::Forget { ticket })?,
@@ -115,7 +115,7 @@ impl Scan<'_> {
         self.state.next_ticket += 1;
         let more = self.state.links.expect_more((device, stat.inode), stat, ticket);
         let entry = entry.unwrap_or_else(|| name.clone());
-        let node = self.node(name, stat, Vec::new(), empty_file());
+        let node = Box::new(self.node(name, stat, Vec::new(), empty_file()));
         self.state.run.push(Task { ticket, dir: dir.clone(), name: entry, before }, stat.size);
         if self.state.run.is_full() {
             self.flush_run()?;
@@ -145,9 +145,9 @@ impl Scan<'_> {
         at as u32
     }
 
-    pub(super) fn node(&mut self, name: Name, stat: &Stat, xattrs: Vec<Xattr>, body: Body) -> Box<Node> {
+    pub(super) fn node(&mut self, name: Name, stat: &Stat, xattrs: Vec<Xattr>, body: Body) -> Node {
         let device = self.device(stat.device);
-        Box::new(Node { name, meta: meta_of(stat, device, xattrs, self.with_atime), body })
+        Node { name, meta: meta_of(stat, device, xattrs, self.with_atime), body }
     }
 }
 

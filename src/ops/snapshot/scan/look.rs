@@ -29,10 +29,17 @@ pub const BATCHES: usize = 2;
 pub enum Seen {
     /// A directory begins: `None` where it could not be opened.
     Enter { dir: Option<Arc<Dir>>, name: Name, stat: Stat },
-    /// Entries, none of them a directory, of the one that was begun last and has not ended.
-    Entries { dir: Arc<Dir>, entries: Vec<(Name, Stat)> },
+    /// So many of the batch's entries, none of them a directory, lie in the one that was begun last and has not ended.
+    Entries { dir: Arc<Dir>, count: usize },
     /// It ends.
     Leave,
+}
+
+/// What is handed on together: one piece of memory for the entries of many directories.
+#[derive(Default)]
+pub struct Batch {
+    pub seen: Vec<Seen>,
+    pub entries: Vec<(Name, Stat)>,
 }
 
 struct Frame {
@@ -51,18 +58,17 @@ pub struct Looker<'a> {
     excludes: &'a Excludes,
     protect: Option<(u64, u64)>,
     habits: Habits,
-    to: Sender<Vec<Seen>>,
+    to: Sender<Batch>,
     /// The device of the root.
     device: u64,
     rel: Vec<u8>,
-    batch: Vec<Seen>,
-    entries: usize,
+    batch: Batch,
     dirs: usize,
 }
 
 impl<'a> Looker<'a> {
     /// Looks at nothing yet.
-    pub fn new(scan: &Scan<'a>, to: Sender<Vec<Seen>>) -> Self {
+    pub fn new(scan: &Scan<'a>, to: Sender<Batch>) -> Self {
         Looker {
             control: scan.control,
             excludes: scan.excludes,
@@ -71,8 +77,7 @@ impl<'a> Looker<'a> {
             to,
             device: 0,
             rel: Vec::new(),
-            batch: Vec::new(),
-            entries: 0,
+            batch: Batch::default(),
             dirs: 0,
         }
     }
@@ -89,15 +94,18 @@ impl<'a> Looker<'a> {
         }
         self.device = stat.device;
         let root = Arc::new(root);
+        let mut entry = Vec::new();
         let mut frames = vec![self.enter(root.clone(), name, stat, true)?];
         while let Some(frame) = frames.last_mut() {
             self.rel.truncate(frame.rel_len);
-            let Some(entry) = frame.listing.get(frame.at) else {
+            let Some(next) = frame.listing.get(frame.at) else {
                 frames.pop();
                 self.found(Seen::Leave)?;
                 continue;
             };
-            let (entry, listed_as) = (entry.name.to_vec(), entry.kind);
+            entry.clear();
+            entry.extend_from_slice(next.name);
+            let listed_as = next.kind;
             frame.at += 1;
             if frame.only_tag && entry != CACHE_TAG {
                 continue;
@@ -109,7 +117,7 @@ impl<'a> Looker<'a> {
                     None => continue,
                 },
             };
-            if let Some(below) = self.visit(&dir, entry, listed_as, frames.len())? {
+            if let Some(below) = self.visit(&dir, &entry, listed_as, frames.len())? {
                 frames.push(below);
                 let far = frames.len().checked_sub(OPEN_DIRS).filter(|&far| far > 0);
                 if let Some(frame) = far.and_then(|far| frames.get_mut(far)) {
@@ -155,15 +163,15 @@ impl<'a> Looker<'a> {
     fn visit(
         &mut self,
         dir: &Arc<Dir>,
-        entry: Vec<u8>,
+        entry: &[u8],
         listed_as: Option<Kind>,
         depth: usize,
     ) -> Result<Option<Frame>, Stopped> {
         if !self.rel.is_empty() {
             self.rel.push(b'/');
         }
-        self.rel.extend_from_slice(&entry);
-        let stat = match dir.stat(&entry) {
+        self.rel.extend_from_slice(entry);
+        let stat = match dir.stat(entry) {
             Ok(stat) => stat,
             // What would have been left out is no loss.
             Err(error) if error.is_missing() && self.excludes.leaves_out(&self.rel, listed_as == Some(Kind::Dir)) => {
@@ -182,7 +190,7 @@ impl<'a> Looker<'a> {
         {
             return Ok(None);
         }
-        let name = match Name::new(&entry) {
+        let name = match Name::new(entry) {
             Ok(name) => name,
             Err(bad) => {
                 self.control.problem(&dir.path_of(&bad.0), "its name is longer than 255 bytes");
@@ -235,30 +243,34 @@ impl<'a> Looker<'a> {
     }
 
     fn entry(&mut self, dir: &Arc<Dir>, name: Name, stat: Stat) -> Result<(), Stopped> {
-        match self.batch.last_mut() {
-            Some(Seen::Entries { dir: last, entries }) if Arc::ptr_eq(last, dir) => entries.push((name, stat)),
+        match self.batch.seen.last_mut() {
+            Some(Seen::Entries { dir: last, count }) if Arc::ptr_eq(last, dir) => *count += 1,
             _ => {
                 self.dirs += 1;
-                self.batch.push(Seen::Entries { dir: dir.clone(), entries: vec![(name, stat)] });
+                self.batch.seen.push(Seen::Entries { dir: dir.clone(), count: 1 });
             }
         }
+        if self.batch.entries.capacity() == 0 {
+            self.batch.entries.reserve_exact(BATCH_ENTRIES);
+        }
+        self.batch.entries.push((name, stat));
         self.counted()
     }
 
     fn found(&mut self, seen: Seen) -> Result<(), Stopped> {
         self.dirs += usize::from(matches!(seen, Seen::Enter { .. }));
-        self.batch.push(seen);
+        self.batch.seen.push(seen);
         self.counted()
     }
 
     fn counted(&mut self) -> Result<(), Stopped> {
-        self.entries += 1;
-        if self.entries >= BATCH_ENTRIES || self.dirs >= BATCH_DIRS { self.hand_on() } else { Ok(()) }
+        let is_full = self.batch.entries.len() >= BATCH_ENTRIES || self.dirs >= BATCH_DIRS;
+        if is_full { self.hand_on() } else { Ok(()) }
     }
 
     fn hand_on(&mut self) -> Result<(), Stopped> {
-        (self.entries, self.dirs) = (0, 0);
+        self.dirs = 0;
         let batch = std::mem::take(&mut self.batch);
-        if batch.is_empty() { self.control.check() } else { self.control.send(&self.to, batch) }
+        if batch.seen.is_empty() { self.control.check() } else { self.control.send(&self.to, batch) }
     }
 }

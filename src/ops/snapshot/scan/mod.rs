@@ -24,16 +24,16 @@ use crate::{
 };
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use links::Links;
-use look::{BATCHES, Looker, Seen};
+use look::{BATCHES, Batch, Looker, Seen};
 use run::Run;
-use std::sync::Arc;
+use std::{sync::Arc, vec};
 
 /// Steps that are handed on together.
 pub const STEPS_AT_ONCE: usize = 256;
 
 /// A directory that has begun.
 struct Frame<'a> {
-    node: Box<Node>,
+    node: Node,
     parent: Option<Cursor<'a>>,
     rel_len: usize,
 }
@@ -105,9 +105,15 @@ impl<'a> Scan<'a> {
                         control.receive(&seen)?
                     }
                 };
-                let Some(batch) = batch else { break };
-                for seen in batch {
-                    self.deal_with(seen, &mut frames)?;
+                let Some(Batch { seen, entries }) = batch else { break };
+                let begun = seen.iter().find_map(|seen| match seen {
+                    Seen::Enter { dir, .. } => dir.as_ref(),
+                    _ => None,
+                });
+                begun.inspect(|dir| control.monitor.at(&dir.path()));
+                let mut entries = entries.into_iter();
+                for seen in seen {
+                    self.deal_with(seen, &mut entries, &mut frames)?;
                 }
             }
             self.finish()
@@ -131,7 +137,12 @@ impl<'a> Scan<'a> {
         self.finish()
     }
 
-    fn deal_with(&mut self, seen: Seen, frames: &mut Vec<Frame<'a>>) -> Result<(), Stopped> {
+    fn deal_with(
+        &mut self,
+        seen: Seen,
+        entries: &mut vec::IntoIter<(Name, Stat)>,
+        frames: &mut Vec<Frame<'a>>,
+    ) -> Result<(), Stopped> {
         match seen {
             Seen::Enter { dir, name, stat } => {
                 let before = match frames.last_mut() {
@@ -144,9 +155,9 @@ impl<'a> Scan<'a> {
                 let frame = self.enter(dir.as_deref(), name, &stat, before)?;
                 frames.push(frame);
             }
-            Seen::Entries { dir, entries } => {
+            Seen::Entries { dir, count } => {
                 let Some(frame) = frames.last_mut() else { return Ok(()) };
-                for (name, stat) in entries {
+                for (name, stat) in entries.by_ref().take(count) {
                     self.below(frame.rel_len, &name);
                     let before = frame.parent.as_mut().and_then(|cursor| cursor.seek(name.as_bytes()));
                     self.entry(&dir, None, name, &stat, before)?;
@@ -154,7 +165,7 @@ impl<'a> Scan<'a> {
             }
             Seen::Leave => {
                 if let Some(frame) = frames.pop() {
-                    self.step(Step::Leave(frame.node))?;
+                    self.step(Step::Leave(Box::new(frame.node)))?;
                 }
             }
         }
@@ -184,7 +195,6 @@ impl<'a> Scan<'a> {
             let node = self.node(name, stat, Vec::new(), directory());
             return Ok(Frame { node, parent: None, rel_len: self.state.rel.len() });
         };
-        self.control.monitor.at(&dir.path());
         let xattrs = match (&before, self.parent) {
             (Some(node), Some(parent))
                 if parent.knows_attributes && node.is_dir() && parent.is_unchanged(stat, node) =>
