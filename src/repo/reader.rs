@@ -28,7 +28,7 @@ use std::{
 };
 
 /// Opened segments that are kept, in bytes.
-const CACHE_BYTES: usize = 44 << 20;
+const CACHE_BYTES: usize = 38 << 20;
 /// How long it takes, in seconds, until the store is asked again whether its index is another one.
 const INDEX_LOOK: i64 = 10;
 

@@ -27,7 +27,7 @@ use std::{
 /// Threads that wait for the store.
 const READERS: usize = 2;
 /// Stretches of packs whose buffers wait to be used again, and how long they may be.
-const SPARES: usize = 4;
+const SPARES: usize = 2;
 const SPARE_MAX: usize = 5 << 20;
 
 /// Bytes in flight.

@@ -28,7 +28,7 @@ const PIECE: u64 = 4 << 20;
 /// Bytes of segments that wait or are being opened, sealed and plain: bounds memory. A larger segment goes alone.
 const IN_FLIGHT: u64 = 16 << 20;
 /// Buffers of either kind that wait to be used again, and how long they may be: as a segment of the default configuration.
-const SPARES: usize = 4;
+const SPARES: usize = 2;
 const SPARE_MAX: usize = 5 << 20;
 
 /// A pack that is being read.
