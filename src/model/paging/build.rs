@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 const PAGE_MIN: usize = 16 << 10;
 /// Encoded items of a page, in bytes, from which on it is closed anyway.
 const PAGE_MAX: usize = 128 << 10;
-/// Encoded items of a usual directory, in bytes.
-const ITEMS: usize = 2 << 10;
+/// Encoded items of a small directory, in bytes. Of a deep tree all directories above are open.
+const ITEMS: usize = 256;
 /// An item in 64 is a cut.
 const CUT_MASK: u8 = 63;
 /// Files of so many extents or fewer carry them in the node.

@@ -35,7 +35,14 @@ enum Room {
 /// Says that a sweep begins (S2). On a full store, packs that may go without a word make room for it; then ripe marks, first those that
 /// are done with after it, then one by one those that would stay: whatever these name, and is there, it names too, so that nobody relies
 /// on it. Tried until there is room. `looked` is when this run began to look at the notes.
-pub(super) fn notice(repo: &Repository, scene: &Scene, plan: &Plan, looked: Time, report: &mut Report) -> Result<()> {
+pub(super) fn notice(
+    repo: &Repository,
+    scene: &Scene,
+    plan: &Plan,
+    looked: Time,
+    report: &mut Report,
+    monitor: &dyn Monitor,
+) -> Result<()> {
     let mut names = plan.noticed.clone();
     let (mut gone, mut freed) = (BTreeSet::new(), BTreeSet::new());
     let packs = plan.told.iter().map(|id| Room::Pack(*id));
@@ -46,11 +53,14 @@ pub(super) fn notice(repo: &Repository, scene: &Scene, plan: &Plan, looked: Time
         let Err(error) = repo.notice(names.iter().copied()) else { return Ok(()) };
         match room.next().filter(|_| error.is_store_full()) {
             Some(Room::Pack(id)) => {
+                monitor.check()?;
                 // The notice was listed, by a run that may have been killed before it was durable: now it lasts.
                 repo.store().sync()?;
                 remove_pack(repo, scene, &id, looked, report)?;
                 names.remove(&id);
                 gone.insert(id);
+                // Some file systems give space back only then.
+                repo.store().sync()?;
             }
             Some(Room::Marks(ripe)) => {
                 let noted = scene.notes.noted.iter().filter(|noted| ripe.contains(&noted.id));
@@ -72,7 +82,7 @@ fn remove_notes<'i>(repo: &Repository, notes: impl IntoIterator<Item = &'i NoteI
     notes.into_iter().try_for_each(|id| repo.store().remove(&gc::object_name(id)))
 }
 
-/// Removes a pack under a notice that was known at `begun` (S4).
+/// Removes a pack under a notice (S4). `begun` is when its 12 h began, at the latest.
 fn remove_pack(repo: &Repository, scene: &Scene, id: &PackId, begun: Time, report: &mut Report) -> Result<()> {
     if session::stood_still(begun, repo.clock().now()) {
         return Err(Error::refused("the sweep stood still for so long that others may take it for dead: run it again"));

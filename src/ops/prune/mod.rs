@@ -115,9 +115,10 @@ pub fn prune(repo: &Repository, options: &Options, monitor: &dyn Monitor) -> Res
     let mut index = survey.scene.sources.iter().map(|source| source.id).collect();
     if plan.sweeps() {
         let (noticed, begun) = (plan.noticed.clone(), repo.clock().now());
-        apply::notice(repo, &survey.scene, &plan, looked, &mut report)?;
+        apply::notice(repo, &survey.scene, &plan, looked, &mut report, monitor)?;
         survey = Survey::make(repo, &sweepable, Some(survey), options, monitor)?;
         plan = plan::make(repo, &survey, &sweepable, options, Some(&noticed))?;
+        plan.numbers.count_removed(report.removed);
         index = apply::sweep(repo, &survey.scene, &plan, begun, &mut report, monitor)?;
     }
     apply::tidy(repo, &plan, &mut report, monitor)?;

@@ -71,6 +71,16 @@ pub struct Numbers {
     pub unused_after: u64,
 }
 
+impl Numbers {
+    /// What went before it was counted, to make room.
+    pub(super) fn count_removed(&mut self, before: Amount) {
+        for amount in [&mut self.stored, &mut self.removed] {
+            amount.packs += before.packs;
+            amount.bytes += before.bytes;
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -84,7 +94,8 @@ pub struct Plan {
     pub(super) noticed: BTreeSet<PackId>,
     /// Those of them that are removed.
     pub(super) remove: BTreeSet<PackId>,
-    /// Those of them that an older notice names already, which was there before this run looked: they may go without another.
+    /// Those that are removed and that an older notice names, which was there before this run looked and is not old: they may go without
+    /// another.
     pub(super) told: BTreeSet<PackId>,
     /// Packs whose needed segments are moved into new ones.
     pub(super) moves: BTreeSet<PackId>,
@@ -187,8 +198,8 @@ pub(super) fn make(
     };
     plan.stale = tallies.keys().filter(|id| !scene.packs.contains_key(*id)).count() as u64;
     plan.remove = plan.noticed.iter().filter(|id| live_of(id) == 0).copied().collect();
-    let of_older = packs_of(&|id, _| sweepable.notices.contains(id));
-    plan.told = plan.remove.iter().filter(|id| of_older.contains(*id)).copied().collect();
+    let of_young = packs_of(&|id, _| sweepable.young.contains(id));
+    plan.told = plan.remove.iter().filter(|id| of_young.contains(*id)).copied().collect();
     // A mark stays as long as a pack is there that it names: what is needed of one that is damaged may still come back elsewhere.
     let is_left = |id: &PackId| lengths.contains_key(id) && !plan.remove.contains(id);
     let lasting = scene.notes.noted.iter().filter(|noted| noted.note.packs.iter().any(is_left));
@@ -235,7 +246,9 @@ pub(super) fn make(
     (numbers.live_blobs, _) = survey.live.needed();
     numbers.dead_beside_live = survey.live.needed_with_neighbours().saturating_sub(survey.live.needed().1);
     numbers.snapshots = scene.snapshots.len() as u64;
-    guard(repo, survey, &plan, options)?;
+    // What made room for the notice was there when the run began.
+    let gone = noticed.map_or(0, |noticed| noticed.iter().filter(|id| !scene.packs.contains_key(*id)).count());
+    guard(repo, survey, &plan, gone, options)?;
 
     let mut budget = Budget(options.max_repack.map_or(u64::MAX, |max| max.saturating_sub(plan.numbers.moved.bytes)));
     // What somebody has marked goes as soon as what is needed of it lies elsewhere.
@@ -355,8 +368,9 @@ fn stays(repo: &Repository, survey: &Survey, options: &Options, plan: &mut Plan)
 }
 
 /// Refuses what looks like a mistake or a loss.
-fn guard(repo: &Repository, survey: &Survey, plan: &Plan, options: &Options) -> Result<()> {
+fn guard(repo: &Repository, survey: &Survey, plan: &Plan, gone: usize, options: &Options) -> Result<()> {
     let scene = &survey.scene;
+    let packs = scene.packs.len() + gone;
     let force = "give --force if it is meant";
     let listed_dead = plan.dead.iter().filter(|id| !scene.unlisted.contains_key(*id)).count();
     // The first snapshot of all may be on its way; otherwise there must have been others.
@@ -379,10 +393,9 @@ fn guard(repo: &Repository, survey: &Survey, plan: &Plan, options: &Options) -> 
             previous.short()
         )));
     }
-    if listed_dead * 2 > scene.packs.len() {
+    if listed_dead * 2 > packs {
         return Err(Error::refused(format!(
-            "{listed_dead} of {} packs would go: nothing is pruned; {force}",
-            scene.packs.len()
+            "{listed_dead} of {packs} packs would go: nothing more is pruned; {force}"
         )));
     }
     Ok(())

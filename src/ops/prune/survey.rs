@@ -15,7 +15,7 @@ use crate::{
     repo::{
         BlobReader, Repository,
         gc::Noted,
-        session::{Stay, is_alive},
+        session::{STILL_MAX, Stay, is_alive},
     },
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -27,6 +27,9 @@ pub(super) struct Sweepable {
     pub marks: BTreeSet<NoteId>,
     /// Notices of earlier sweeps.
     pub notices: BTreeSet<NoteId>,
+    /// Those of them that are young enough, by the store's clock, for something to go under them while this run lasts: whoever could not
+    /// read one would not go on, and nobody removes it as lost.
+    pub young: BTreeSet<NoteId>,
 }
 
 impl Sweepable {
@@ -48,10 +51,12 @@ impl Sweepable {
             let seen = |said: &&crate::model::gc::Session| said.seen.binary_search(&noted.id).is_ok();
             noted.note.step == Step::Mark && age(noted) >= options.grace && alive.iter().all(seen)
         };
-        let notices = notes.noted.iter().filter(|noted| noted.note.step == Step::Notice);
+        let notices = || notes.noted.iter().filter(|noted| noted.note.step == Step::Notice);
+        let is_young = |noted: &&Noted| has_clock && now.saturating_sub(noted.stored).saturating_abs() < STILL_MAX;
         Ok(Sweepable {
             marks: notes.noted.iter().filter(ripe).map(|noted| noted.id).collect(),
-            notices: notices.map(|noted| noted.id).collect(),
+            notices: notices().map(|noted| noted.id).collect(),
+            young: notices().filter(is_young).map(|noted| noted.id).collect(),
         })
     }
 }
