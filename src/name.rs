@@ -143,6 +143,30 @@ mod tests {
         assert!(Name::new(*b"a/\n").unwrap_err().to_string().starts_with("\"a/\\n\" "));
     }
 
+    /// Without a `Vec`, and yet as one is decoded: the same is taken, and as much of it used.
+    #[test]
+    fn names_are_decoded_as_their_bytes_are() {
+        let config = bincode::config::standard().with_limit::<300>();
+        let mut cases: Vec<Vec<u8>> = [0usize, 1, 22, 24, 25, 250, 251, 255, 256, 290, 300, 5000]
+            .map(|len| bincode::encode_to_vec(vec![b'x'; len], config).unwrap())
+            .to_vec();
+        // Lengths in longer forms, some of which nothing follows.
+        cases.extend([
+            b"\xfb\x02\0ab".to_vec(),
+            b"\xfc\xff\xff\xff\xff".to_vec(),
+            [&[0xfd][..], &[0xff; 8]].concat(),
+            vec![0xfe],
+        ]);
+        for case in cases {
+            for len in [case.len(), case.len().saturating_sub(1), case.len().min(1)] {
+                let bytes = &case[..len];
+                let plain = bincode::decode_from_slice::<Vec<u8>, _>(bytes, config).ok();
+                let expected = plain.and_then(|(plain, used)| Some((Name::new(plain).ok()?, used)));
+                assert_eq!(bincode::decode_from_slice::<Name, _>(bytes, config).ok(), expected, "{bytes:?}");
+            }
+        }
+    }
+
     /// What comes out of a repository is held against the same rules.
     #[test]
     fn only_plain_components_are_decoded() {

@@ -28,9 +28,8 @@ impl Cutter<'_, '_, '_> {
             }
             if from >= at && got && self.opens {
                 self.shared.acquire(cost(segment));
-                let mut sealed = self.shared.sealed.take();
+                let mut sealed = self.shared.sealed.take_of(segment.stored as usize);
                 sealed.clear();
-                sealed.reserve_exact(segment.stored as usize);
                 self.sealed = Some(sealed);
             }
             if !got && self.sealed.take().is_some() {

@@ -156,8 +156,8 @@ impl<'a> Scan<'a> {
                 frames.push(frame);
             }
             Seen::Entries { dir, count } => {
-                let Some(frame) = frames.last_mut() else { return Ok(()) };
                 for (name, stat) in entries.by_ref().take(count) {
+                    let Some(frame) = frames.last_mut() else { continue };
                     self.below(frame.rel_len, &name);
                     let before = frame.parent.as_mut().and_then(|cursor| cursor.seek(name.as_bytes()));
                     self.entry(&dir, None, name, &stat, before)?;
