@@ -5,7 +5,7 @@ use super::{
     blob::{Blob, Prefix},
     cache::{Opened, SegmentCache, Spot},
     room::sealed_part,
-    spares::Spares,
+    spares::{SEGMENT_ROOM, Spares},
 };
 use crate::{
     error::{Error, Result},
@@ -104,7 +104,7 @@ impl<'r> BlobReader<'r> {
             keys: Mutex::default(),
             opened: SegmentCache::new(bound),
             openers: Mutex::default(),
-            prefixes: Spares::new(4, 5 << 20),
+            prefixes: Spares::new(4, SEGMENT_ROOM),
             sealed: Spares::new(2, sealed_part(repo.config())),
         }
     }

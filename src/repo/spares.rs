@@ -2,6 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+/// Room for the longest segments of the default configuration, opened or sealed.
+pub const SEGMENT_ROOM: usize = 5 << 20;
+
 /// Long buffers that were freed: the system may take longer to give out memory, page by page, than a segment takes to be copied there.
 pub struct Spares {
     kept: Mutex<Vec<Vec<u8>>>,

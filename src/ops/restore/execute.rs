@@ -13,7 +13,7 @@ use crate::{
     index::{Located, Runs},
     monitor::Counter,
     ops, pack,
-    repo::spares::Spares,
+    repo::spares::{SEGMENT_ROOM, Spares},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
@@ -26,9 +26,8 @@ use std::{
 
 /// Threads that wait for the store.
 const READERS: usize = 2;
-/// Stretches of packs whose buffers wait to be used again, and how long they may be.
+/// Stretches of packs whose buffers wait to be used again.
 const SPARES: usize = 2;
-const SPARE_MAX: usize = 5 << 20;
 
 /// Bytes in flight.
 struct Budget {
@@ -86,7 +85,7 @@ pub(super) fn execute(
     files: &Files<'_>,
 ) -> Result<()> {
     let budget = Budget { used: Mutex::new(0), freed: Condvar::new(), max: job.limits.in_flight };
-    let spares = Spares::new(SPARES, SPARE_MAX);
+    let spares = Spares::new(SPARES, SEGMENT_ROOM);
     let fetch = Fetch { job, runs, wants, needed, reads, next: AtomicUsize::new(0), budget, spares, files };
     let workers = ops::threads(job.request.threads).min(reads.len());
     let failed = |e| Error::store("start a thread to read", "packs", e);

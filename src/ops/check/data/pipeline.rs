@@ -14,7 +14,10 @@ use crate::{
     monitor::Counter,
     object::Kind,
     pack::{self, PackEntry, SegmentEntry},
-    repo::{BlobReader, spares::Spares},
+    repo::{
+        BlobReader,
+        spares::{SEGMENT_ROOM, Spares},
+    },
     segment,
 };
 use crossbeam_channel::{Receiver, Sender};
@@ -27,9 +30,8 @@ use std::sync::{
 const PIECE: u64 = 4 << 20;
 /// Bytes of segments that wait or are being opened, sealed and plain: bounds memory. A larger segment goes alone.
 const IN_FLIGHT: u64 = 16 << 20;
-/// Buffers of either kind that wait to be used again, and how long they may be: as a segment of the default configuration.
+/// Buffers of either kind that wait to be used again.
 const SPARES: usize = 2;
-const SPARE_MAX: usize = 5 << 20;
 
 /// A pack that is being read.
 pub(super) struct InHand {
@@ -102,8 +104,8 @@ impl<'a, 'r> Shared<'a, 'r> {
             found,
             reader,
             stored,
-            sealed: Spares::new(SPARES, SPARE_MAX),
-            plain: Spares::new(SPARES, SPARE_MAX),
+            sealed: Spares::new(SPARES, SEGMENT_ROOM),
+            plain: Spares::new(SPARES, SEGMENT_ROOM),
             in_flight: Mutex::new(0),
             less: Condvar::new(),
             failed: Mutex::default(),
