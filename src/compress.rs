@@ -1,7 +1,9 @@
 //! Zstandard for whole segments, with contexts that are used again.
 
+mod choice;
 mod prefix;
 
+use choice::Choice;
 use std::fmt;
 use zstd::zstd_safe::{
     CCtx, CParameter, DCtx, MAGICNUMBER, WriteBuf, compress_bound, find_frame_compressed_size, get_error_name,
@@ -24,17 +26,16 @@ impl Settings {
     }
 }
 
-/// What costs little: level 1, which looks for matches of 7 bytes, with a table that still lies in a core's own cache, and the
-/// whole segment in reach. On dumps that is a fifth faster than level 2, and smaller; on the rest 1 or 2 % larger.
-const FAST: Settings = Settings { level: 1, hash_log: 15, chain_log: 0, window_log: 22 };
-/// For what it makes smaller: on source code a twelfth, on images of disks a fourteenth, on dumps nothing. Level 3, with tables half as
-/// long as it would have: they lie in a core's own cache too, so that it takes a tenth less time, for a hundredth more space. Level 5
-/// takes another twelfth off source code, for twice the time.
-const STRONG: Settings = Settings { level: 3, hash_log: 16, chain_log: 15, window_log: 22 };
+/// What costs little: level 1, which looks for matches of 7 bytes, with the whole segment in reach and a table of 256 KiB, which still
+/// lies in a core's own cache. One half as long takes a twentieth less time, for up to a fiftieth more space.
+const FAST: Settings = Settings { level: 1, hash_log: 16, chain_log: 0, window_log: 22 };
+/// For what it makes smaller: on source code a twelfth, on images of disks a fourteenth, on dumps nothing. Level 3, with a quarter of the
+/// table for short matches that it would have: both lie in a core's own cache too. Level 5 takes another twelfth off source code, for
+/// twice the time.
+const STRONG: Settings = Settings { level: 3, hash_log: 17, chain_log: 15, window_log: 22 };
 /// For a frame that leans on others: nearly all of it is a few long matches, which every level finds.
 const DELTA: i32 = 3;
-/// Both are tried once in so many bytes, on so many of them: of shorter inputs a level makes other use.
-const SAMPLE_EVERY: usize = 64 << 20;
+/// Both are tried on so many bytes: of shorter inputs a level makes other use.
 const SAMPLE_LEN: usize = 1 << 20;
 
 /// How hard to compress.
@@ -69,16 +70,13 @@ fn failed(code: usize) -> CodecError {
 pub struct Compressor {
     context: CCtx<'static>,
     compression: Compression,
-    /// What the last sample said.
-    strong: bool,
-    /// Bytes until the next sample.
-    until_sample: usize,
+    choice: Choice,
 }
 
 impl Compressor {
     /// Allocates a context.
     pub fn new(compression: Compression) -> Self {
-        Compressor { context: CCtx::create(), compression, strong: false, until_sample: 0 }
+        Compressor { context: CCtx::create(), compression, choice: Choice::new() }
     }
 
     /// Replaces `out` by one frame of `plain` and returns true, or returns false when that would not save at least a 64th:
@@ -88,11 +86,11 @@ impl Compressor {
             Compression::None => return Ok(false),
             Compression::Level(level) => self.frame(Settings::level(level), plain, out)?,
             Compression::Auto => {
-                if self.until_sample == 0 {
+                if self.choice.is_due() {
                     self.sample(plain, out)?;
                 }
-                self.until_sample = self.until_sample.saturating_sub(plain.len());
-                self.frame(if self.strong { STRONG } else { FAST }, plain, out)?;
+                self.frame(if self.choice.strong { STRONG } else { FAST }, plain, out)?;
+                self.choice.saw(plain.len(), out.len());
             }
         }
         Ok(out.len() + plain.len() / 64 < plain.len())
@@ -106,8 +104,7 @@ impl Compressor {
         let fast = out.len();
         self.frame(STRONG, sample, out)?;
         // A 64th is what the time is worth: the higher level takes a fifth to a third longer.
-        self.strong = out.len() < fast - fast / 64;
-        self.until_sample = SAMPLE_EVERY;
+        self.choice.decide(out.len() < fast - fast / 64);
         Ok(())
     }
 
@@ -226,7 +223,7 @@ mod tests {
                 assert_eq!(compressor.compress(plain, &mut out).unwrap(), shrinks);
             }
             packed_by(FAST, plain, &mut fast);
-            assert_eq!(compressor.strong, strong);
+            assert_eq!(compressor.choice.strong, strong);
             assert_eq!(out.len() < fast.len(), strong, "{} {}", out.len(), fast.len());
         }
     }

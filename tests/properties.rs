@@ -363,7 +363,7 @@ fn no_nonce_is_used_twice() {
                 let threads: Vec<_> = (0..4)
                     .map(|thread| {
                         scope.spawn(move || {
-                            let mut lane = writer.lane(Kind::DataPack)?;
+                            let mut lane = writer.lane(Kind::DataPack);
                             for n in 0..count / 4 {
                                 // Each flush closes a segment.
                                 lane.store(BlobKind::Data, &(thread * count + n).to_le_bytes())?;

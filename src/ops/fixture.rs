@@ -288,7 +288,7 @@ impl Fixture {
         let session = self.begin();
         let index = self.index();
         let work = |writer: &Writer<'_>| {
-            let (mut data, mut tree) = (writer.lane(Kind::DataPack)?, writer.lane(Kind::TreePack)?);
+            let (mut data, mut tree) = (writer.lane(Kind::DataPack), writer.lane(Kind::TreePack));
             let mut out = Vec::new();
             for (name, item) in &sources {
                 let mut totals = Totals::default();
@@ -358,7 +358,7 @@ impl Fixture {
     /// Stores bytes as a page, whatever they are.
     pub fn store_page(&self, kind: BlobKind, bytes: &[u8]) -> BlobId {
         let work = |writer: &Writer<'_>| {
-            let mut lane = writer.lane(Kind::TreePack)?;
+            let mut lane = writer.lane(Kind::TreePack);
             let id = lane.store(kind, bytes)?;
             lane.flush()?;
             Ok(id)

@@ -36,7 +36,7 @@ fn blob(n: u64) -> Vec<u8> {
 
 /// A lane that stores these.
 fn lane(writer: &Writer<'_>, numbers: std::ops::Range<u64>) -> Result<Vec<BlobId>> {
-    let mut lane = writer.lane(Kind::DataPack)?;
+    let mut lane = writer.lane(Kind::DataPack);
     let ids = numbers.map(|n| lane.store(BlobKind::Data, &blob(n))).collect::<Result<Vec<_>>>()?;
     lane.flush()?;
     Ok(ids)

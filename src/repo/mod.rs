@@ -6,9 +6,11 @@ pub mod cache;
 pub mod catalogue;
 pub mod checked;
 pub mod files;
+mod filling;
 pub mod gc;
 pub mod ground;
 pub(crate) mod handover;
+mod lane;
 pub mod media;
 pub mod mover;
 mod packer;
@@ -24,13 +26,14 @@ pub mod writer;
 
 pub use annotations::{Annotations, Marks, Pin};
 pub use checked::Checked;
+pub use lane::{Lane, Row};
 pub use packer::Written;
 pub use reader::BlobReader;
 pub use seen::Rollback;
 pub use session::Session;
 pub use slots::{SlotInfo, Unlock};
 pub use snapshots::{Listed, Living, Resolved, SeriesEnd, Snapshots};
-pub use writer::{Lane, WriteOptions, Writer};
+pub use writer::{WriteOptions, Writer};
 
 use crate::{
     error::{Error, Result},

@@ -15,8 +15,6 @@ pub(super) enum Room {
 }
 
 impl Room {
-    pub(super) const ALL: [Room; 3] = [Room::Files, Room::Parts, Room::Leaning];
-
     /// Plaintext at which a segment is closed, where whole files fill `target` bytes. Parts that are `dense` repeat one another so
     /// much that twice as many of them cost little to take one from, and shrink further.
     pub(super) fn target(self, kind: Kind, target: u32, dense: bool) -> usize {

@@ -46,7 +46,7 @@ impl<'w> Lanes<'w> {
     /// `threads`: how many at once, 0 for one a core.
     pub(super) fn new(writer: &'w Writer<'w>, leans_on: Option<&'w BlobReader<'w>>, threads: usize) -> Result<Self> {
         let lane = |_| {
-            let lane = writer.lane(Kind::DataPack)?;
+            let lane = writer.lane(Kind::DataPack);
             Ok(match leans_on {
                 Some(reader) => lane.leaning_on(reader),
                 None => lane,
@@ -54,7 +54,7 @@ impl<'w> Lanes<'w> {
         };
         Ok(Lanes {
             data: (0..ops::threads(threads)).map(lane).collect::<Result<_>>()?,
-            tree: writer.lane(Kind::TreePack)?,
+            tree: writer.lane(Kind::TreePack),
         })
     }
 

@@ -88,7 +88,7 @@ pub(super) fn repair(
         let mut loss = SnapshotLoss::new(listed.id, Some(listed.snapshot.head.time.sec));
         let options = WriteOptions { pretend: dry_run, ..WriteOptions::default() };
         let (snapshot, written) = session.write(&trusted, options, monitor, |writer| {
-            let mut lane = writer.lane(Kind::TreePack)?;
+            let mut lane = writer.lane(Kind::TreePack);
             let snapshot = rest.of(listed, &mut loss, &mut lane)?;
             lane.flush()?;
             Ok(snapshot)

@@ -148,13 +148,13 @@ pub fn rewrite(
     let options = WriteOptions { pretend: request.dry_run, ..WriteOptions::default() };
     let mut report = Report { looked_at: choices.len() as u64, ..Report::default() };
     let (prepared, written) = session.write(&usable.index, options, monitor, |writer| {
-        let mut pages = writer.lane(Kind::TreePack)?;
+        let mut pages = writer.lane(Kind::TreePack);
         let mut trees = Trees {
             reader: &reader,
             index: &usable.index,
             page_key: repo.keys().page_key(),
-            lists: writer.lane(Kind::TreePack)?,
-            data: writer.lane(Kind::DataPack)?,
+            lists: writer.lane(Kind::TreePack),
+            data: writer.lane(Kind::DataPack),
             after: &after,
             taken: &taken,
             known: HashSet::new(),

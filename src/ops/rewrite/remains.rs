@@ -166,7 +166,7 @@ impl Needs<'_> {
         let without = found.going.iter().chain(&found.dirty).copied().collect();
         let usable = session.load_index_without(&without, monitor)?;
         session.write(&usable.index, WriteOptions::default(), monitor, |writer| {
-            let (mut data, mut tree) = (writer.lane(Kind::DataPack)?, writer.lane(Kind::TreePack)?);
+            let (mut data, mut tree) = (writer.lane(Kind::DataPack), writer.lane(Kind::TreePack));
             for blob in found.segments.iter().flatten() {
                 monitor.check()?;
                 let Some(kind) = BlobKind::from_number(blob.kind) else { continue };

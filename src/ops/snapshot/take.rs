@@ -90,9 +90,12 @@ pub fn all(job: &Job<'_>, writer: &Writer<'_>, requests: Vec<SourceRequest>, thr
     let plumbing = Plumbing { pool: Pool { free, back: back.clone() }, batches };
     std::thread::scope(|scope| {
         let (chunker, owners, back) = (&chunker, &owners, &back);
-        for _ in 0..workers {
+        for mut lane in writer.lanes(Kind::DataPack, workers) {
+            if let Some(bases) = job.bases.data {
+                lane = lane.leaning_on(bases);
+            }
             let to_workers = to_workers.clone();
-            let work = move || work(job.control, writer, chunker, &to_workers, back, job.bases.data);
+            let work = move || work(job.control, lane, chunker, &to_workers, back);
             if job.control.spawn(scope, "worker", work).is_err() {
                 return Vec::new();
             }
@@ -259,7 +262,7 @@ impl Taker<'_> {
     }
 
     fn assembler(&self) -> Result<Assembler<'_, '_>, Stopped> {
-        let mut lane = self.job.control.guard(self.writer.lane(Kind::TreePack))?;
+        let mut lane = self.writer.lane(Kind::TreePack);
         if let Some(pages) = self.job.bases.pages {
             lane = lane.leaning_on(pages);
         }

@@ -6,8 +6,7 @@ use crate::{
     error::Result,
     hash::BlobKind,
     model::node::Extent,
-    object::Kind,
-    repo::{BlobReader, Lane, Writer},
+    repo::{Lane, Row},
 };
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::atomic::Ordering;
@@ -15,19 +14,16 @@ use std::sync::atomic::Ordering;
 /// Works until nothing comes any more.
 pub fn work(
     control: &Control<'_>,
-    writer: &Writer<'_>,
+    mut lane: Lane<'_>,
     chunker: &Chunker,
     batches: &Receiver<Batch>,
     free: &Sender<Box<[u8]>>,
-    bases: Option<&BlobReader<'_>>,
 ) -> Result<(), Stopped> {
-    let mut lane = control.guard(writer.lane(Kind::DataPack))?;
-    if let Some(bases) = bases {
-        lane = lane.leaning_on(bases);
-    }
     while let Some(batch) = control.receive(batches)? {
-        let done = batch.items.into_iter().map(|item| deal_with(item, &batch.buffer, chunker, &mut lane));
+        let mut row = lane.row();
+        let done = batch.items.into_iter().map(|item| deal_with(item, &batch.buffer, chunker, &mut row));
         let done = control.guard(done.collect::<Result<Vec<Done>>>())?;
+        control.guard(row.lay())?;
         // Before the results, whose receiver counts on it.
         batch.new.fetch_add(lane.take_new(), Ordering::Relaxed);
         // The assembler, or the reader, may be gone when all stop.
@@ -39,7 +35,7 @@ pub fn work(
     control.guard(lane.flush())
 }
 
-fn deal_with(item: Item, buffer: &[u8], chunker: &Chunker, lane: &mut Lane<'_>) -> Result<Done> {
+fn deal_with<'b>(item: Item, buffer: &'b [u8], chunker: &Chunker, row: &mut Row<'_, '_, 'b>) -> Result<Done> {
     match item {
         Item::Whole { ticket, range, facts } => {
             let mut rest = &buffer[range];
@@ -47,18 +43,18 @@ fn deal_with(item: Item, buffer: &[u8], chunker: &Chunker, lane: &mut Lane<'_>) 
             while !rest.is_empty() {
                 let (bytes, after) = rest.split_at(chunker.cut(rest));
                 let edge = if after.is_empty() { 0 } else { chunker.edge(bytes) };
-                extents.push(Extent::Data { id: lane.store(BlobKind::Data, bytes)?, len: bytes.len() as u32, edge });
+                extents.push(Extent::Data { id: row.store(BlobKind::Data, bytes), len: bytes.len() as u32, edge });
                 rest = after;
             }
             Ok(Done::Whole { ticket, facts, extents })
         }
         Item::Part { ticket, number, pieces } => {
-            lane.begin(ticket);
+            row.begin(ticket);
             let extent = |piece| match piece {
                 Piece::Hole(len) => Ok(Extent::Hole { len }),
                 Piece::Blob { range, edge, near } => {
                     let bytes = &buffer[range];
-                    let id = lane.store_near(BlobKind::Data, bytes, || near)?;
+                    let id = row.store_near(BlobKind::Data, bytes, || near)?;
                     Ok(Extent::Data { id, len: bytes.len() as u32, edge })
                 }
             };

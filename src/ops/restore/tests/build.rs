@@ -151,7 +151,7 @@ impl Place {
     /// Publishes a snapshot of these sources.
     pub fn snapshot(&self, sources: Vec<Entry>) -> Listed {
         let work = |writer: &crate::repo::Writer<'_>| {
-            let (mut data, mut tree) = (writer.lane(Kind::DataPack)?, writer.lane(Kind::TreePack)?);
+            let (mut data, mut tree) = (writer.lane(Kind::DataPack), writer.lane(Kind::TreePack));
             let mut out = Vec::new();
             for source in sources {
                 let mut totals = Totals::default();

@@ -1,0 +1,86 @@
+//! Which of two ways costs what it saves: asked of a sample now and then, and again when the data becomes other.
+
+/// Plaintext after which it is asked again in any case, in bytes.
+const ASK_EVERY: usize = 64 << 20;
+/// The same where the data has become other: a question takes as long as compressing three times as much as the sample.
+const ASK_AGAIN: usize = 8 << 20;
+
+/// The way that is taken, and how long it has been.
+#[derive(Debug)]
+pub(super) struct Choice {
+    /// Take the one that costs more.
+    pub strong: bool,
+    /// Plaintext since it was asked; none was asked yet without it.
+    since: Option<usize>,
+    /// Plaintext and packed bytes of what came first then.
+    like: Option<(usize, usize)>,
+    changed: bool,
+}
+
+impl Choice {
+    pub fn new() -> Self {
+        Choice { strong: false, since: None, like: None, changed: false }
+    }
+
+    /// True when it is to be asked before the next frame.
+    pub fn is_due(&self) -> bool {
+        self.since.is_none_or(|since| since >= if self.changed { ASK_AGAIN } else { ASK_EVERY })
+    }
+
+    /// It was asked.
+    pub fn decide(&mut self, strong: bool) {
+        *self = Choice { strong, since: Some(0), like: None, changed: false };
+    }
+
+    /// So much became so little. What shrinks to half as much again as before, or to less than two thirds, is other data.
+    pub fn saw(&mut self, plain: usize, packed: usize) {
+        let (plain_then, packed_then) = *self.like.get_or_insert((plain, packed));
+        let now = packed as u64 * plain_then as u64;
+        let then = packed_then as u64 * plain as u64;
+        self.changed = now * 2 > then * 3 || now * 3 < then * 2;
+        self.since = self.since.map(|since| since.saturating_add(plain));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    /// How many segments of 1 MiB that shrink to so many KiB go by until it is asked.
+    fn until_asked(choice: &mut Choice, kib: usize) -> usize {
+        let due = (0..).find(|_| {
+            let due = choice.is_due();
+            choice.saw(MIB, kib << 10);
+            due
+        });
+        due.unwrap()
+    }
+
+    #[test]
+    fn it_is_asked_at_once_then_seldom_and_soon_when_the_data_is_other() {
+        let mut choice = Choice::new();
+        assert!(choice.is_due());
+        choice.decide(true);
+        assert_eq!((until_asked(&mut choice, 500), choice.strong), (64, true));
+        choice.decide(false);
+        choice.saw(MIB, 500 << 10);
+        // What is much the same is the same.
+        assert_eq!((until_asked(&mut choice, 700), choice.strong), (63, false));
+        for (before, after) in [(500, 800), (500, 300), (1024, 1), (1, 1024)] {
+            choice.decide(false);
+            choice.saw(MIB, before << 10);
+            assert_eq!(until_asked(&mut choice, after), 7, "{before} {after}");
+            choice.decide(false);
+            for _ in 0..8 {
+                choice.saw(MIB, before << 10);
+            }
+            assert_eq!(until_asked(&mut choice, after), 1, "{before} {after}");
+        }
+        // What came in between and went is no reason.
+        choice.decide(false);
+        [500, 1, 500, 500, 500, 500, 500, 500, 500].into_iter().for_each(|kib| choice.saw(MIB, kib << 10));
+        assert!(!choice.is_due());
+    }
+}
