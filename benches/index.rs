@@ -22,7 +22,7 @@ use std::{
 };
 use vault::{
     hash,
-    id::{BlobId, IndexId, PackId, RepoId},
+    id::{BLOB_ID_LEN, BlobId, ID_LEN, IndexId, PackId, RepoId},
     index::{BlobIndex, IndexObject, Membership, object::object_name},
     keys::wrap::WrappedKey,
     pack::{Directory, PackEntry, SegmentEntry},
@@ -55,9 +55,9 @@ fn mix(n: u64) -> u64 {
 
 /// Ids are keyed hashes, so their bytes look random.
 fn blob_id(n: u64) -> BlobId {
-    let mut id = [0; 32];
-    for (part, salt) in id.as_chunks_mut::<8>().0.iter_mut().zip(0u64..) {
-        *part = mix(n ^ (salt << 60)).to_le_bytes();
+    let mut id = [0; BLOB_ID_LEN];
+    for (part, salt) in id.as_chunks_mut::<4>().0.iter_mut().zip(0u64..) {
+        part.copy_from_slice(&mix(n ^ (salt << 60)).to_le_bytes()[..4]);
     }
     BlobId(id)
 }
@@ -80,8 +80,10 @@ fn pack(first: u64, end: u64) -> PackEntry {
         }
     };
     let segments = (first..end).step_by(SEGMENT_BLOBS as usize).enumerate().map(segment).collect();
+    let mut pack_id = [0; ID_LEN];
+    pack_id[..8].copy_from_slice(&mix(u64::MAX - first).to_le_bytes());
     let directory = Directory { keys: vec![WrappedKey { enc: [1; 32], sealed: [2; 48] }], segments };
-    PackEntry { id: PackId(blob_id(u64::MAX - first).0), len: 20 << 20, kind: 3, directory }
+    PackEntry { id: PackId(pack_id), len: 20 << 20, kind: 3, directory }
 }
 
 struct Place<'p> {

@@ -1,6 +1,6 @@
 //! Names from contents: plain hashes for objects, keyed hashes for blobs.
 
-use crate::id::{BlobId, ID_LEN};
+use crate::id::{BLOB_ID_LEN, BlobId, ID_LEN};
 use std::fmt;
 
 /// What a blob is. Each kind is named under a key of its own, so that one is never taken for another.
@@ -57,7 +57,9 @@ impl BlobNamer {
             BlobKind::Tree => tree,
             BlobKind::List => list,
         };
-        BlobId(*blake3::keyed_hash(key, bytes).as_bytes())
+        let mut id = [0; BLOB_ID_LEN];
+        id.copy_from_slice(&blake3::keyed_hash(key, bytes).as_bytes()[..BLOB_ID_LEN]);
+        BlobId(id)
     }
 }
 

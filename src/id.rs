@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-/// Length in bytes of every hash-shaped id.
+/// Length in bytes of the id of an object.
 pub const ID_LEN: usize = 32;
+/// Length in bytes of the id of a blob: there are so many that their ids are a part of what a repository of small files takes. They are
+/// keyed, and as long as a tag that nobody forges; what that is worth is said in `format-spec/10-threats.md`.
+pub const BLOB_ID_LEN: usize = 20;
 
 /// Text that is not the hexadecimal form of the id that was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +90,7 @@ macro_rules! id_type {
 
 id_type!(
     /// A blob: keyed hash of its plaintext. The unit of deduplication.
-    BlobId, ID_LEN
+    BlobId, BLOB_ID_LEN
 );
 id_type!(
     /// A pack: hash of its bytes.

@@ -8,7 +8,6 @@ use crate::{
     object::HEADER_LEN,
     seal::{self, SealKey, TAG_LEN},
 };
-use bincode::{Decode, Encode};
 
 /// The plaintext as it is.
 pub const CODEC_RAW: u8 = 0;
@@ -18,7 +17,7 @@ pub const CODEC_ZSTD: u8 = 1;
 pub const CODEC_ZSTD_BASED: u8 = 2;
 
 /// A blob's place in a segment, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlobEntry {
     /// Its name.
     pub id: BlobId,

@@ -12,7 +12,7 @@ use std::{
 };
 use vault::{
     hash::BlobKind,
-    id::{BlobId, SnapshotId},
+    id::{BLOB_ID_LEN, BlobId, SnapshotId},
     model::{
         annotation::{Annotation, Change},
         codec,
@@ -123,7 +123,7 @@ fn no_text_of_a_repository_steers_the_terminal() {
         let mut nodes = vec![
             node(format!("f{NASTY}").as_bytes(), Body::File { size: 8, content: content(id) }),
             node(format!("l{NASTY}").as_bytes(), Body::Symlink { target: NASTY.into() }),
-            node(format!("m{NASTY}").as_bytes(), Body::File { size: 8, content: content(BlobId([9; 32])) }),
+            node(format!("m{NASTY}").as_bytes(), Body::File { size: 8, content: content(BlobId([9; BLOB_ID_LEN])) }),
             node(format!("p{NASTY}").as_bytes(), Body::Fifo),
         ];
         nodes[0].meta.xattrs = vec![Xattr { name: format!("user.{NASTY}").into(), value: NASTY.into() }];

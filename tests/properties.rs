@@ -12,7 +12,7 @@ use vault::{
     chunk::Chunker,
     compress::Compression,
     hash::BlobKind,
-    id::{BlobId, PackId, RepoId, SeriesTag, SnapshotId, unhex},
+    id::{BLOB_ID_LEN, BlobId, PackId, RepoId, SeriesTag, SnapshotId, unhex},
     index::IndexObject,
     keys::{
         Keyring,
@@ -43,17 +43,17 @@ use vault::{
 
 proptest! {
     #[test]
-    fn ids_come_back_from_their_text_and_from_no_other(bytes: [u8; 32], at in 0usize..64) {
+    fn ids_come_back_from_their_text_and_from_no_other(bytes: [u8; BLOB_ID_LEN], at in 0usize..2 * BLOB_ID_LEN) {
         let id = BlobId(bytes);
         let text = id.to_string();
         prop_assert_eq!(BlobId::parse(&text).unwrap(), id);
         prop_assert!(text.starts_with(&id.short()));
         let longer = text.clone() + "0";
-        prop_assert!(BlobId::parse(&text[..63]).is_err() && BlobId::parse(&longer).is_err());
+        prop_assert!(BlobId::parse(&text[1..]).is_err() && BlobId::parse(&longer).is_err());
         let mut wrong = text.clone().into_bytes();
         for other in [b'g', b'A', b' ', b'/', 0] {
             wrong[at] = other;
-            prop_assert!(unhex::<32>(std::str::from_utf8(&wrong).unwrap()).is_err());
+            prop_assert!(unhex::<BLOB_ID_LEN>(std::str::from_utf8(&wrong).unwrap()).is_err());
         }
     }
 
@@ -212,17 +212,17 @@ fn samples() -> BTreeMap<&'static str, (Vec<u8>, Again)> {
         links: 2,
         xattrs: vec![Xattr { name: b"user.x".to_vec(), value: noise(300, 1) }],
     };
-    let data = |n: u8| Extent::Data { id: BlobId([n; 32]), len: 70_000, edge: 251 };
+    let data = |n: u8| Extent::Data { id: BlobId([n; BLOB_ID_LEN]), len: 70_000, edge: 251 };
     let extents = vec![data(1), Extent::Hole { len: 1 << 40 }, data(2)];
     let size = extents.iter().map(Extent::len).sum();
     let node = |name: &[u8], body| Node { name: Name::new(name).unwrap(), meta: meta.clone(), body };
     let nodes = vec![
         node(b"a", Body::File { size, content: Content::Extents(extents.clone()) }),
-        node(b"b", Body::Directory { tree: BlobId([4; 32]), entries: 65_536, bytes: 1 }),
+        node(b"b", Body::Directory { tree: BlobId([4; BLOB_ID_LEN]), entries: 65_536, bytes: 1 }),
         node(b"c", Body::Symlink { target: b"../x".to_vec() }),
         node(b"d", Body::BlockDevice { major: 8, minor: 251 }),
         node(b"e", Body::Fifo),
-        node(b"f", Body::File { size: 1 << 33, content: Content::Paged(BlobId([5; 32])) }),
+        node(b"f", Body::File { size: 1 << 33, content: Content::Paged(BlobId([5; BLOB_ID_LEN])) }),
     ];
     let owner = |id, name: &str| OwnerName { id, name: name.into() };
     let leaf =
@@ -270,8 +270,8 @@ fn samples() -> BTreeMap<&'static str, (Vec<u8>, Again)> {
         key: 0,
         counter: 1 << 33,
         generation: 3,
-        bases: vec![BlobId([7; 32])],
-        blobs: vec![BlobEntry { id: BlobId([8; 32]), kind: 1, len: 250 }],
+        bases: vec![BlobId([7; BLOB_ID_LEN])],
+        blobs: vec![BlobEntry { id: BlobId([8; BLOB_ID_LEN]), kind: 1, len: 250 }],
     };
     let directory = Directory { keys: vec![wrapped], segments: vec![segment] };
     let pack = PackEntry { id: PackId([9; 32]), len: 1 << 26, kind: 3, directory: directory.clone() };
@@ -289,8 +289,8 @@ fn samples() -> BTreeMap<&'static str, (Vec<u8>, Again)> {
         Marker { medium: [1; 16], generation: 300, name: text("n"), time: time(), host: text("h"), parity: true };
     let session = Session { nonce: [1; 16], begun: time(), host: text("h"), program: text("p"), seen: vec![] };
     let note = Note { nonce: [1; 16], made: time(), step: Step::Notice, packs: vec![PackId([1; 32]), PackId([2; 32])] };
-    let inner = TreePage::Inner(vec![TreeChild { first: Name::new(&b"a"[..]).unwrap(), id: BlobId([1; 32]) }]);
-    let list = ListPage::Inner(vec![ListChild { len: 1 << 20, id: BlobId([1; 32]) }]);
+    let inner = TreePage::Inner(vec![TreeChild { first: Name::new(&b"a"[..]).unwrap(), id: BlobId([1; BLOB_ID_LEN]) }]);
+    let list = ListPage::Inner(vec![ListChild { len: 1 << 20, id: BlobId([1; BLOB_ID_LEN]) }]);
     BTreeMap::from([
         ("config", (codec::encode(&Config::default()), again::<Config> as Again)),
         ("snapshot", (codec::encode(&snapshot), again::<Snapshot>)),

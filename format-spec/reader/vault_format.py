@@ -92,6 +92,9 @@ class Decoder:
     def id(self):
         return self.take(32)
 
+    def blob_id(self):
+        return self.take(20)
+
     def bytes(self, limit=MAX_OBJECT):
         length = self.u64()
         check(length <= limit, "too long")
@@ -136,7 +139,7 @@ class Decoder:
 
     def segment(self):
         s = Struct(offset=self.u64(), stored=self.u32(), raw=self.u32(), codec=self.u8(), key=self.u32(),
-                   counter=self.u64(), generation=self.u8(), bases=self.list(self.id, 32, MAX_BASES), blobs=self.list(self.placed_blob, 34))
+                   counter=self.u64(), generation=self.u8(), bases=self.list(self.blob_id, 20, MAX_BASES), blobs=self.placed_blobs())
         check(16 <= s.stored <= MAX_STORED and 0 < s.raw <= MAX_PLAIN, "a segment's length is out of bounds")
         check(s.codec != 0 or s.stored == s.raw + 16, "an uncompressed segment's lengths differ")
         check(s.codec > 2 or (s.codec == 2) == bool(s.bases), "base blobs and codec do not agree")
@@ -144,11 +147,18 @@ class Decoder:
         check(sum(b.length for b in s.blobs) == s.raw, "blobs do not sum up to their segment")
         return s
 
-    def placed_blob(self):
-        b = Struct(id=self.id(), kind=self.u8(), length=self.u32())
-        check(b.kind in (DATA, TREE, LIST), f"unknown kind of blob {b.kind}")
-        check(0 < b.length <= MAX_BLOB, "a blob's length is out of bounds")
-        return b
+    def placed_blobs(self):
+        ids = self.list(self.blob_id, 20)
+        kinds, last = [], None
+        for kind, number in self.list(lambda: (self.u8(), self.u32()), 2):
+            check(kind in (DATA, TREE, LIST), f"unknown kind of blob {kind}")
+            check(kind != last and 0 < number <= len(ids) - len(kinds), "kinds are not of as many blobs, or not in their shortest form")
+            kinds += [kind] * number
+            last = kind
+        lengths = self.list(self.u32)
+        check(len(kinds) == len(lengths) == len(ids), "not as many kinds and lengths as blobs")
+        check(all(0 < length <= MAX_BLOB for length in lengths), "a blob's length is out of bounds")
+        return [Struct(id=i, kind=k, length=n) for i, k, n in zip(ids, kinds, lengths)]
 
     # Chapter 04
 
@@ -183,9 +193,9 @@ class Decoder:
         if n.type == "file":
             n.size = self.u64()
             n.paged = self.variant(2) == 1
-            n.content = self.id() if n.paged else self.list(self.extent, 2)
+            n.content = self.blob_id() if n.paged else self.list(self.extent, 2)
         elif n.type == "dir":
-            n.tree, n.entries, n.bytes = self.id(), self.u64(), self.u64()
+            n.tree, n.entries, n.bytes = self.blob_id(), self.u64(), self.u64()
         elif n.type == "link":
             n.target = self.bytes(64 * KIB)
         elif n.type in ("char", "block"):
@@ -196,7 +206,7 @@ class Decoder:
     def extent(self):
         """(id, length); the id of a hole is None."""
         if self.variant(2) == 0:
-            e = (self.id(), self.u32())
+            e = (self.blob_id(), self.u32())
             self.u32()  # the edge: of use to writers
         else:
             e = (None, self.u64())
@@ -205,7 +215,7 @@ class Decoder:
 
     def tree_page(self):
         if self.variant(2) == 1:
-            children = self.list(lambda: (self.name(), self.id()), 34)
+            children = self.list(lambda: (self.name(), self.blob_id()), 22)
             check(children, "an inner page without children")
             check(ascending([first for first, _ in children]), "children out of order")
             return Struct(inner=True, children=children)
@@ -217,7 +227,7 @@ class Decoder:
 
     def list_page(self):
         if self.variant(2) == 1:
-            children = self.list(lambda: (self.u64(), self.id()), 33)
+            children = self.list(lambda: (self.u64(), self.blob_id()), 21)
             check(children, "an inner page without children")
             check(all(length for length, _ in children), "an empty child")
             return Struct(inner=True, children=children)

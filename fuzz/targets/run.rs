@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use vault::{
-    id::BlobId,
+    id::{BLOB_ID_LEN, BlobId},
     index::{Run, run},
 };
 
@@ -13,12 +13,12 @@ fuzz_target!(|data: &[u8]| {
     // The header proves itself: without help none would be passed.
     let mut bytes = data.to_vec();
     bytes.resize(bytes.len().max(128), 0);
-    bytes[..8].copy_from_slice(b"VAULTRN4");
+    bytes[..8].copy_from_slice(b"VAULTRN5");
     let sum = blake3::hash(&bytes[..96]);
     bytes[96..128].copy_from_slice(sum.as_bytes());
     let Some(table) = Run::in_memory(bytes.clone()) else { return };
     let _ = (table.sources().count(), table.packs().count(), table.is_empty());
-    let ids = bytes.windows(32).step_by(2).take(4096).chain([&[0; 32][..], &[255; 32]]);
+    let ids = bytes.windows(BLOB_ID_LEN).step_by(2).take(4096).chain([&[0; BLOB_ID_LEN][..], &[255; BLOB_ID_LEN]]);
     let mut found = 0;
     for id in ids {
         let id = BlobId(id.try_into().unwrap());

@@ -118,15 +118,15 @@ impl Runs {
 
     /// A blob's first place that is good.
     pub(super) fn find(&self, id: &BlobId, is_good: impl Fn(&Run, &Row) -> bool) -> Option<Place> {
-        let half = run::half(id);
+        let stem = run::stem(id);
         for (runs, numbers) in self.runs.chunks(RUNS_MAX).zip(self.numbers.chunks(RUNS_MAX)) {
             let mut aims = [Aim::default(); RUNS_MAX];
             // All are aimed at before one is looked at: they wait for memory together, not one after the other.
             for (aim, run) in aims.iter_mut().zip(runs) {
-                *aim = run.aim(half);
+                *aim = run.aim(stem);
             }
             for ((run, number), aim) in runs.iter().zip(numbers).zip(aims) {
-                if let Some(row) = run.find_at(half, aim).find(|row| is_good(run, row)) {
+                if let Some(row) = run.find_at(stem, aim).find(|row| is_good(run, row)) {
                     return Some(Place { run: *number, row });
                 }
             }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     hash,
-    id::{BlobId, IndexId, PackId, RepoId},
+    id::{BLOB_ID_LEN, BlobId, IndexId, PackId, RepoId},
     model::limits,
     pack::PackEntry,
     seal::SealKey,
@@ -58,7 +58,7 @@ pub struct BlobIndex {
     folder: Folder,
 }
 
-/// Halves of ids, which are what tables know too.
+/// Stems of ids, which are what tables know too.
 type Shard = HashSet<u128, BuildHasherDefault<OfHash>>;
 
 /// The hash of what is a keyed hash already.
@@ -74,8 +74,8 @@ impl Hasher for OfHash {
         bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
     }
 
-    fn write_u128(&mut self, half: u128) {
-        self.0 = half as u64;
+    fn write_u128(&mut self, stem: u128) {
+        self.0 = stem as u64;
     }
 }
 
@@ -213,7 +213,7 @@ impl BlobIndex {
     }
 
     fn shard(&self, id: &BlobId) -> MutexGuard<'_, Shard> {
-        self.recent[usize::from(id.0[31]) % SHARDS].lock().unwrap_or_else(|e| e.into_inner())
+        self.recent[usize::from(id.0[BLOB_ID_LEN - 1]) % SHARDS].lock().unwrap_or_else(|e| e.into_inner())
     }
 
     fn is_listed(&self, id: &BlobId) -> bool {
@@ -284,13 +284,13 @@ impl BlobIndex {
     pub fn claim(&self, id: &BlobId) -> Membership {
         // Held throughout: between the two questions another thread may list the blob and take it off this shard.
         let mut shard = self.shard(id);
-        if self.is_listed(id) || !shard.insert(run::half(id)) { Membership::Known } else { Membership::New }
+        if self.is_listed(id) || !shard.insert(run::stem(id)) { Membership::Known } else { Membership::New }
     }
 
     /// True when the blob is stored, or being stored by this process.
     pub fn contains(&self, id: &BlobId) -> bool {
         // In this order: a blob is listed before it is taken off its shard.
-        self.shard(id).contains(&run::half(id)) || self.is_listed(id)
+        self.shard(id).contains(&run::stem(id)) || self.is_listed(id)
     }
 
     /// All places of a blob.
@@ -330,7 +330,7 @@ impl BlobIndex {
         }
         for pack in packs {
             for blob in pack.directory.segments.iter().flat_map(|segment| &segment.blobs) {
-                self.shard(&blob.id).remove(&run::half(&blob.id));
+                self.shard(&blob.id).remove(&run::stem(&blob.id));
             }
         }
         for shard in &self.recent {

@@ -204,7 +204,7 @@ fn places_stay_valid_while_runs_are_merged_and_blobs_claimed() {
             }
             let new = (number * 100..number * 100 + 100).filter(|n| index.claim(&blob_id(*n)) == Membership::New);
             news.fetch_add(new.count() as u32, Ordering::SeqCst);
-            let source = Source { id: IndexId(blob_id(number).0), len: 4096 };
+            let source = Source { id: IndexId(crate::hash::object_name(&number.to_le_bytes())), len: 4096 };
             index.absorb(source, &[pack(number * 100, 100)]).unwrap();
             assert!((number * 100..number * 100 + 100).all(|n| index.claim(&blob_id(n)) == Membership::Known));
             listed.fetch_add(1, Ordering::SeqCst);

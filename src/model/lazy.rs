@@ -223,12 +223,12 @@ mod tests {
             Body::File {
                 size: 300,
                 content: Content::Extents(vec![
-                    Extent::Data { id: BlobId([7; 32]), len: 100, edge: 1 << 30 },
+                    Extent::Data { id: BlobId([7; crate::id::BLOB_ID_LEN]), len: 100, edge: 1 << 30 },
                     Extent::Hole { len: 200 },
                 ]),
             },
-            Body::File { size: 1 << 40, content: Content::Paged(BlobId([8; 32])) },
-            Body::Directory { tree: BlobId([9; 32]), entries: 1, bytes: u64::MAX },
+            Body::File { size: 1 << 40, content: Content::Paged(BlobId([8; crate::id::BLOB_ID_LEN])) },
+            Body::Directory { tree: BlobId([9; crate::id::BLOB_ID_LEN]), entries: 1, bytes: u64::MAX },
             Body::Symlink { target: b"target".to_vec() },
             Body::Fifo,
             Body::Socket,
@@ -341,7 +341,10 @@ mod tests {
             }
         }
         assert!(LazyPage::parse(Vec::new()).is_err());
-        let inner = TreePage::Inner(vec![TreeChild { first: Name::new(*b"a").unwrap(), id: BlobId([1; 32]) }]);
+        let inner = TreePage::Inner(vec![TreeChild {
+            first: Name::new(*b"a").unwrap(),
+            id: BlobId([1; crate::id::BLOB_ID_LEN]),
+        }]);
         assert!(matches!(LazyPage::parse(codec::encode(&inner)), Ok(LazyPage::Inner(children)) if children.len() == 1));
     }
 }

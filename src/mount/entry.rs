@@ -156,7 +156,7 @@ mod tests {
         let identity = Identity::of_snapshot(&shot.id);
         let mut dir: Option<Arc<Dir>> = None;
         for _ in 0..200_000 {
-            let (parent, shot, tree) = (dir.take(), shot.clone(), BlobId([1; 32]));
+            let (parent, shot, tree) = (dir.take(), shot.clone(), BlobId([1; crate::id::BLOB_ID_LEN]));
             dir = Some(Arc::new(Dir { identity, source: identity, tree, shot, parent, name: b"d"[..].into() }));
         }
         let address = Address(&Parent::Dir(dir.unwrap()), b"f").to_string();

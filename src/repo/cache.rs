@@ -341,14 +341,15 @@ mod tests {
             let opened = open(&cache, n, len);
             // What is known of many small blobs counts, and so does what a reader still holds.
             for at in 0..len as u32 / 1000 {
-                let claim = (BlobKind::Data, BlobId([7; 32]), at * 1000, at * 1000 + 1000);
+                let claim = (BlobKind::Data, BlobId([7; crate::id::BLOB_ID_LEN]), at * 1000, at * 1000 + 1000);
                 opened.prove(claim, |_| true).unwrap();
             }
             held.push(opened);
             held.drain(..held.len().saturating_sub(2));
             let state = cache.lock();
-            let known =
-                |opened: &Opened| opened.plain.as_ref().unwrap().room() + lock(&opened.proved).claims.capacity() * 40;
+            let known = |opened: &Opened| {
+                opened.plain.as_ref().unwrap().room() + lock(&opened.proved).claims.capacity() * size_of::<Claim>()
+            };
             let alive: usize = state.segments.0.iter().map(|(_, opened)| known(opened)).sum();
             assert!(alive <= cache.memory.taken(), "{alive} bytes are not all counted");
             // Proofs of the newest come after it was let in.
@@ -378,7 +379,7 @@ mod tests {
                 good
             })
         };
-        let claim = |n, start, end| (BlobKind::Data, BlobId([n; 32]), start, end);
+        let claim = |n, start, end| (BlobKind::Data, BlobId([n; crate::id::BLOB_ID_LEN]), start, end);
         assert_eq!(prove(claim(1, 1, 3), false), None);
         assert_eq!(prove(claim(1, 1, 3), true), Some(1..3));
         assert_eq!(prove(claim(1, 1, 3), false), Some(1..3));

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     fn entry(number: u8, len: usize) -> BlobEntry {
-        BlobEntry { id: BlobId([number; crate::id::ID_LEN]), kind: 0, len: len as u32 }
+        BlobEntry { id: BlobId([number; crate::id::BLOB_ID_LEN]), kind: 0, len: len as u32 }
     }
 
     /// Blobs of so many bytes each, which are their number.

@@ -1,8 +1,8 @@
 //! Writes tables: from packs, or from several tables.
 
 use super::{
-    BASE_LEN, BASES, COUNTS, FAN_BITS_MAX, HALF_LEN, HEADER_LEN, KEYS, MAGIC, PACK_LEN, PACKS, ROW_LEN, ROWS, ROWS_MAX,
-    Run, SEGMENT_LEN, SEGMENTS, SOURCE_LEN, SOURCES, Source, WIDTHS, half_at, leading, u32_at,
+    BASE_LEN, BASES, COUNTS, FAN_BITS_MAX, HEADER_LEN, KEYS, MAGIC, PACK_LEN, PACKS, ROW_LEN, ROWS, ROWS_MAX, Run,
+    SEGMENT_LEN, SEGMENTS, SOURCE_LEN, SOURCES, STEM_LEN, Source, WIDTHS, leading, stem_at, u32_at,
 };
 use crate::{keys::wrap::WRAPPED_LEN, pack::PackEntry};
 use std::{
@@ -28,7 +28,7 @@ pub fn build(sources: &[Source], packs: &[PackEntry], out: &mut dyn Write) -> io
             let mut offset = 0u32;
             for blob in &segment.blobs {
                 let mut row = [0; ROW_LEN];
-                row[..HALF_LEN].copy_from_slice(&blob.id.0[..HALF_LEN]);
+                row[..STEM_LEN].copy_from_slice(&blob.id.0[..STEM_LEN]);
                 row[16..20].copy_from_slice(&segment_number.to_le_bytes());
                 row[20..23].copy_from_slice(&offset.to_le_bytes()[..3]);
                 row[23..].copy_from_slice(&blob.len.to_le_bytes()[..3]);
@@ -124,15 +124,15 @@ pub fn merge(runs: &[&Run], out: &mut dyn Write) -> io::Result<Vec<u32>> {
 /// Always the least of the heads. A table that is made anew is merged of hundreds at once: hence a heap.
 fn merge_rows(runs: &[&Run], first_segments: &[u32], fan: &mut Fan, out: &mut dyn Write) -> io::Result<()> {
     let mut rests: Vec<&[[u8; ROW_LEN]]> = runs.iter().map(|run| run.section(ROWS).as_chunks().0).collect();
-    let head = |rest: &[[u8; ROW_LEN]]| rest.first().and_then(|row| half_at(row, 0));
+    let head = |rest: &[[u8; ROW_LEN]]| rest.first().and_then(|row| stem_at(row, 0));
     let mut heads: BinaryHeap<Reverse<(u128, usize)>> =
         rests.iter().enumerate().filter_map(|(which, rest)| Some(Reverse((head(rest)?, which)))).collect();
     while let Some(mut least) = heads.peek_mut() {
         let Reverse((_, which)) = *least;
         if let Some((row, rest)) = rests[which].split_first() {
             let mut moved = *row;
-            let number = u32_at(row, HALF_LEN).unwrap_or(0).wrapping_add(first_segments[which]);
-            moved[HALF_LEN..HALF_LEN + 4].copy_from_slice(&number.to_le_bytes());
+            let number = u32_at(row, STEM_LEN).unwrap_or(0).wrapping_add(first_segments[which]);
+            moved[STEM_LEN..STEM_LEN + 4].copy_from_slice(&number.to_le_bytes());
             fan.count(&moved);
             out.write_all(&moved)?;
             rests[which] = rest;
@@ -173,7 +173,7 @@ impl Fan {
     }
 
     fn count(&mut self, row: &[u8; ROW_LEN]) {
-        self.counts[leading(half_at(row, 0).unwrap_or(0), self.bits)] += 1;
+        self.counts[leading(stem_at(row, 0).unwrap_or(0), self.bits)] += 1;
     }
 
     fn finish(self, out: &mut dyn Write) -> io::Result<()> {

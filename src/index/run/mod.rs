@@ -7,13 +7,13 @@
 //! sources   40 each   the index objects that it stands for: id 32 · length u64
 //! packs     48 each   id 32 · length u64 · kind u64
 //! keys      80 each   wrapped keys
-//! bases     32 each   base blobs
+//! bases     20 each   base blobs
 //! segments  48 each   counter u64 · pack u32 · offset u32 · stored u32 · raw u32 · key u32 · first base u32 · bases u32 · codec u32 · generation u32 · zero u32
-//! rows      26 each   first half of the blob's id 16 · segment u32 · offset in the segment u24 · length u24
+//! rows      26 each   beginning of the blob's id 16 · segment u32 · offset in the segment u24 · length u24
 //! fan-out    4 each   2^bits + 1 row numbers u32: where ids with these leading bits begin
 //! ```
 //!
-//! **Half an id is enough.** Two blobs with equal halves do not occur by chance. Who does not know the key cannot even try;
+//! **The stem of an id is enough.** Two blobs whose first 16 bytes are equal do not occur by chance. Who does not know the key cannot even try;
 //! who knows it needs 2^64 tries for a pair of own blobs, and 2^128 to hit another's, and gains what the same key gives without a try:
 //! index objects that list blobs which no pack holds. Whoever reads a blob holds its bytes against the whole id.
 //!
@@ -29,7 +29,7 @@ pub use build::{build, merge};
 
 use super::{mapped, reliance::Reliance};
 use crate::{
-    id::{BlobId, IndexId, PackId},
+    id::{BLOB_ID_LEN, BlobId, IndexId, PackId},
     keys::wrap::{WRAPPED_LEN, WrappedKey},
     model::limits,
     object::Kind,
@@ -38,15 +38,15 @@ use crate::{
 use memmap2::Mmap;
 use std::{fs::File, ops::Range};
 
-const MAGIC: [u8; 8] = *b"VAULTRN4";
+const MAGIC: [u8; 8] = *b"VAULTRN5";
 const HEADER_LEN: usize = 128;
 const COUNTS: usize = 6;
 const SOURCE_LEN: usize = 40;
 const PACK_LEN: usize = 48;
-const BASE_LEN: usize = 32;
+const BASE_LEN: usize = BLOB_ID_LEN;
 const SEGMENT_LEN: usize = 48;
 const ROW_LEN: usize = 26;
-const HALF_LEN: usize = 16;
+const STEM_LEN: usize = 16;
 const FAN_LEN: usize = 4;
 /// Bounds the memory that a fan-out takes while it is counted, to 64 MiB; enough for thousands of millions of blobs.
 const FAN_BITS_MAX: u32 = 24;
@@ -168,20 +168,20 @@ pub(super) struct Aim {
     there: u128,
 }
 
-/// What ids are sorted by: the first half, as a number.
-pub(super) fn half(id: &BlobId) -> u128 {
-    let mut half = [0; HALF_LEN];
-    half.copy_from_slice(&id.0[..HALF_LEN]);
-    u128::from_be_bytes(half)
+/// What ids are sorted by: the beginning, as a number.
+pub(super) fn stem(id: &BlobId) -> u128 {
+    let mut stem = [0; STEM_LEN];
+    stem.copy_from_slice(&id.0[..STEM_LEN]);
+    u128::from_be_bytes(stem)
 }
 
-fn half_at(rows: &[u8], row: usize) -> Option<u128> {
-    rows.get(row.checked_mul(ROW_LEN)?..)?.first_chunk().map(|half| u128::from_be_bytes(*half))
+fn stem_at(rows: &[u8], row: usize) -> Option<u128> {
+    rows.get(row.checked_mul(ROW_LEN)?..)?.first_chunk().map(|stem| u128::from_be_bytes(*stem))
 }
 
-/// The leading `bits` of half an id.
-fn leading(half: u128, bits: u32) -> usize {
-    if bits == 0 { 0 } else { (half >> (128 - bits)) as usize }
+/// The leading `bits` of a stem.
+fn leading(stem: u128, bits: u32) -> usize {
+    if bits == 0 { 0 } else { (stem >> (128 - bits)) as usize }
 }
 
 impl Run {
@@ -276,19 +276,19 @@ impl Run {
 
     /// Where a blob would be. Has no branch that depends on what is read, so that a processor that waits for one run's memory asks
     /// the next meanwhile.
-    pub(super) fn aim(&self, half: u128) -> Aim {
+    pub(super) fn aim(&self, stem: u128) -> Aim {
         let fan = self.bytes.get(self.fan.clone()).unwrap_or_default();
-        let at = leading(half, self.fan_bits) * FAN_LEN;
+        let at = leading(stem, self.fan_bits) * FAN_LEN;
         let (start, end) = (u32_at(fan, at).unwrap_or(0), u32_at(fan, at + FAN_LEN).unwrap_or(0));
         // Ids are spread evenly, so the bits that follow tell how far into the neighbourhood to go.
-        let next = (half << self.fan_bits >> 96) as u64;
+        let next = (stem << self.fan_bits >> 96) as u64;
         let probe = start.wrapping_add((next.wrapping_mul(u64::from(end.wrapping_sub(start))) >> 32) as u32);
-        Aim { start, end, probe, there: half_at(self.section(ROWS), probe as usize).unwrap_or(0) }
+        Aim { start, end, probe, there: stem_at(self.section(ROWS), probe as usize).unwrap_or(0) }
     }
 
     /// The first row that is not less. Begins where the row should be and looks further from there in growing steps, which takes a
     /// cache line or two; ids that somebody made to crowd together cost no more than bisection.
-    fn first_from(&self, rows: &[u8], half: u128, aim: Aim) -> usize {
+    fn first_from(&self, rows: &[u8], stem: u128, aim: Aim) -> usize {
         let (mut start, mut end, mut probe) = (aim.start as usize, aim.end as usize, aim.probe as usize);
         if end > self.rows || start > end {
             return self.rows;
@@ -296,7 +296,7 @@ impl Run {
         let (mut below, mut above, mut step) = (false, false, 1);
         let mut there = aim.there;
         while start < end {
-            if there < half {
+            if there < stem {
                 (start, below) = (probe + 1, true);
             } else {
                 (end, above) = (probe, true);
@@ -307,7 +307,7 @@ impl Run {
                 _ => start + (end - start) / 2,
             };
             step *= 2;
-            there = half_at(rows, probe).unwrap_or(0);
+            there = stem_at(rows, probe).unwrap_or(0);
         }
         start
     }
@@ -319,20 +319,20 @@ impl Run {
 
     /// All places of a blob, each with the number of its row.
     pub fn find_numbered(&self, id: &BlobId) -> impl Iterator<Item = (usize, Row)> + use<'_> {
-        let half = half(id);
-        self.numbered_at(half, self.aim(half))
+        let stem = stem(id);
+        self.numbered_at(stem, self.aim(stem))
     }
 
     /// All places of a blob, of which [`Run::aim`] was asked.
-    pub(super) fn find_at(&self, half: u128, aim: Aim) -> impl Iterator<Item = Row> + use<'_> {
-        self.numbered_at(half, aim).map(|(_, row)| row)
+    pub(super) fn find_at(&self, stem: u128, aim: Aim) -> impl Iterator<Item = Row> + use<'_> {
+        self.numbered_at(stem, aim).map(|(_, row)| row)
     }
 
-    fn numbered_at(&self, half: u128, aim: Aim) -> impl Iterator<Item = (usize, Row)> + use<'_> {
+    fn numbered_at(&self, stem: u128, aim: Aim) -> impl Iterator<Item = (usize, Row)> + use<'_> {
         let rows = self.section(ROWS);
-        let from = self.first_from(rows, half, aim);
-        (from..self.rows).take_while(move |&at| half_at(rows, at) == Some(half)).filter_map(move |at| {
-            let row = at * ROW_LEN + HALF_LEN;
+        let from = self.first_from(rows, stem, aim);
+        (from..self.rows).take_while(move |&at| stem_at(rows, at) == Some(stem)).filter_map(move |at| {
+            let row = at * ROW_LEN + STEM_LEN;
             let found =
                 Row { segment: u32_at(rows, row)?, offset: u24_at(rows, row + 4)?, len: u24_at(rows, row + 7)? };
             Some((at, found))
@@ -343,9 +343,9 @@ impl Run {
     pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
         self.section(ROWS).chunks_exact(ROW_LEN).filter_map(|row| {
             Some(Row {
-                segment: u32_at(row, HALF_LEN)?,
-                offset: u24_at(row, HALF_LEN + 4)?,
-                len: u24_at(row, HALF_LEN + 7)?,
+                segment: u32_at(row, STEM_LEN)?,
+                offset: u24_at(row, STEM_LEN + 4)?,
+                len: u24_at(row, STEM_LEN + 7)?,
             })
         })
     }

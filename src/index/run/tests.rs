@@ -1,5 +1,6 @@
 use super::*;
 use crate::{
+    hash::{self, BlobKind, BlobNamer},
     id::{BlobId, IndexId, PackId},
     keys::wrap::WrappedKey,
     pack::{Directory, PackEntry, SegmentEntry},
@@ -7,7 +8,7 @@ use crate::{
 };
 
 pub(crate) fn blob_id(n: u32) -> BlobId {
-    BlobId(*blake3::hash(&n.to_le_bytes()).as_bytes())
+    BlobNamer::new([1; 32], [2; 32], [3; 32]).name(BlobKind::Data, &n.to_le_bytes())
 }
 
 /// A pack whose segments hold ten blobs each, the blobs numbered from `first`.
@@ -30,7 +31,7 @@ pub(crate) fn pack(first: u32, count: u32) -> PackEntry {
         .collect();
     let key = |n| WrappedKey { enc: [n; 32], sealed: [n; 48] };
     let directory = Directory { keys: vec![key(first as u8), key((first as u8).wrapping_add(1))], segments };
-    PackEntry { id: PackId(blob_id(first + 1_000_000).0), len: 1 << 20, kind: 3, directory }
+    PackEntry { id: PackId(hash::object_name(&first.to_le_bytes())), len: 1 << 20, kind: 3, directory }
 }
 
 fn source(n: u8) -> Source {

@@ -1,7 +1,7 @@
 //! What damage costs: the paths that are lost, by a second pass over the trees, which only damage calls for.
 
 use super::{
-    findings::{Damage, Findings, Number, half},
+    findings::{Damage, Findings, Number, stem},
     losses::{LostPath, SnapshotLoss, Unseen},
     objects::Root,
 };
@@ -79,7 +79,7 @@ struct Level {
 struct Losses<'a, 'r> {
     found: &'a Findings<'a>,
     pages: &'a Pages<'a, 'r>,
-    /// Directories below which nothing is lost, by half the id of their root page: looked through once.
+    /// Directories below which nothing is lost, by the stem of the id of their root page: looked through once.
     intact: HashSet<[u8; 16]>,
     /// What is lost of the snapshot that is looked at.
     of: SnapshotLoss,
@@ -94,7 +94,7 @@ impl Losses<'_, '_> {
         let name = node.name.as_bytes();
         self.file(root, node, name)?;
         let Body::Directory { tree, entries, bytes } = node.body else { return Ok(()) };
-        if self.intact.contains(&half(&tree)) {
+        if self.intact.contains(&stem(&tree)) {
             return Ok(());
         }
         let level =
@@ -111,7 +111,7 @@ impl Losses<'_, '_> {
                         parent.intact &= kept;
                     }
                     match node.body {
-                        Body::Directory { tree, .. } if self.intact.contains(&half(&tree)) => walk.skip(),
+                        Body::Directory { tree, .. } if self.intact.contains(&stem(&tree)) => walk.skip(),
                         Body::Directory { tree, entries, bytes } => levels.push(level(tree, entries, bytes)),
                         _ => {}
                     }
@@ -131,7 +131,7 @@ impl Losses<'_, '_> {
                         self.of.add(lost);
                     }
                     if left.intact {
-                        self.intact.insert(half(&left.tree));
+                        self.intact.insert(stem(&left.tree));
                     } else if let Some(parent) = levels.last_mut() {
                         parent.intact = false;
                     }

@@ -23,14 +23,14 @@ const NAMED: usize = 4;
 const LOST_NAMED: usize = 100;
 /// Notes that are kept; the rest is counted.
 const NOTES_MAX: usize = 1000;
-/// Blobs that no index lists, of which half an id is kept to tell which pack holds them.
+/// Blobs that no index lists, of which the stem of the id is kept to tell which pack holds them.
 const UNLISTED_MAX: usize = 1 << 20;
 
 /// Number of a finding.
 pub(super) type Number = usize;
 
-/// Half an id is enough: equal halves of keyed hashes do not occur.
-pub(super) fn half(id: &BlobId) -> [u8; 16] {
+/// The beginning of an id is enough, as it is to the index: keyed hashes that share it do not occur.
+pub(super) fn stem(id: &BlobId) -> [u8; 16] {
     std::array::from_fn(|i| id.0[i])
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Damage {
     pub(super) misfits: HashMap<BlobId, Number>,
     /// Extents whose blob has another length.
     pub(super) extents: HashMap<(BlobId, u32), Number>,
-    /// Blobs that no index lists, by half their id, with the finding of the pack that holds them all the same.
+    /// Blobs that no index lists, by the stem of their id, with the finding of the pack that holds them all the same.
     pub(super) unlisted: HashMap<[u8; 16], Option<Number>>,
     /// The finding of blobs that no index lists: of an index object that is damaged, or of all such blobs.
     pub(super) index: Option<Number>,
@@ -169,7 +169,7 @@ impl<'a> Findings<'a> {
     pub(super) fn unlisted(&self, id: &BlobId) {
         let mut damage = self.damage();
         if damage.unlisted.len() < UNLISTED_MAX {
-            damage.unlisted.entry(half(id)).or_default();
+            damage.unlisted.entry(stem(id)).or_default();
         }
     }
 
@@ -274,7 +274,7 @@ impl Damage {
             };
         }
         // Without places and without a word on it in `unlisted`, it was one too many to be kept.
-        first.or_else(|| self.unlisted.get(&half(id)).copied().flatten()).or(self.index)
+        first.or_else(|| self.unlisted.get(&stem(id)).copied().flatten()).or(self.index)
     }
 
     fn loss_of_place(

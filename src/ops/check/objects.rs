@@ -2,7 +2,7 @@
 
 use super::{
     beside,
-    findings::{Findings, half},
+    findings::{Findings, stem},
     losses::SnapshotLoss,
     marks,
     packs::Packs,
@@ -184,8 +184,8 @@ pub(super) fn unlisted(found: &Findings<'_>, packs: &Packs, stored: &Stored) -> 
             let blobs = entry.directory.segments.iter().flat_map(|segment| &segment.blobs);
             let mut damage = found.damage();
             let held_here: Vec<[u8; 16]> = blobs
-                .map(|blob| half(&blob.id))
-                .filter(|half| matches!(damage.unlisted.get(half), Some(None)))
+                .map(|blob| stem(&blob.id))
+                .filter(|blob| matches!(damage.unlisted.get(blob), Some(None)))
                 .collect();
             held = held_here.len();
             if held > 0 {
@@ -194,8 +194,8 @@ pub(super) fn unlisted(found: &Findings<'_>, packs: &Packs, stored: &Stored) -> 
                      and can be made anew from the packs"
                 );
                 let number = found.add(name.as_str(), what);
-                for half in held_here {
-                    damage.unlisted.insert(half, Some(number));
+                for blob in held_here {
+                    damage.unlisted.insert(blob, Some(number));
                 }
             }
             needed = needed.saturating_sub(held);

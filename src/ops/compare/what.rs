@@ -1,6 +1,9 @@
 //! What differs between two versions of an entry.
 
-use crate::model::node::{Body, Content, Extent, Node};
+use crate::{
+    id::BLOB_ID_LEN,
+    model::node::{Body, Content, Extent, Node},
+};
 use std::fmt;
 
 /// In what two versions of an entry differ. Inode, change time, access time and number of links do not count: they say where and
@@ -108,7 +111,7 @@ fn same_extent(a: &Extent, b: &Extent) -> bool {
 }
 
 /// A name for a file's bytes that is equal where they are: to find what was moved. `None` for one without any.
-pub fn content_key(body: &Body) -> Option<[u8; 32]> {
+pub fn content_key(body: &Body) -> Option<[u8; BLOB_ID_LEN]> {
     let Body::File { size: 1.., content } = body else { return None };
     let extents = match content {
         Content::Paged(root) => return Some(root.0),
@@ -124,5 +127,5 @@ pub fn content_key(body: &Body) -> Option<[u8; 32]> {
             Extent::Hole { len } => hasher.update(&len.to_le_bytes()),
         };
     }
-    Some(*hasher.finalize().as_bytes())
+    hasher.finalize().as_bytes().first_chunk().copied()
 }

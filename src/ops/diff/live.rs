@@ -20,7 +20,7 @@ use crate::{
         stat::{Kind, Stat},
     },
     hash::BlobKind,
-    id::BlobId,
+    id::{BLOB_ID_LEN, BlobId},
     model::{
         node::{Body, Content, Extent, Meta, Node, Xattr},
         paging::{TreeLeaves, each_extent},
@@ -238,7 +238,7 @@ impl<'a> Beside<'a, '_> {
         let (major, minor) = stat.rdev;
         let body = match stat.kind {
             Kind::File => Body::File { size: stat.size, content: Content::Extents(Vec::new()) },
-            Kind::Dir => Body::Directory { tree: BlobId([0; 32]), entries: 0, bytes: 0 },
+            Kind::Dir => Body::Directory { tree: BlobId([0; BLOB_ID_LEN]), entries: 0, bytes: 0 },
             Kind::Symlink => match link() {
                 Ok(target) => Body::Symlink { target },
                 Err(error) => return self.cannot(path, &error).map(|()| None),

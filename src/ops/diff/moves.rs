@@ -1,7 +1,10 @@
 //! What came and what went are laid side by side: what holds the same was moved.
 
 use super::{Change, Difference};
-use crate::ops::compare::{What, content_key, tree_of};
+use crate::{
+    id::BLOB_ID_LEN,
+    ops::compare::{What, content_key, tree_of},
+};
 use std::collections::{HashMap, VecDeque};
 
 /// Directories with the same pages below them: all that is in them is the same, down to the inodes.
@@ -19,8 +22,8 @@ fn name_of(path: &[u8]) -> &[u8] {
 }
 
 /// Makes one difference of two: of several that went with the same contents the one with the same name is taken, else the first.
-fn pair(all: &mut Vec<Difference>, key: impl Fn(&crate::model::node::Node) -> Option<[u8; 32]>) {
-    let mut gone: HashMap<[u8; 32], VecDeque<usize>> = HashMap::new();
+fn pair(all: &mut Vec<Difference>, key: impl Fn(&crate::model::node::Node) -> Option<[u8; BLOB_ID_LEN]>) {
+    let mut gone: HashMap<[u8; BLOB_ID_LEN], VecDeque<usize>> = HashMap::new();
     for (at, difference) in all.iter().enumerate() {
         if let Change::Removed(node) = &difference.change
             && let Some(key) = key(node)

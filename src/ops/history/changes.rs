@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    id::BlobId,
+    id::{BLOB_ID_LEN, BlobId},
     model::{lazy::LazyPage, snapshot::Snapshot, tree::Leaf},
     monitor::{Counter, Monitor},
     ops::compare::{self, Go, Pages, Seen, Visit},
@@ -185,7 +185,7 @@ impl Visit for Taken<'_, '_> {
 
     /// Nested too deeply: no page is lost.
     fn unreadable(&mut self, _: &[u8], error: Error) -> Result<()> {
-        self.memo.lost.borrow_mut().push((BlobId([0; 32]), error));
+        self.memo.lost.borrow_mut().push((BlobId([0; BLOB_ID_LEN]), error));
         Ok(())
     }
 }

@@ -93,7 +93,7 @@ pub struct Facts {
     pub attributes: u16,
 }
 
-fn front<const N: usize>(hash: &[u8; 32]) -> [u8; N] {
+fn front<const N: usize>(hash: &[u8]) -> [u8; N] {
     let mut out = [0; N];
     out.iter_mut().zip(hash).for_each(|(to, from)| *to = *from);
     out

@@ -24,7 +24,7 @@ pub(super) struct Want {
     pub at: u64,
 }
 
-const _: () = assert!(size_of::<Want>() == 64);
+const _: () = assert!(size_of::<Want>() == 48);
 
 /// What all names of one file agree in, hashed: device and inode on the source, and contents, owner, mode and time. An inode number
 /// is given to another file once its own is gone, and a file may have changed between two of its names.

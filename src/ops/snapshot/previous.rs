@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn id(n: u8) -> BlobId {
-        BlobId([n; 32])
+        BlobId([n; crate::id::BLOB_ID_LEN])
     }
 
     fn previous(edges: &[u32]) -> Previous<'static> {

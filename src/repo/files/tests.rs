@@ -65,7 +65,7 @@ fn meta(stat: &Stat) -> Meta {
 }
 
 fn kept(number: u64) -> Kept {
-    let mut id = [7; 32];
+    let mut id = [7; crate::id::BLOB_ID_LEN];
     id[..8].copy_from_slice(&number.to_le_bytes());
     let content = Content::Extents(vec![Extent::Data { id: BlobId(id), len: 100_000, edge: 0xDEAD_BEEF }]);
     Kept { bare: true, content, list: None }

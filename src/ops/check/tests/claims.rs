@@ -13,7 +13,7 @@ use crate::{
 fn blobs_under_ids_that_are_not_theirs_are_found_one_by_one() {
     let fixture = Fixture::new();
     let good = (fixture.repo.namer().name(BlobKind::Data, b"good"), &b"good"[..]);
-    let bad = (BlobId([7; 32]), &b"bad"[..]);
+    let bad = (BlobId([7; crate::id::BLOB_ID_LEN]), &b"bad"[..]);
     let pack = fixture.forge_pack(&[good, bad], &[]);
     fixture.forge_snapshot("h/-/s", vec![("bad", content(&[good, bad])), ("good", content(&[good]))]);
     assert_eq!(run(&fixture.repo, ReadData::None).findings, []);
@@ -56,7 +56,7 @@ fn pages_that_make_no_sense_are_findings_and_name_their_directories() {
         ("no page at all", dir(fixture.store_page(BlobKind::Tree, b"garbage"))),
         ("names that overlap", inner(&[("a", ab), ("b", bc)])),
         ("another first name", inner(&[("a", ab), ("c", d)])),
-        ("a page that is nowhere", dir(BlobId([9; 32]))),
+        ("a page that is nowhere", dir(BlobId([9; crate::id::BLOB_ID_LEN]))),
         ("a page of the other kind", dir(two_bytes)),
         ("lengths that do not add up", list(ListPage::Inner(vec![ListChild { len: 3, id: two_bytes }]), 3)),
         ("a size that is not the list's", list(ListPage::Leaf(vec![Extent::Hole { len: 3 }]), 4)),
@@ -64,7 +64,7 @@ fn pages_that_make_no_sense_are_findings_and_name_their_directories() {
             "an extent too long",
             Body::File { size: 2, content: Content::Extents(vec![Extent::Data { id: blob, len: 2, edge: 0 }]) },
         ),
-        ("a blob that is nowhere", content(&[(BlobId([8; 32]), &b"x"[..])])),
+        ("a blob that is nowhere", content(&[(BlobId([8; crate::id::BLOB_ID_LEN]), &b"x"[..])])),
     ] {
         let listed = fixture.forge_snapshot("h/-/forged", vec![("bad", body), ("right", right.clone())]);
         let report = run(&fixture.repo, ReadData::None);

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::{
-    id::BlobId,
+    id::{BLOB_ID_LEN, BlobId},
     ops::prune::live::{Live, Standing},
 };
 
 fn blob(number: u8) -> (BlobId, [u8; 1]) {
-    (BlobId([number; 32]), [number])
+    (BlobId([number; BLOB_ID_LEN]), [number])
 }
 
 /// Lists a pack with one blob that leans on these.

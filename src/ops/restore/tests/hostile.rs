@@ -53,7 +53,10 @@ fn files_that_contradict_the_index_are_refused() {
     let bad = vec![
         file("good", "good"),
         pieces("longer", vec![Piece::Raw(id, 5)]),
-        pieces("missing", vec![Piece::Data(noise(3, 100)), Piece::Raw(crate::id::BlobId([1; 32]), 5)]),
+        pieces(
+            "missing",
+            vec![Piece::Data(noise(3, 100)), Piece::Raw(crate::id::BlobId([1; crate::id::BLOB_ID_LEN]), 5)],
+        ),
         pieces("huge", vec![Piece::Hole(u64::MAX / 2), Piece::Hole(9)]),
         other("device", Body::CharDevice { major: 1 << 20, minor: 0 }),
         link("loop", "loop"),
@@ -107,7 +110,7 @@ fn a_link_of_the_tree_is_not_followed_by_what_comes_after() {
 fn when_the_first_name_is_lost_the_next_is_the_file() {
     let place = Place::new();
     let names = vec![
-        pieces("a", vec![Piece::Raw(crate::id::BlobId([1; 32]), 5)]).linked(9, 3),
+        pieces("a", vec![Piece::Raw(crate::id::BlobId([1; crate::id::BLOB_ID_LEN]), 5)]).linked(9, 3),
         file("b", "content").linked(9, 3),
         file("c", "content").linked(9, 3),
         other("s", Body::Socket).linked(10, 2),
@@ -130,7 +133,7 @@ fn an_unreadable_directory_costs_itself_and_deletes_nothing() {
     std::fs::write(place.at("a/extra"), "").unwrap();
     let mut broken = listed.clone();
     let Body::Directory { tree, .. } = &mut broken.snapshot.sources[0].root.body else { panic!() };
-    *tree = crate::id::BlobId([3; 32]);
+    *tree = crate::id::BlobId([3; crate::id::BLOB_ID_LEN]);
     let delete = Request { delete: true, ..place.in_place() };
     let report = place.run(&broken, &delete).unwrap();
     assert_eq!((report.problem_count, report.deleted), (1, 0));

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     fs::{PathError, dir::Dir, exclude::Excludes, metadata, stat::Stat},
-    id::BlobId,
+    id::{BLOB_ID_LEN, BlobId},
     model::node::{Body, Node},
     monitor::Counter,
     name::Name,
@@ -275,7 +275,7 @@ impl<'a> Scan<'a> {
 
 /// A directory whose tree is not known yet.
 fn directory() -> Body {
-    Body::Directory { tree: BlobId([0; 32]), entries: 0, bytes: 0 }
+    Body::Directory { tree: BlobId([0; BLOB_ID_LEN]), entries: 0, bytes: 0 }
 }
 
 #[cfg(test)]
