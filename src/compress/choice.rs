@@ -2,8 +2,10 @@
 
 /// Plaintext after which it is asked again in any case, in bytes.
 const ASK_EVERY: usize = 64 << 20;
-/// The same where the data has become other: a question takes as long as compressing three times as much as the sample.
-const ASK_AGAIN: usize = 8 << 20;
+/// The same where the data has become other: at first, and at most, with twice as much each time that the answer is as before. A question
+/// takes as long as compressing two or three times the sample, which is a MiB.
+const ASK_AGAIN: usize = 4 << 20;
+const ASK_AGAIN_MAX: usize = 16 << 20;
 
 /// The way that is taken, and how long it has been.
 #[derive(Debug)]
@@ -15,21 +17,24 @@ pub(super) struct Choice {
     /// Plaintext and packed bytes of what came first then.
     like: Option<(usize, usize)>,
     changed: bool,
+    /// Plaintext after which it is asked again where the data has become other, in bytes.
+    again: usize,
 }
 
 impl Choice {
     pub fn new() -> Self {
-        Choice { strong: false, since: None, like: None, changed: false }
+        Choice { strong: false, since: None, like: None, changed: false, again: ASK_AGAIN }
     }
 
     /// True when it is to be asked before the next frame.
     pub fn is_due(&self) -> bool {
-        self.since.is_none_or(|since| since >= if self.changed { ASK_AGAIN } else { ASK_EVERY })
+        self.since.is_none_or(|since| since >= if self.changed { self.again } else { ASK_EVERY })
     }
 
     /// It was asked.
     pub fn decide(&mut self, strong: bool) {
-        *self = Choice { strong, since: Some(0), like: None, changed: false };
+        let again = if self.since.is_some() && strong == self.strong { self.again * 2 } else { ASK_AGAIN };
+        *self = Choice { strong, since: Some(0), like: None, changed: false, again: again.min(ASK_AGAIN_MAX) };
     }
 
     /// So much became so little. What shrinks to half as much again as before, or to less than two thirds, is other data.
@@ -69,14 +74,22 @@ mod tests {
         // What is much the same is the same.
         assert_eq!((until_asked(&mut choice, 700), choice.strong), (63, false));
         for (before, after) in [(500, 800), (500, 300), (1024, 1), (1, 1024)] {
-            choice.decide(false);
-            choice.saw(MIB, before << 10);
-            assert_eq!(until_asked(&mut choice, after), 7, "{before} {after}");
-            choice.decide(false);
-            for _ in 0..8 {
-                choice.saw(MIB, before << 10);
+            // Another answer than before: soon, or at once where that was long ago.
+            for (meanwhile, until) in [(1, 3), (8, 1)] {
+                let other = !choice.strong;
+                choice.decide(other);
+                for _ in 0..meanwhile {
+                    choice.saw(MIB, before << 10);
+                }
+                assert_eq!(until_asked(&mut choice, after), until, "{before} {after} {meanwhile}");
             }
-            assert_eq!(until_asked(&mut choice, after), 1, "{before} {after}");
+        }
+        // The same answer again and again: less and less often, within bounds.
+        choice.decide(true);
+        for until in [8, 16, 16] {
+            choice.decide(true);
+            choice.saw(MIB, 500 << 10);
+            assert_eq!(until_asked(&mut choice, 1), until - 1);
         }
         // What came in between and went is no reason.
         choice.decide(false);
