@@ -6,6 +6,7 @@
 
 mod cutter;
 mod pipeline;
+mod queue;
 
 use super::{ReadData, findings::Findings, objects::Stored, packs::Packs};
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
 };
 use crossbeam_channel::{bounded, unbounded};
 use pipeline::{Job, Shared};
+use queue::Queue;
 use std::{collections::HashSet, thread};
 
 /// Workers that one reader, which hashes what it reads, keeps busy.
@@ -57,17 +59,17 @@ pub(super) fn read(
     let readers = (threads / WORKERS_A_READER).clamp(1, READERS_MAX);
     let (send_pack, take_pack) = bounded::<PackEntry>(1);
     let (send_segment, take_segment) = unbounded::<Job>();
+    let queue = Queue::new(take_segment);
     let begun = thread::scope(|scope| {
-        let shared = &shared;
+        let (shared, queue) = (&shared, &queue);
         for _ in 0..threads {
-            let jobs = take_segment.clone();
-            start(scope, "verify", move || shared.verify(jobs))?;
+            start(scope, "verify", move || shared.verify(queue))?;
         }
         for _ in 0..readers {
             let (packs, segments) = (take_pack.clone(), send_segment.clone());
             start(scope, "read", move || shared.read(packs, segments))?;
         }
-        drop((take_pack, take_segment, send_segment));
+        drop((take_pack, send_segment));
         let mut done = HashSet::new();
         let sent = packs.each(found, &mut |_, entry| {
             if wanted(&entry.id) && done.insert(entry.id) {

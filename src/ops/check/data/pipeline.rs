@@ -4,6 +4,7 @@ use super::{
     super::{findings::Findings, objects::Stored},
     Read,
     cutter::Cutter,
+    queue::Queue,
 };
 use crate::{
     error::{Error, Result},
@@ -16,6 +17,7 @@ use crate::{
     pack::{self, PackEntry, SegmentEntry},
     repo::{
         BlobReader,
+        cache::Spot,
         spares::{SEGMENT_ROOM, Spares},
     },
     segment,
@@ -255,21 +257,36 @@ impl<'a, 'r> Shared<'a, 'r> {
         was_pruned
     }
 
-    pub(super) fn verify(&self, jobs: Receiver<Job>) {
-        for mut job in jobs {
-            let cost = job.cost();
-            // What waits is taken off the queue all the same, or readers would wait for ever.
-            if !self.stop.load(Ordering::Relaxed) {
-                let mut plain = self.plain.take();
-                match self.verify_segment(&mut job, &mut plain) {
-                    Ok(()) => self.part_done(&job.pack),
-                    Err(error) => self.fail(error),
-                }
-                self.plain.give(plain);
+    pub(super) fn verify(&self, jobs: &Queue<Job>) {
+        let mut row = Vec::new();
+        loop {
+            jobs.take(&mut row, |one, next| self.ground(one).is_some_and(|ground| self.ground(next) == Some(ground)));
+            if row.is_empty() {
+                return;
             }
-            self.sealed.give(job.sealed);
-            self.release(cost);
+            row.drain(..).for_each(|job| self.verify_one(job));
         }
+    }
+
+    /// The segment that the first of a segment's bases lies in.
+    fn ground(&self, job: &Job) -> Option<Spot> {
+        let index = self.reader.index();
+        index.spot(index.place(job.entry()?.bases.first()?)?)
+    }
+
+    fn verify_one(&self, mut job: Job) {
+        let cost = job.cost();
+        // What waits is taken off the queue all the same, or readers would wait for ever.
+        if !self.stop.load(Ordering::Relaxed) {
+            let mut plain = self.plain.take();
+            match self.verify_segment(&mut job, &mut plain) {
+                Ok(()) => self.part_done(&job.pack),
+                Err(error) => self.fail(error),
+            }
+            self.plain.give(plain);
+        }
+        self.sealed.give(job.sealed);
+        self.release(cost);
     }
 
     /// Opens one segment and recomputes the ids of its blobs.

@@ -1,0 +1,68 @@
+//! Segments that wait for a worker.
+
+use crossbeam_channel::Receiver;
+use std::sync::Mutex;
+
+/// Segments that a worker takes at once, at most.
+const ROW: usize = 64;
+
+/// Hands segments out in rows that lean on the same one: it is opened once, by the worker that needs it, and nobody waits for that. One
+/// that leans on none is a row by itself.
+pub(super) struct Queue<T> {
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    waiting: Receiver<T>,
+    /// The first of the next row.
+    next: Option<T>,
+}
+
+impl<T> Queue<T> {
+    pub fn new(waiting: Receiver<T>) -> Self {
+        Queue { state: Mutex::new(State { waiting, next: None }) }
+    }
+
+    /// Waits for a segment, and takes those with it that wait already and of which `alike` says, after the one before, that they belong to
+    /// its row. Nothing comes when there are no more.
+    pub fn take(&self, row: &mut Vec<T>, alike: impl Fn(&T, &T) -> bool) {
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        row.extend(state.next.take().or_else(|| state.waiting.recv().ok()));
+        while row.len() < ROW
+            && let Some(last) = row.last()
+            && let Ok(next) = state.waiting.try_recv()
+        {
+            if !alike(last, &next) {
+                state.next = Some(next);
+                return;
+            }
+            row.push(next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::unbounded;
+
+    #[test]
+    fn rows_end_where_the_next_is_other_where_nothing_waits_and_when_they_are_long() {
+        let (send, receive) = unbounded();
+        let queue = Queue::new(receive);
+        // Those below ten go by themselves, the others by tens.
+        let take = || {
+            let mut row = Vec::new();
+            queue.take(&mut row, |one, next| *one > 9 && one / 10 == next / 10);
+            row
+        };
+        for number in [1, 2, 11, 12, 13, 21, 3, 22] {
+            send.send(number).unwrap();
+        }
+        let rows: Vec<Vec<u32>> = (0..6).map(|_| take()).collect();
+        assert_eq!(rows, [vec![1], vec![2], vec![11, 12, 13], vec![21], vec![3], vec![22]]);
+        (0..ROW + 1).for_each(|_| send.send(31).unwrap());
+        drop(send);
+        assert_eq!([(); 3].map(|()| take().len()), [ROW, 1, 0]);
+    }
+}
