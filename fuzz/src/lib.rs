@@ -6,7 +6,7 @@ use std::{fmt::Debug, sync::OnceLock};
 use vault::{
     error::{Error, Result},
     hash::BlobKind,
-    id::{BlobId, SeriesTag},
+    id::{BLOB_ID_LEN, BlobId, SeriesTag},
     keys::{Keyring, recovery},
     model::{codec, paging::PageSource},
     object::{self, Kind},
@@ -91,7 +91,7 @@ impl<'a> Pages<'a> {
 
     /// The root's name.
     pub fn root(&self) -> BlobId {
-        BlobId([(self.0.len() - 1) as u8; 32])
+        BlobId([(self.0.len() - 1) as u8; BLOB_ID_LEN])
     }
 }
 

@@ -26,7 +26,10 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(id) = BlobId::parse(text) {
         assert_eq!(id.to_string(), text);
-        assert!(PackId::parse(text).is_ok());
+    }
+    if let Ok(id) = PackId::parse(text) {
+        assert_eq!(id.to_string(), text);
+        assert!(BlobId::parse(text).is_err(), "ids of blobs are shorter");
     }
     if let Ok(tag) = SeriesTag::parse(text) {
         assert_eq!(tag.to_string(), text);

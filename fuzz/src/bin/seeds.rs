@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 use vault::{
     hash::{BlobKind, object_name},
-    id::{BlobId, IndexId, hex},
+    id::{BLOB_ID_LEN, BlobId, IndexId, hex},
     index::{IndexObject, run},
     keys::recovery,
     model::{
@@ -229,14 +229,14 @@ fn packs(seeds: &Seeds<'_>, repo: &Repository) {
     nodes.dedup_by(|a, b| a.name == b.name);
     let (mut pages, mut level) = (Vec::new(), Vec::new());
     for nodes in nodes.chunks(4) {
-        level.push(TreeChild { first: nodes[0].name.clone(), id: BlobId([pages.len() as u8; 32]) });
+        level.push(TreeChild { first: nodes[0].name.clone(), id: BlobId([pages.len() as u8; BLOB_ID_LEN]) });
         let leaf = vault::model::tree::Leaf { nodes: nodes.to_vec(), ..Default::default() };
         pages.push(codec::encode(&TreePage::Leaf(leaf)));
     }
     while level.len() > 1 {
         let mut above = Vec::new();
         for children in level.chunks(3) {
-            above.push(TreeChild { first: children[0].first.clone(), id: BlobId([pages.len() as u8; 32]) });
+            above.push(TreeChild { first: children[0].first.clone(), id: BlobId([pages.len() as u8; BLOB_ID_LEN]) });
             pages.push(codec::encode(&TreePage::Inner(children.to_vec())));
         }
         level = above;
@@ -245,13 +245,13 @@ fn packs(seeds: &Seeds<'_>, repo: &Repository) {
 
     let (mut pages, mut level) = (Vec::new(), Vec::new());
     for extents in extents.chunks(4) {
-        level.push(ListChild { len: extents.iter().map(|e| e.len()).sum(), id: BlobId([pages.len() as u8; 32]) });
+        level.push(ListChild { len: extents.iter().map(|e| e.len()).sum(), id: BlobId([pages.len() as u8; BLOB_ID_LEN]) });
         pages.push(codec::encode(&ListPage::Leaf(extents.to_vec())));
     }
     while level.len() > 1 {
         let mut above = Vec::new();
         for children in level.chunks(3) {
-            above.push(ListChild { len: children.iter().map(|c| c.len).sum(), id: BlobId([pages.len() as u8; 32]) });
+            above.push(ListChild { len: children.iter().map(|c| c.len).sum(), id: BlobId([pages.len() as u8; BLOB_ID_LEN]) });
             pages.push(codec::encode(&ListPage::Inner(children.to_vec())));
         }
         level = above;
