@@ -11,6 +11,8 @@ use std::{
 const BLOBS: usize = 16 << 10;
 /// What shrinks to such a part is dense.
 const DENSE: usize = 8;
+/// Rooms that wait to be filled again.
+const EMPTY: usize = 4;
 /// Earlier blobs that a segment may be near to.
 const NEAR_MAX: usize = 256;
 
@@ -130,8 +132,10 @@ impl Common {
         if let (Room::Parts, Some(len)) = (room, len) {
             open.dense = len * DENSE <= filling.plain.len();
         }
-        filling.clear();
-        open.empty.push(filling);
+        if open.empty.len() < EMPTY {
+            filling.clear();
+            open.empty.push(filling);
+        }
     }
 }
 

@@ -148,30 +148,36 @@ impl<'w> Lane<'w> {
 
     fn flush_leaning(&mut self) -> Result<()> {
         let mut filling = mem::take(&mut self.leaning);
-        let sent = self.send(&mut filling);
+        let sealed = self.sealed(&mut filling);
         // Its room is used again.
         filling.clear();
         self.leaning = filling;
-        sent.map(drop)
+        self.send(sealed?)
     }
 
     /// Seals a segment of what lanes fill together, and passes it on.
     fn close(&mut self, room: Room, mut filling: Filling) -> Result<()> {
-        let sent = self.send(&mut filling);
-        self.common.sealed(room, filling, sent.as_ref().ok().copied().flatten());
-        sent.map(drop)
+        let sealed = self.sealed(&mut filling);
+        // Before it waits for the packer: others fill the room meanwhile.
+        let len = sealed.as_ref().ok().and_then(|sealed| Some(sealed.as_ref()?.bytes.len()));
+        self.common.sealed(room, filling, len);
+        self.send(sealed?)
     }
 
-    /// Seals a segment, proves it and passes it on, and returns its length in bytes; `None` when there is nothing to be stored.
-    fn send(&mut self, filling: &mut Filling) -> Result<Option<usize>> {
+    /// Seals a segment and proves it; `None` when there is nothing to be stored.
+    fn sealed(&mut self, filling: &mut Filling) -> Result<Option<Sealed>> {
         if filling.blobs.is_empty() || self.writer.options.pretend {
             return Ok(None);
         }
-        let sealed = self.segment(filling)?;
-        let len = sealed.bytes.len();
-        // The packer ends early only when the store failed; its own error is the one that is reported.
-        self.writer.packer.send((self.kind, sealed)).map_err(|_| Error::Cancelled)?;
-        Ok(Some(len))
+        self.segment(filling).map(Some)
+    }
+
+    fn send(&self, sealed: Option<Sealed>) -> Result<()> {
+        match sealed {
+            // The packer ends early only when the store failed; its own error is the one that is reported.
+            Some(sealed) => self.writer.packer.send((self.kind, sealed)).map_err(|_| Error::Cancelled),
+            None => Ok(()),
+        }
     }
 
     /// Makes a segment, which leans on earlier blobs where that saves half of it.
@@ -280,7 +286,8 @@ impl<'b> Row<'_, '_, 'b> {
         self.lane.begin(file);
     }
 
-    /// Lays the row into segments; seals those that it fills.
+    /// Lays the row into segments; seals those that it fills. Who gets an error must give up the whole run: blobs that were named may not
+    /// be stored.
     pub fn lay(self) -> Result<()> {
         for (room, filling) in self.lane.common.lay(&self.new) {
             self.lane.close(room, filling)?;

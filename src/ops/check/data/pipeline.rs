@@ -23,9 +23,12 @@ use crate::{
     segment,
 };
 use crossbeam_channel::{Receiver, Sender};
-use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 /// Bytes that are read at once.
@@ -79,6 +82,11 @@ impl Job {
 
 pub(super) fn cost(segment: &SegmentEntry) -> u64 {
     u64::from(segment.stored) + u64::from(segment.raw)
+}
+
+/// A worker that ended with its jobs would leave their cost taken, for which readers wait.
+fn broken() -> Error {
+    Error::refused("a thread that verifies segments failed: this is a bug, please report it; the check is not complete")
 }
 
 /// What readers and workers share.
@@ -279,7 +287,8 @@ impl<'a, 'r> Shared<'a, 'r> {
         // What waits is taken off the queue all the same, or readers would wait for ever.
         if !self.stop.load(Ordering::Relaxed) {
             let mut plain = self.plain.take();
-            match self.verify_segment(&mut job, &mut plain) {
+            let verified = catch_unwind(AssertUnwindSafe(|| self.verify_segment(&mut job, &mut plain)));
+            match verified.unwrap_or_else(|_| Err(broken())) {
                 Ok(()) => self.part_done(&job.pack),
                 Err(error) => self.fail(error),
             }
