@@ -118,7 +118,7 @@ pub struct Report {
 struct Limits {
     /// Files of a window.
     files: usize,
-    /// Stretches of files of a window (64 bytes each).
+    /// Stretches of files of a window (48 bytes each).
     extents: usize,
     /// Bytes that all else of a window may take, roughly.
     plan: usize,

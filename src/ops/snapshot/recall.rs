@@ -1,7 +1,7 @@
 //! What a writer recognises unchanged files by, in the place of the snapshot before, which it cannot open: what it remembered itself.
 //!
 //! Only files: attributes and links of the rest cost no read. Pages of directories are made anew, and known by their ids.
-//! The pages of a long list of extents are remembered too (40 bytes for some 128 KiB of the file): without them an image of a
+//! The pages of a long list of extents are remembered too (30 bytes for some 128 KiB of the file): without them an image of a
 //! terabyte would be read each night.
 
 use super::parent::is_settled;
