@@ -85,18 +85,18 @@ impl Compressor {
             Compression::None => return Ok(false),
             Compression::Level(level) => self.frame(Settings::level(level), plain, out)?,
             Compression::Auto => {
-                if self.choice.is_due() {
-                    self.sample(plain, out)?;
+                let done = self.choice.is_due() && self.sample(plain, out)?;
+                if !done {
+                    self.frame(if self.choice.strong { STRONG } else { FAST }, plain, out)?;
                 }
-                self.frame(if self.choice.strong { STRONG } else { FAST }, plain, out)?;
                 self.choice.saw(plain.len(), out.len());
             }
         }
         Ok(out.len() + plain.len() / 64 < plain.len())
     }
 
-    /// Tries both levels on what lies in the middle; leaves nothing of use in `out`.
-    fn sample(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), CodecError> {
+    /// Tries both levels on what lies in the middle; true when that is all of it and `out` is the frame to be taken.
+    fn sample(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<bool, CodecError> {
         let start = plain.len().saturating_sub(SAMPLE_LEN) / 2;
         let sample = &plain[start..plain.len().min(start + SAMPLE_LEN)];
         self.frame(FAST, sample, out)?;
@@ -104,7 +104,7 @@ impl Compressor {
         self.frame(STRONG, sample, out)?;
         // A 64th is what the time is worth: the higher level takes a fifth to a third longer.
         self.choice.decide(out.len() < fast - fast / 64);
-        Ok(())
+        Ok(self.choice.strong && sample.len() == plain.len())
     }
 
     fn frame(&mut self, settings: Settings, plain: &[u8], out: &mut Vec<u8>) -> Result<(), CodecError> {

@@ -1,11 +1,22 @@
 //! Which of two ways costs what it saves: asked of a sample now and then, and again when the data becomes other.
 
 /// Plaintext after which it is asked again in any case, in bytes.
-const ASK_EVERY: usize = 64 << 20;
-/// The same where the data has become other: at first, and at most, with twice as much each time that the answer is as before. A question
-/// takes as long as compressing two or three times the sample, which is a MiB.
-const ASK_AGAIN: usize = 4 << 20;
-const ASK_AGAIN_MAX: usize = 16 << 20;
+const ASK_EVERY: u64 = 64 << 20;
+/// Plaintext that must have gone by for each question, in the long run. One takes as long as compressing a MiB twice, so that data which
+/// becomes other all the time takes an eighth more.
+const EARN: u64 = 16 << 20;
+/// Questions that can be saved up for data that becomes other soon after it was asked: the first answer may have been to an odd one.
+const SAVED_MAX: u64 = 2;
+/// Frames in a row, all of which shrink further or less far than the others, after which the data is other. One is a chance.
+const IN_A_ROW: u32 = 2;
+
+/// How a frame shrinks beside those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shrinks {
+    Alike,
+    Further,
+    Less,
+}
 
 /// The way that is taken, and how long it has been.
 #[derive(Debug)]
@@ -13,37 +24,48 @@ pub(super) struct Choice {
     /// Take the one that costs more.
     pub strong: bool,
     /// Plaintext since it was asked; none was asked yet without it.
-    since: Option<usize>,
-    /// Plaintext and packed bytes of what came first then.
-    like: Option<(usize, usize)>,
-    changed: bool,
-    /// Plaintext after which it is asked again where the data has become other, in bytes.
-    again: usize,
+    since: Option<u64>,
+    /// Plaintext that has gone by and was not spent on questions, in bytes.
+    earned: u64,
+    /// Plaintext and packed bytes of the frames since then that shrank alike.
+    like: (u64, u64),
+    /// How the last frame shrank, and how many did so in a row.
+    last: (Shrinks, u32),
 }
 
 impl Choice {
     pub fn new() -> Self {
-        Choice { strong: false, since: None, like: None, changed: false, again: ASK_AGAIN }
+        let earned = (SAVED_MAX + 1) * EARN;
+        Choice { strong: false, since: None, earned, like: (0, 0), last: (Shrinks::Alike, 0) }
     }
 
     /// True when it is to be asked before the next frame.
     pub fn is_due(&self) -> bool {
-        self.since.is_none_or(|since| since >= if self.changed { self.again } else { ASK_EVERY })
+        let is_other = self.last.0 != Shrinks::Alike && self.last.1 >= IN_A_ROW;
+        self.since.is_none_or(|since| since >= ASK_EVERY || is_other && self.earned >= EARN)
     }
 
     /// It was asked.
     pub fn decide(&mut self, strong: bool) {
-        let again = if self.since.is_some() && strong == self.strong { self.again * 2 } else { ASK_AGAIN };
-        *self = Choice { strong, since: Some(0), like: None, changed: false, again: again.min(ASK_AGAIN_MAX) };
+        let earned = self.earned.saturating_sub(EARN);
+        *self = Choice { strong, since: Some(0), earned, ..Choice::new() };
     }
 
-    /// So much became so little. What shrinks to half as much again as before, or to less than two thirds, is other data.
+    /// So much became so little. What shrinks to half as much again as the others, or to less than two thirds, is other data.
     pub fn saw(&mut self, plain: usize, packed: usize) {
-        let (plain_then, packed_then) = *self.like.get_or_insert((plain, packed));
-        let now = packed as u64 * plain_then as u64;
-        let then = packed_then as u64 * plain as u64;
-        self.changed = now * 2 > then * 3 || now * 3 < then * 2;
-        self.since = self.since.map(|since| since.saturating_add(plain));
+        let (plain, packed) = (plain as u64, packed as u64);
+        self.since = self.since.map(|since| since + plain);
+        self.earned = (self.earned + plain).min(SAVED_MAX * EARN);
+        let (now, then) = (u128::from(packed) * u128::from(self.like.0), u128::from(self.like.1) * u128::from(plain));
+        let shrinks = match () {
+            () if now * 3 < then * 2 => Shrinks::Further,
+            () if now * 2 > then * 3 => Shrinks::Less,
+            () => Shrinks::Alike,
+        };
+        if shrinks == Shrinks::Alike {
+            self.like = (self.like.0 + plain, self.like.1 + packed);
+        }
+        self.last = (shrinks, if shrinks == self.last.0 { self.last.1 + 1 } else { 1 });
     }
 }
 
@@ -53,47 +75,61 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    /// How many segments of 1 MiB that shrink to so many KiB go by until it is asked.
-    fn until_asked(choice: &mut Choice, kib: usize) -> usize {
-        let due = (0..).find(|_| {
-            let due = choice.is_due();
+    /// Goes through segments of 1 MiB that shrink to so many KiB, with an answer for each question; tells before which it was asked.
+    fn asked(choice: &mut Choice, kib: impl IntoIterator<Item = usize>, answer: impl Fn(usize) -> bool) -> Vec<usize> {
+        let mut asked = Vec::new();
+        for (place, kib) in kib.into_iter().enumerate() {
+            if choice.is_due() {
+                choice.decide(answer(kib));
+                asked.push(place);
+            }
             choice.saw(MIB, kib << 10);
-            due
-        });
-        due.unwrap()
+        }
+        asked
+    }
+
+    fn runs(kinds: &[usize], len: usize, frames: usize) -> Vec<usize> {
+        kinds.iter().flat_map(|kib| vec![*kib; len]).cycle().take(frames).collect()
     }
 
     #[test]
-    fn it_is_asked_at_once_then_seldom_and_soon_when_the_data_is_other() {
+    fn it_is_asked_at_once_and_then_seldom() {
         let mut choice = Choice::new();
-        assert!(choice.is_due());
-        choice.decide(true);
-        assert_eq!((until_asked(&mut choice, 500), choice.strong), (64, true));
-        choice.decide(false);
-        choice.saw(MIB, 500 << 10);
-        // What is much the same is the same.
-        assert_eq!((until_asked(&mut choice, 700), choice.strong), (63, false));
+        assert_eq!(asked(&mut choice, vec![500; 200], |_| true), [0, 64, 128, 192]);
+        assert!(choice.strong);
+        // What is much the same is the same, and a chance is no reason; nor is what comes and goes.
+        for kinds in [&[500, 700, 400][..], &[500, 500, 1, 500], &[1, 1000], &[1000, 1]] {
+            assert_eq!(asked(&mut Choice::new(), runs(kinds, 1, 128), |_| false), [0, 64], "{kinds:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_asked_again_soon_when_the_data_is_other() {
         for (before, after) in [(500, 800), (500, 300), (1024, 1), (1, 1024)] {
-            // Another answer than before: soon, or at once where that was long ago.
-            for (meanwhile, until) in [(1, 3), (8, 1)] {
-                let other = !choice.strong;
-                choice.decide(other);
-                for _ in 0..meanwhile {
-                    choice.saw(MIB, before << 10);
-                }
-                assert_eq!(until_asked(&mut choice, after), until, "{before} {after} {meanwhile}");
+            for len in [1, 2, 30] {
+                let mut choice = Choice::new();
+                let data = [vec![before; len], vec![after; 50]].concat();
+                assert_eq!(asked(&mut choice, data, |kib| kib == after), [0, len + IN_A_ROW as usize], "{before} {after}");
+                assert!(choice.strong);
             }
         }
-        // The same answer again and again: less and less often, within bounds.
-        choice.decide(true);
-        for until in [8, 16, 16] {
-            choice.decide(true);
-            choice.saw(MIB, 500 << 10);
-            assert_eq!(until_asked(&mut choice, 1), until - 1);
+        // Twice in short time, then no sooner than that was earned.
+        let other = asked(&mut Choice::new(), runs(&[1, 500], 5, 100), |kib| kib == 1);
+        assert_eq!(other[..4], [0, 7, 12, 27]);
+    }
+
+    /// Data that takes turns, however long each: the questions cost no more than was allowed for.
+    #[test]
+    fn questions_are_bounded_whatever_the_data_is() {
+        const FRAMES: usize = 2048;
+        let most = FRAMES / (EARN as usize / MIB) + SAVED_MAX as usize + 1;
+        for len in 1..80 {
+            for kinds in [&[1, 1000][..], &[20, 500], &[1, 30, 1000, 30], &[100, 1000, 1, 300, 20]] {
+                for answer in [|_| true, |kib| kib < 100, |kib| kib > 20] {
+                    let asked = asked(&mut Choice::new(), runs(kinds, len, FRAMES), answer).len();
+                    assert!(asked >= FRAMES / 64 && asked <= most, "{kinds:?} {len}: {asked} of {most}");
+                }
+            }
         }
-        // What came in between and went is no reason.
-        choice.decide(false);
-        [500, 1, 500, 500, 500, 500, 500, 500, 500].into_iter().for_each(|kib| choice.saw(MIB, kib << 10));
-        assert!(!choice.is_due());
     }
 }
