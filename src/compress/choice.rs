@@ -109,7 +109,11 @@ mod tests {
             for len in [1, 2, 30] {
                 let mut choice = Choice::new();
                 let data = [vec![before; len], vec![after; 50]].concat();
-                assert_eq!(asked(&mut choice, data, |kib| kib == after), [0, len + IN_A_ROW as usize], "{before} {after}");
+                assert_eq!(
+                    asked(&mut choice, data, |kib| kib == after),
+                    [0, len + IN_A_ROW as usize],
+                    "{before} {after}"
+                );
                 assert!(choice.strong);
             }
         }

@@ -9,7 +9,7 @@ use crate::{
     index::BlobIndex,
     monitor::Silent,
     object::Kind,
-    repo::{BlobReader, Repository, WriteOptions, Writer, Written, handover},
+    repo::{BlobReader, Lane, Repository, WriteOptions, Writer, Written, handover},
     store::faulty::{Fault, FaultyStore, Op},
 };
 use shuttle::{
@@ -42,11 +42,12 @@ fn lane(writer: &Writer<'_>, numbers: std::ops::Range<u64>) -> Result<Vec<BlobId
     Ok(ids)
 }
 
+const OPTIONS: WriteOptions = WriteOptions { compression: Compression::None, pretend: false };
+
 /// Two lanes store blobs of which they have two in common.
 fn write(repo: &Repository, index: &BlobIndex) -> Result<((Vec<BlobId>, Vec<BlobId>), Written)> {
     let session = repo.begin("host", false, &Silent)?;
-    let options = WriteOptions { compression: Compression::None, pretend: false };
-    session.write(index, options, &Silent, |writer| {
+    session.write(index, OPTIONS, &Silent, |writer| {
         handover::scope(|scope| {
             let other = handover::spawn(scope, "lane", || lane(writer, 0..4)).unwrap();
             let own = lane(writer, 2..6);
@@ -54,6 +55,75 @@ fn write(repo: &Repository, index: &BlobIndex) -> Result<((Vec<BlobId>, Vec<Blob
             Ok((own?, other?))
         })
     })
+}
+
+/// One of several in a segment, and of several in a row.
+fn small(n: u64) -> Vec<u8> {
+    fixture::noise(1500 + 200 * n as usize, n)
+}
+
+/// What two lanes named that fill segments together: rows of three, of which they have one in common.
+fn write_rows(repo: &Repository, index: &BlobIndex) -> Result<(Vec<BlobId>, Written)> {
+    fn rows(mut lane: Lane<'_>, first: u64) -> Result<Vec<BlobId>> {
+        let mut ids = Vec::new();
+        for first in [first, first + 3, first + 6] {
+            let blobs = [first, first + 1, first + 2].map(small);
+            let mut row = lane.row();
+            ids.extend([row.store(BlobKind::Data, &blobs[0]), row.store(BlobKind::Data, &blobs[1])]);
+            ids.push(row.store_near(BlobKind::Data, &blobs[2], Vec::new)?);
+            row.lay()?;
+        }
+        lane.flush()?;
+        Ok(ids)
+    }
+    let session = repo.begin("host", false, &Silent)?;
+    session.write(index, OPTIONS, &Silent, |writer| {
+        let mut lanes = writer.lanes(Kind::DataPack, 2).into_iter();
+        let (Some(first), Some(second)) = (lanes.next(), lanes.next()) else { return Ok(Vec::new()) };
+        handover::scope(|scope| {
+            let other = handover::spawn(scope, "lane", || rows(second, 0)).unwrap();
+            let own = rows(first, 6);
+            let other = other.join().map_err(|_| Error::Cancelled)?;
+            Ok([own?, other?].concat())
+        })
+    })
+}
+
+/// Whichever lane seals what the other has laid, and whichever is done first.
+#[test]
+fn what_lanes_lay_side_by_side_is_stored_once_and_whole() {
+    in_many_orders(|| {
+        let fixture = Fixture::new();
+        let (named, written) = write_rows(&fixture.repo, &BlobIndex::empty(None)).unwrap();
+        let ids: BTreeSet<BlobId> = named.into_iter().collect();
+        let total: u64 = (0..15).map(|n| small(n).len() as u64).sum();
+        assert_eq!((ids.len(), written.bytes_new), (15, total));
+        let packs = fixture::listed_packs(&fixture.repo);
+        let segments: Vec<_> = packs.iter().flat_map(|pack| &pack.directory.segments).collect();
+        let listed: Vec<BlobId> = segments.iter().flat_map(|segment| &segment.blobs).map(|blob| blob.id).collect();
+        assert_eq!((listed.len(), listed.into_iter().collect::<BTreeSet<_>>()), (15, ids));
+        assert!(segments.iter().any(|segment| segment.blobs.len() > 1));
+        let (index, _) = fixture.repo.load_index(false).unwrap();
+        let reader = BlobReader::new(&fixture.repo, &index);
+        for n in 0..15 {
+            let id = fixture.repo.namer().name(BlobKind::Data, &small(n));
+            assert_eq!(*reader.blob(BlobKind::Data, &id).unwrap(), *small(n));
+        }
+    });
+}
+
+#[test]
+fn a_store_that_fails_ends_lanes_that_fill_segments_together() {
+    for (op, nth) in [(Op::Append, 2), (Op::Finish, 1)] {
+        in_many_orders(move || {
+            let fixture = Fixture::new();
+            let store = Arc::new(FaultyStore::new(fixture.store.clone()));
+            let repo = fixture.reopen(store.clone());
+            store.plan(Fault::on(op, nth + 1, ErrorKind::StorageFull).lasting());
+            let error = write_rows(&repo, &BlobIndex::empty(None)).unwrap_err();
+            assert!(error.is_store_full(), "{op:?}: {error}");
+        });
+    }
 }
 
 #[test]

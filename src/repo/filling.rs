@@ -2,10 +2,12 @@
 
 use super::room::Room;
 use crate::{id::BlobId, object::Kind, segment::BlobEntry};
-use std::{
-    mem,
-    sync::{Mutex, MutexGuard},
-};
+use std::mem;
+
+#[cfg(all(test, feature = "interleaved"))]
+use shuttle::sync::{Mutex, MutexGuard};
+#[cfg(not(all(test, feature = "interleaved")))]
+use std::sync::{Mutex, MutexGuard};
 
 /// A segment is closed when it holds so many blobs: tiny files would otherwise make directories that outgrow their limits, and memory.
 const BLOBS: usize = 16 << 10;

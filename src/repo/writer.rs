@@ -27,6 +27,7 @@ use std::sync::{
 
 /// Sealed segments that wait for the packer: bounds memory, and lets lanes go on while it syncs.
 const WAITING: usize = 2;
+
 /// How blobs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WriteOptions {

@@ -44,18 +44,16 @@ pub(super) struct Lanes<'w> {
 
 impl<'w> Lanes<'w> {
     /// `threads`: how many at once, 0 for one a core.
-    pub(super) fn new(writer: &'w Writer<'w>, leans_on: Option<&'w BlobReader<'w>>, threads: usize) -> Result<Self> {
+    pub(super) fn new(writer: &'w Writer<'w>, leans_on: Option<&'w BlobReader<'w>>, threads: usize) -> Self {
         let lane = |_| {
             let lane = writer.lane(Kind::DataPack);
-            Ok(match leans_on {
+            match leans_on {
                 Some(reader) => lane.leaning_on(reader),
                 None => lane,
-            })
+            }
         };
-        Ok(Lanes {
-            data: (0..ops::threads(threads)).map(lane).collect::<Result<_>>()?,
-            tree: writer.lane(Kind::TreePack),
-        })
+        // Each carries a stretch of its own, whose neighbours lie in it: nothing is gained by filling segments together.
+        Lanes { data: (0..ops::threads(threads)).map(lane).collect(), tree: writer.lane(Kind::TreePack) }
     }
 
     /// Passes on what is open.

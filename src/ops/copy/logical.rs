@@ -239,7 +239,7 @@ impl Run<'_> {
             self.monitor.phase(Phase::Storing);
             let (made, written) = self.session.write(self.index, options, self.monitor, |writer| {
                 let leans_on = (to.keys().role() >= Role::Owner).then_some(&data);
-                let mut lanes = Lanes::new(writer, leans_on, self.request.threads)?;
+                let mut lanes = Lanes::new(writer, leans_on, self.request.threads);
                 let mut made: Vec<(Listed, Vec<Source>)> = Vec::new();
                 let begun = rewriter.carried();
                 while rewriter.carried() - begun < BATCH
