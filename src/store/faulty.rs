@@ -6,7 +6,7 @@
 
 use super::{Capabilities, Entry, ObjectName, Put, Store, Upload, lock};
 use crate::error::{Error, Result};
-use std::{collections::BTreeSet, io, sync::Mutex};
+use std::{collections::BTreeSet, io, sync::Mutex, thread};
 
 /// Kinds of operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,7 @@ struct State {
     counts: [u64; OPS],
     faults: Vec<Fault>,
     unreadable: BTreeSet<ObjectName>,
+    breaks: Option<&'static str>,
 }
 
 impl<S: Store> FaultyStore<S> {
@@ -104,11 +105,17 @@ impl<S: Store> FaultyStore<S> {
         lock(&self.state).unreadable.insert(name);
     }
 
+    /// Panics in each read by a thread of this name.
+    pub fn breaks_in(&self, thread: &'static str) {
+        lock(&self.state).breaks = Some(thread);
+    }
+
     /// Forgets all failures to come.
     pub fn heal(&self) {
         let mut state = lock(&self.state);
         state.faults.clear();
         state.unreadable.clear();
+        state.breaks = None;
     }
 
     /// Operations of this kind so far, failed ones too.
@@ -141,7 +148,11 @@ impl<S: Store> FaultyStore<S> {
     }
 
     fn read<T>(&self, name: &ObjectName, action: impl FnOnce(&S) -> Result<T>) -> Result<T> {
-        let is_bad = lock(&self.state).unreadable.contains(name);
+        let (is_bad, breaks) = {
+            let state = lock(&self.state);
+            (state.unreadable.contains(name), state.breaks)
+        };
+        assert!(breaks.is_none() || thread::current().name() != breaks, "a thread that breaks, on request");
         self.run(Op::Get, "read", name.as_str(), |s| match is_bad {
             true => Err(Error::store("read", name, io::Error::other("a bad sector, on request"))),
             false => action(s),

@@ -268,7 +268,7 @@ impl<'a, 'r> Shared<'a, 'r> {
     pub(super) fn verify(&self, jobs: &Queue<Job>) {
         let mut row = Vec::new();
         loop {
-            jobs.take(&mut row, |one, next| self.ground(one).is_some_and(|ground| self.ground(next) == Some(ground)));
+            jobs.take(&mut row, |job| self.ground(job));
             if row.is_empty() {
                 return;
             }

@@ -3,8 +3,8 @@
 use crossbeam_channel::Receiver;
 use std::sync::Mutex;
 
-/// Segments that a worker takes at once, at most.
-const ROW: usize = 64;
+/// Segments that a worker takes at once, at most: a row is a part of what may be in flight, or the others would have nothing to do.
+const ROW: usize = 16;
 
 /// Hands segments out in rows that lean on the same one: it is opened once, by the worker that needs it, and nobody waits for that. One
 /// that leans on none is a row by itself.
@@ -23,16 +23,18 @@ impl<T> Queue<T> {
         Queue { state: Mutex::new(State { waiting, next: None }) }
     }
 
-    /// Waits for a segment, and takes those with it that wait already and of which `alike` says, after the one before, that they belong to
-    /// its row. Nothing comes when there are no more.
-    pub fn take(&self, row: &mut Vec<T>, alike: impl Fn(&T, &T) -> bool) {
+    /// Waits for a segment, and takes those with it that wait already and lean on the same, as `ground` says. Nothing comes when there
+    /// are no more.
+    pub fn take<G: PartialEq>(&self, row: &mut Vec<T>, ground: impl Fn(&T) -> Option<G>) {
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-        row.extend(state.next.take().or_else(|| state.waiting.recv().ok()));
-        while row.len() < ROW
-            && let Some(last) = row.last()
+        let Some(first) = state.next.take().or_else(|| state.waiting.recv().ok()) else { return };
+        let common = ground(&first);
+        row.push(first);
+        while common.is_some()
+            && row.len() < ROW
             && let Ok(next) = state.waiting.try_recv()
         {
-            if !alike(last, &next) {
+            if ground(&next) != common {
                 state.next = Some(next);
                 return;
             }
@@ -53,7 +55,7 @@ mod tests {
         // Those below ten go by themselves, the others by tens.
         let take = || {
             let mut row = Vec::new();
-            queue.take(&mut row, |one, next| *one > 9 && one / 10 == next / 10);
+            queue.take(&mut row, |number| (*number > 9).then(|| number / 10));
             row
         };
         for number in [1, 2, 11, 12, 13, 21, 3, 22] {

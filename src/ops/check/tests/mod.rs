@@ -149,6 +149,26 @@ fn a_read_that_fails_is_a_finding_and_a_store_that_fails_is_an_error() {
     assert!(matches!(check(&repo, ReadData::Percent(100.0), 2, &Silent), Err(Error::Store { .. })));
 }
 
+/// More than readers may have in hand at once: they would wait for ever for what it took.
+#[test]
+fn a_worker_that_breaks_ends_the_check_and_is_told() {
+    let fixture = Fixture::new();
+    let name = |bytes: &[u8]| fixture.repo.namer().name(BlobKind::Data, bytes);
+    let base = fixture::noise(1 << 20, 1);
+    let mut next = base.clone();
+    fixture.forge_pack(&[(name(&base), &base)], &[]);
+    for place in 0..24 {
+        next[place * 1000] ^= 1;
+        fixture.forge_pack(&[(name(&next), &next)], &[(name(&base), &base)]);
+    }
+    let faulty = std::sync::Arc::new(FaultyStore::new(fixture.store.clone()));
+    let repo = fixture.reopen(faulty.clone());
+    assert_eq!(run(&repo, ReadData::Percent(100.0)).findings, []);
+    faulty.breaks_in("verify");
+    let error = check(&repo, ReadData::Percent(100.0), 2, &Silent).unwrap_err();
+    assert!(error.to_string().contains("the check is not complete"), "{error}");
+}
+
 #[test]
 fn shares_come_round_the_longest_unread_first_and_new_packs_before_all() {
     let folder = tempfile::tempdir().unwrap();
