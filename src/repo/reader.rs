@@ -15,7 +15,7 @@ use crate::{
     keys::wrap::WrappedKey,
     model::{limits, paging::PageSource},
     object::{self, HEADER_LEN, Kind},
-    pack::{self, home_of},
+    pack,
     seal::SealKey,
     segment::{Envelope, OpenError, Opener},
     store::ObjectName,
@@ -27,10 +27,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-/// Opened segments that are kept, in bytes: of contents, and of pages of trees. Who goes through a tree comes by each page once, and its
-/// neighbours lie around it: more would be filled by a larger tree, and be of no use.
-const CACHE_BYTES: usize = 30 << 20;
-const PAGES_BYTES: usize = 8 << 20;
+/// Opened segments that are kept, in bytes.
+const CACHE_BYTES: usize = 38 << 20;
 /// How long it takes, in seconds, until the store is asked again whether its index is another one.
 const INDEX_LOOK: i64 = 10;
 
@@ -82,8 +80,6 @@ pub struct BlobReader<'r> {
     later: Mutex<Later>,
     keys: Mutex<HashMap<(Kind, WrappedKey), SealKey>>,
     opened: SegmentCache,
-    /// Segments of pages, where they are kept apart from the others.
-    pages: Option<SegmentCache>,
     openers: Mutex<Vec<Opener>>,
     prefixes: Spares,
     sealed: Spares,
@@ -96,11 +92,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<'r> BlobReader<'r> {
     /// Reads the blobs that `index` knows.
     pub fn new(repo: &'r Repository, index: &'r BlobIndex) -> Self {
-        let pages = Some(SegmentCache::new(PAGES_BYTES));
-        BlobReader { pages, ..BlobReader::with_cache(repo, index, CACHE_BYTES) }
+        BlobReader::with_cache(repo, index, CACHE_BYTES)
     }
 
-    /// The same for who comes back to what was read: opened segments, of whichever kind, are kept up to `bound` bytes.
+    /// The same for who comes back to what was read: opened segments are kept up to `bound` bytes.
     pub fn with_cache(repo: &'r Repository, index: &'r BlobIndex, bound: usize) -> Self {
         BlobReader {
             repo,
@@ -108,7 +103,6 @@ impl<'r> BlobReader<'r> {
             later: Mutex::default(),
             keys: Mutex::default(),
             opened: SegmentCache::new(bound),
-            pages: None,
             openers: Mutex::default(),
             prefixes: Spares::new(4, SEGMENT_ROOM),
             sealed: Spares::new(2, sealed_part(repo.config())),
@@ -232,15 +226,10 @@ impl<'r> BlobReader<'r> {
         Ok(prefix)
     }
 
-    /// Where opened segments of packs of this kind are kept.
-    fn cache(&self, kind: Kind) -> &SegmentCache {
-        self.pages.as_ref().filter(|_| kind == Kind::TreePack).unwrap_or(&self.opened)
-    }
-
     /// A segment that need not be opened, nor all be read that an index says of it.
-    fn known(&self, kind: Kind, spot: &Spot, effort: &Effort) -> Option<Arc<Opened>> {
+    fn known(&self, spot: &Spot, effort: &Effort) -> Option<Arc<Opened>> {
         // What others lean on is counted and held, wherever it comes from.
-        if effort.depth == 0 { self.cache(kind).get(spot) } else { effort.opened.get(spot).cloned() }
+        if effort.depth == 0 { self.opened.get(spot) } else { effort.opened.get(spot).cloned() }
     }
 
     /// An opened segment, from the cache or the store.
@@ -250,8 +239,7 @@ impl<'r> BlobReader<'r> {
             return Ok(plain.clone());
         }
         effort.add(located)?;
-        let cache = self.cache(located.kind);
-        let plain = cache.get_or_open(at, || {
+        let plain = self.opened.get_or_open(at, || {
             if located.stored as usize > limits::STORED_MAX {
                 return Err(Error::corrupt(pack::object_name(&located.pack), "a segment is too long"));
             }
@@ -261,7 +249,7 @@ impl<'r> BlobReader<'r> {
             }
             // What it leans on comes first: it takes memory of its own.
             let prefix = self.prefix(located, effort)?;
-            let (mut sealed, mut plain) = (self.sealed.take_of(stored), cache.buffer(raw));
+            let (mut sealed, mut plain) = (self.sealed.take_of(stored), self.opened.buffer(raw));
             self.repo.store().get_range(&pack::object_name(&located.pack), located.offset, &mut sealed)?;
             self.open_over(prefix, located, |opener, envelope| {
                 opener.open_into(envelope, located.recipe, &mut sealed, &mut plain)
@@ -275,7 +263,7 @@ impl<'r> BlobReader<'r> {
 
     /// An opened segment, which is kept for a while. Its blobs are not yet verified.
     pub fn segment_in_place(&self, located: &Located) -> Result<Arc<Opened>> {
-        match self.cache(located.kind).get(&(located.pack, located.offset)) {
+        match self.opened.get(&(located.pack, located.offset)) {
             Some(opened) => Ok(opened),
             None => self.segment(located, &mut Effort::default()),
         }
@@ -350,7 +338,7 @@ impl<'r> BlobReader<'r> {
     ) -> Result<Blob> {
         let lost = || Error::Missing { object: format!("the segment of {kind} {id}") };
         let spot = index.spot(place).ok_or_else(lost)?;
-        let segment = match self.known(home_of(kind), &spot, effort) {
+        let segment = match self.known(&spot, effort) {
             Some(segment) => segment,
             None => self.segment(&index.locate(place).ok_or_else(lost)?, effort)?,
         };
