@@ -96,6 +96,8 @@ pub(super) fn snapshots(found: &Findings<'_>) -> Result<Vec<Root>> {
             Err(error) => unreadable.push((*tag, *id, found.judge(&object, error)?)),
         }
     }
+    // The oldest first: what a snapshot has that the one before has not was written in one go, and is read so.
+    roots.sort_by(|a, b| (&a.series, a.time, a.id).cmp(&(&b.series, b.time, b.id)));
     let there: HashSet<(SeriesTag, SnapshotId)> = names.iter().map(|(tag, id, _)| (*tag, *id)).collect();
     for ((tag, _), head) in &gone {
         if let Some(previous) = head.previous {
