@@ -4,7 +4,7 @@ mod choice;
 mod prefix;
 
 use choice::Choice;
-use std::fmt;
+use std::{fmt, mem};
 use zstd::zstd_safe::{
     CCtx, CParameter, DCtx, MAGICNUMBER, WriteBuf, compress_bound, find_frame_compressed_size, get_error_name,
 };
@@ -26,11 +26,12 @@ impl Settings {
     }
 }
 
-/// What costs little: level 1, which looks for matches of 7 bytes, with the whole segment in reach and a table of 256 KiB, which lies in
-/// the second cache of nearly every core. One half as long takes a twentieth less time, for up to a fiftieth more space.
+/// What costs little: level 1, which looks for matches of 7 bytes, with the whole segment in reach and a table of 256 KiB. One half as long
+/// takes a twentieth less time, for up to a fiftieth more space.
 const FAST: Settings = Settings { level: 1, hash_log: 16, chain_log: 0, window_log: 22 };
 /// For what it makes smaller: on source code a twelfth, on images of disks a fourteenth, on dumps nothing. Level 3, which keeps a second
-/// table for short matches: 768 KiB together, which is too much where a core has half a MiB of its own. Level 5 takes another twelfth off source code, for twice the time.
+/// table for short matches: 768 KiB together, for cores that have a MiB to themselves. Level 5 takes another twelfth off source code, for
+/// twice the time.
 const STRONG: Settings = Settings { level: 3, hash_log: 17, chain_log: 16, window_log: 22 };
 /// For a frame that leans on others: nearly all of it is a few long matches, which every level finds.
 const DELTA: i32 = 3;
@@ -85,7 +86,7 @@ impl Compressor {
             Compression::None => return Ok(false),
             Compression::Level(level) => self.frame(Settings::level(level), plain, out)?,
             Compression::Auto => {
-                let done = self.choice.is_due() && self.sample(plain, out)?;
+                let done = self.choice.is_due(plain.len()) && self.sample(plain, out)?;
                 if !done {
                     self.frame(if self.choice.strong { STRONG } else { FAST }, plain, out)?;
                 }
@@ -95,16 +96,19 @@ impl Compressor {
         Ok(out.len() + plain.len() / 64 < plain.len())
     }
 
-    /// Tries both levels on what lies in the middle; true when that is all of it and `out` is the frame to be taken.
+    /// Tries both levels on what lies in the middle; true when that is all of it, and `out` is the frame to be taken.
     fn sample(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<bool, CodecError> {
         let start = plain.len().saturating_sub(SAMPLE_LEN) / 2;
         let sample = &plain[start..plain.len().min(start + SAMPLE_LEN)];
-        self.frame(FAST, sample, out)?;
-        let fast = out.len();
+        let mut fast = Vec::new();
+        self.frame(FAST, sample, &mut fast)?;
         self.frame(STRONG, sample, out)?;
         // A 64th is what the time is worth: the higher level takes a fifth to a third longer.
-        self.choice.decide(out.len() < fast - fast / 64);
-        Ok(self.choice.strong && sample.len() == plain.len())
+        self.choice.decide(sample.len(), out.len() < fast.len() - fast.len() / 64);
+        if !self.choice.strong {
+            mem::swap(out, &mut fast);
+        }
+        Ok(sample.len() == plain.len())
     }
 
     fn frame(&mut self, settings: Settings, plain: &[u8], out: &mut Vec<u8>) -> Result<(), CodecError> {
@@ -209,21 +213,26 @@ mod tests {
 
     #[test]
     fn the_higher_level_is_kept_where_it_pays() {
-        let mut noise = vec![0; 1 << 17];
+        let mut noise = vec![0; 9 << 14];
         blake3::Hasher::new_keyed(&[1; 32]).finalize_xof().fill(&mut noise);
         let spelt = |phrase: fn(u8) -> String| noise.iter().flat_map(|b| phrase(*b).into_bytes()).collect::<Vec<u8>>();
         // Phrases that differ late, which the higher level tells apart; words so alike that it is led astray; noise.
         let phrases = spelt(|b| format!("{0:02x}{0:02x}{0:02x}{b:02x}", (b >> 1).wrapping_mul(167)));
         let words = spelt(|b| format!("word-{:02x} ", b & 0x3f));
         for (plain, strong, shrinks) in [(&phrases, true, true), (&words, false, true), (&noise, false, false)] {
-            let mut compressor = Compressor::new(Compression::Auto);
-            let (mut out, mut fast) = (Vec::new(), Vec::new());
-            for _ in 0..3 {
-                assert_eq!(compressor.compress(plain, &mut out).unwrap(), shrinks);
+            // All of the first is the sample, and a part of the second where that is longer.
+            for plain in [&plain[..plain.len().min(SAMPLE_LEN)], plain] {
+                let mut compressor = Compressor::new(Compression::Auto);
+                let (mut out, mut fast, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+                packed_by(FAST, plain, &mut fast);
+                packed_by(if strong { STRONG } else { FAST }, plain, &mut expected);
+                for _ in 0..3 {
+                    assert_eq!(compressor.compress(plain, &mut out).unwrap(), shrinks);
+                    assert_eq!(compressor.choice.strong, strong);
+                    assert!(out == expected, "{} {}", out.len(), expected.len());
+                }
+                assert_eq!(out.len() < fast.len(), strong, "{} {}", out.len(), fast.len());
             }
-            packed_by(FAST, plain, &mut fast);
-            assert_eq!(compressor.choice.strong, strong);
-            assert_eq!(out.len() < fast.len(), strong, "{} {}", out.len(), fast.len());
         }
     }
 

@@ -2,13 +2,15 @@
 
 /// Plaintext after which it is asked again in any case, in bytes.
 const ASK_EVERY: u64 = 64 << 20;
-/// Plaintext that must have gone by for each question, in the long run. One takes as long as compressing a MiB twice, so that data which
-/// becomes other all the time takes an eighth more.
+/// Plaintext that must have gone by for each question, in the long run and on each thread. One takes as long as compressing a MiB twice and
+/// a bit, so that data which becomes other all the time takes a seventh more.
 const EARN: u64 = 16 << 20;
 /// Questions that can be saved up for data that becomes other soon after it was asked: the first answer may have been to an odd one.
 const SAVED_MAX: u64 = 2;
 /// Frames in a row, all of which shrink further or less far than the others, after which the data is other. One is a chance.
 const IN_A_ROW: u32 = 2;
+/// Shorter frames say little of those that follow.
+const SHORT: usize = 128 << 10;
 
 /// How a frame shrinks beside those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,23 +41,31 @@ impl Choice {
         Choice { strong: false, since: None, earned, like: (0, 0), last: (Shrinks::Alike, 0) }
     }
 
-    /// True when it is to be asked before the next frame.
-    pub fn is_due(&self) -> bool {
+    /// True when it is to be asked of the next frame, which has so many bytes of plaintext.
+    pub fn is_due(&self, plain: usize) -> bool {
         let is_other = self.last.0 != Shrinks::Alike && self.last.1 >= IN_A_ROW;
-        self.since.is_none_or(|since| since >= ASK_EVERY || is_other && self.earned >= EARN)
+        let now = |since| plain >= SHORT && (since >= ASK_EVERY || is_other && self.earned >= EARN);
+        self.since.is_none_or(now)
     }
 
-    /// It was asked.
-    pub fn decide(&mut self, strong: bool) {
-        let earned = self.earned.saturating_sub(EARN);
-        *self = Choice { strong, since: Some(0), earned, ..Choice::new() };
+    /// It was asked. Where that frame was a short one it is asked again of the next.
+    pub fn decide(&mut self, plain: usize, strong: bool) {
+        self.strong = strong;
+        if plain >= SHORT {
+            let earned = self.earned.saturating_sub(EARN);
+            *self = Choice { strong, since: Some(0), earned, ..Choice::new() };
+        }
     }
 
     /// So much became so little. What shrinks to half as much again as the others, or to less than two thirds, is other data.
     pub fn saw(&mut self, plain: usize, packed: usize) {
+        let is_short = plain < SHORT;
         let (plain, packed) = (plain as u64, packed as u64);
         self.since = self.since.map(|since| since + plain);
         self.earned = (self.earned + plain).min(SAVED_MAX * EARN);
+        if is_short {
+            return;
+        }
         let (now, then) = (u128::from(packed) * u128::from(self.like.0), u128::from(self.like.1) * u128::from(plain));
         let shrinks = match () {
             () if now * 3 < then * 2 => Shrinks::Further,
@@ -79,8 +89,8 @@ mod tests {
     fn asked(choice: &mut Choice, kib: impl IntoIterator<Item = usize>, answer: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut asked = Vec::new();
         for (place, kib) in kib.into_iter().enumerate() {
-            if choice.is_due() {
-                choice.decide(answer(kib));
+            if choice.is_due(MIB) {
+                choice.decide(MIB, answer(kib));
                 asked.push(place);
             }
             choice.saw(MIB, kib << 10);
@@ -120,6 +130,25 @@ mod tests {
         // Twice in short time, then no sooner than that was earned.
         let other = asked(&mut Choice::new(), runs(&[1, 500], 5, 100), |kib| kib == 1);
         assert_eq!(other[..4], [0, 7, 12, 27]);
+    }
+
+    #[test]
+    fn short_frames_say_nothing_of_those_that_follow() {
+        let mut choice = Choice::new();
+        for _ in 0..3 {
+            assert!(choice.is_due(0) && choice.is_due(SHORT - 1), "until there is a long one");
+            choice.decide(SHORT - 1, true);
+            choice.saw(SHORT - 1, 1);
+        }
+        assert!(choice.strong);
+        assert_eq!(asked(&mut choice, vec![500; 20], |_| false), [0]);
+        for _ in 0..10 {
+            [(0, 9), (1000, 20), (SHORT - 1, 10)].into_iter().for_each(|(plain, packed)| choice.saw(plain, packed));
+            assert!(asked(&mut choice, [500], |_| true).is_empty());
+        }
+        // However many: it waits for a long one.
+        (0..600).for_each(|_| choice.saw(SHORT - 1, SHORT / 2));
+        assert!(!choice.is_due(SHORT - 1) && choice.is_due(SHORT));
     }
 
     /// Data that takes turns, however long each: the questions cost no more than was allowed for.

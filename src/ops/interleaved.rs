@@ -122,6 +122,14 @@ fn a_store_that_fails_ends_lanes_that_fill_segments_together() {
             store.plan(Fault::on(op, nth + 1, ErrorKind::StorageFull).lasting());
             let error = write_rows(&repo, &BlobIndex::empty(None)).unwrap_err();
             assert!(error.is_store_full(), "{op:?}: {error}");
+            // What was listed is whole all the same.
+            let (index, unreadable) = fixture.repo.load_index(true).unwrap();
+            assert!(unreadable.is_empty());
+            let reader = BlobReader::new(&fixture.repo, &index);
+            let ids = (0..15).map(|n| fixture.repo.namer().name(BlobKind::Data, &small(n)));
+            for id in ids.filter(|id| index.place(id).is_some()) {
+                reader.blob(BlobKind::Data, &id).unwrap();
+            }
         });
     }
 }

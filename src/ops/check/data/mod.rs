@@ -18,7 +18,7 @@ use crate::{
     world::random,
 };
 use crossbeam_channel::{bounded, unbounded};
-use pipeline::{Job, Shared};
+use pipeline::{IN_FLIGHT, Job, Shared};
 use queue::Queue;
 use std::{collections::HashSet, thread};
 
@@ -59,7 +59,7 @@ pub(super) fn read(
     let readers = (threads / WORKERS_A_READER).clamp(1, READERS_MAX);
     let (send_pack, take_pack) = bounded::<PackEntry>(1);
     let (send_segment, take_segment) = unbounded::<Job>();
-    let queue = Queue::new(take_segment);
+    let queue = Queue::new(take_segment, IN_FLIGHT / (2 * threads.max(1) as u64));
     let begun = thread::scope(|scope| {
         let (shared, queue) = (&shared, &queue);
         for _ in 0..threads {

@@ -34,7 +34,7 @@ use std::{
 /// Bytes that are read at once.
 const PIECE: u64 = 4 << 20;
 /// Bytes of segments that wait or are being opened, sealed and plain: bounds memory. A larger segment goes alone.
-const IN_FLIGHT: u64 = 16 << 20;
+pub(super) const IN_FLIGHT: u64 = 16 << 20;
 /// Buffers of either kind that wait to be used again.
 const SPARES: usize = 2;
 
@@ -268,7 +268,7 @@ impl<'a, 'r> Shared<'a, 'r> {
     pub(super) fn verify(&self, jobs: &Queue<Job>) {
         let mut row = Vec::new();
         loop {
-            jobs.take(&mut row, |job| self.ground(job));
+            jobs.take(&mut row, |job| self.ground(job), Job::cost);
             if row.is_empty() {
                 return;
             }
@@ -287,10 +287,13 @@ impl<'a, 'r> Shared<'a, 'r> {
         // What waits is taken off the queue all the same, or readers would wait for ever.
         if !self.stop.load(Ordering::Relaxed) {
             let mut plain = self.plain.take();
-            let verified = catch_unwind(AssertUnwindSafe(|| self.verify_segment(&mut job, &mut plain)));
-            match verified.unwrap_or_else(|_| Err(broken())) {
-                Ok(()) => self.part_done(&job.pack),
-                Err(error) => self.fail(error),
+            let verified = catch_unwind(AssertUnwindSafe(|| {
+                self.verify_segment(&mut job, &mut plain)?;
+                self.part_done(&job.pack);
+                Ok(())
+            }));
+            if let Err(error) = verified.unwrap_or_else(|_| Err(broken())) {
+                self.fail(error);
             }
             self.plain.give(plain);
         }

@@ -23,6 +23,8 @@ use crate::{
     },
 };
 
+use std::{sync::mpsc, thread, time::Duration};
+
 fn run(repo: &Repository, read: ReadData) -> Report {
     check(repo, read, 2, &Silent).unwrap()
 }
@@ -165,7 +167,9 @@ fn a_worker_that_breaks_ends_the_check_and_is_told() {
     let repo = fixture.reopen(faulty.clone());
     assert_eq!(run(&repo, ReadData::Percent(100.0)).findings, []);
     faulty.breaks_in("verify");
-    let error = check(&repo, ReadData::Percent(100.0), 2, &Silent).unwrap_err();
+    let (told, tells) = mpsc::channel();
+    thread::spawn(move || told.send(check(&repo, ReadData::Percent(100.0), 2, &Silent).map(drop)));
+    let error = tells.recv_timeout(Duration::from_secs(60)).expect("it ends").unwrap_err();
     assert!(error.to_string().contains("the check is not complete"), "{error}");
 }
 
