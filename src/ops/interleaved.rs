@@ -9,6 +9,7 @@ use crate::{
     index::BlobIndex,
     monitor::Silent,
     object::Kind,
+    pack::SegmentEntry,
     repo::{BlobReader, Lane, Repository, WriteOptions, Writer, Written, handover},
     store::faulty::{Fault, FaultyStore, Op},
 };
@@ -43,6 +44,23 @@ fn lane(writer: &Writer<'_>, numbers: std::ops::Range<u64>) -> Result<Vec<BlobId
 }
 
 const OPTIONS: WriteOptions = WriteOptions { compression: Compression::None, pretend: false };
+
+/// The blobs of these segments, none of which is there twice.
+fn listed<'s>(segments: impl Iterator<Item = &'s SegmentEntry>) -> BTreeSet<BlobId> {
+    let mut listed = BTreeSet::new();
+    segments.flat_map(|segment| &segment.blobs).for_each(|blob| assert!(listed.insert(blob.id), "{}", blob.id));
+    listed
+}
+
+/// How many of these blobs an index lists: each of them is read, and right.
+fn what_is_listed_is_whole(fixture: &Fixture, blobs: impl Iterator<Item = Vec<u8>>) -> usize {
+    let (index, unreadable) = fixture.repo.load_index(true).unwrap();
+    assert!(unreadable.is_empty());
+    let reader = BlobReader::new(&fixture.repo, &index);
+    let named = blobs.map(|blob| (fixture.repo.namer().name(BlobKind::Data, &blob), blob));
+    let there = named.filter(|(id, _)| index.place(id).is_some());
+    there.map(|(id, blob)| assert_eq!(reader.blob(BlobKind::Data, &id).unwrap(), blob)).count()
+}
 
 /// Two lanes store blobs of which they have two in common.
 fn write(repo: &Repository, index: &BlobIndex) -> Result<((Vec<BlobId>, Vec<BlobId>), Written)> {
@@ -99,16 +117,10 @@ fn what_lanes_lay_side_by_side_is_stored_once_and_whole() {
         let total: u64 = (0..15).map(|n| small(n).len() as u64).sum();
         assert_eq!((ids.len(), written.bytes_new), (15, total));
         let packs = fixture::listed_packs(&fixture.repo);
-        let segments: Vec<_> = packs.iter().flat_map(|pack| &pack.directory.segments).collect();
-        let listed: Vec<BlobId> = segments.iter().flat_map(|segment| &segment.blobs).map(|blob| blob.id).collect();
-        assert_eq!((listed.len(), listed.into_iter().collect::<BTreeSet<_>>()), (15, ids));
-        assert!(segments.iter().any(|segment| segment.blobs.len() > 1));
-        let (index, _) = fixture.repo.load_index(false).unwrap();
-        let reader = BlobReader::new(&fixture.repo, &index);
-        for n in 0..15 {
-            let id = fixture.repo.namer().name(BlobKind::Data, &small(n));
-            assert_eq!(*reader.blob(BlobKind::Data, &id).unwrap(), *small(n));
-        }
+        let segments = || packs.iter().flat_map(|pack| &pack.directory.segments);
+        assert_eq!(listed(segments()), ids);
+        assert!(segments().any(|segment| segment.blobs.len() > 1));
+        assert_eq!(what_is_listed_is_whole(&fixture, (0..15).map(small)), 15);
     });
 }
 
@@ -122,14 +134,7 @@ fn a_store_that_fails_ends_lanes_that_fill_segments_together() {
             store.plan(Fault::on(op, nth + 1, ErrorKind::StorageFull).lasting());
             let error = write_rows(&repo, &BlobIndex::empty(None)).unwrap_err();
             assert!(error.is_store_full(), "{op:?}: {error}");
-            // What was listed is whole all the same.
-            let (index, unreadable) = fixture.repo.load_index(true).unwrap();
-            assert!(unreadable.is_empty());
-            let reader = BlobReader::new(&fixture.repo, &index);
-            let ids = (0..15).map(|n| fixture.repo.namer().name(BlobKind::Data, &small(n)));
-            for id in ids.filter(|id| index.place(id).is_some()) {
-                reader.blob(BlobKind::Data, &id).unwrap();
-            }
+            what_is_listed_is_whole(&fixture, (0..15).map(small));
         });
     }
 }
@@ -142,17 +147,9 @@ fn each_blob_is_stored_once_and_listed() {
         let ids: BTreeSet<BlobId> = own.into_iter().chain(other).collect();
         assert_eq!((ids.len(), written.bytes_new), (6, 6 * 8192));
         let packs = fixture::listed_packs(&fixture.repo);
-        let segments = packs.iter().flat_map(|pack| &pack.directory.segments);
-        let listed: Vec<BlobId> = segments.flat_map(|segment| &segment.blobs).map(|blob| blob.id).collect();
-        assert_eq!((listed.len(), listed.into_iter().collect::<BTreeSet<_>>()), (6, ids));
+        assert_eq!(listed(packs.iter().flat_map(|pack| &pack.directory.segments)), ids);
         assert!(packs.len() > 1 && packs.len() as u64 == written.data_packs, "{written:?}");
-        let (index, _) = fixture.repo.load_index(false).unwrap();
-        let reader = BlobReader::new(&fixture.repo, &index);
-        let namer = fixture.repo.namer();
-        (0..6).for_each(|n| {
-            let id = namer.name(BlobKind::Data, &blob(n));
-            assert_eq!(*reader.blob(BlobKind::Data, &id).unwrap(), *blob(n));
-        });
+        assert_eq!(what_is_listed_is_whole(&fixture, (0..6).map(blob)), 6);
     });
 }
 
@@ -169,14 +166,7 @@ fn a_store_that_fails_ends_all_of_them() {
             store.plan(Fault::on(op, past, ErrorKind::StorageFull).lasting());
             let error = write(&repo, &BlobIndex::empty(None)).unwrap_err();
             assert!(error.is_store_full(), "{op:?}: {error}");
-            // What was listed is whole all the same.
-            let (index, unreadable) = fixture.repo.load_index(true).unwrap();
-            assert!(unreadable.is_empty());
-            let reader = BlobReader::new(&fixture.repo, &index);
-            let ids = (0..6).map(|n| fixture.repo.namer().name(BlobKind::Data, &blob(n)));
-            for id in ids.filter(|id| index.place(id).is_some()) {
-                reader.blob(BlobKind::Data, &id).unwrap();
-            }
+            what_is_listed_is_whole(&fixture, (0..6).map(blob));
         });
     }
 }
