@@ -294,7 +294,7 @@ fn attempt(
         }
     })?;
     if sources.is_empty() {
-        return Err(Error::refused("nothing could be read: no snapshot was made"));
+        return Err(Error::refused("nothing could be read: no snapshot was made; the warnings name what to look at"));
     }
     sources.sort_by(|a, b| a.root.name.cmp(&b.root.name));
     let (problems, problem_count) = control.take_problems();
